@@ -1,0 +1,20 @@
+# Warnings as errors and sanitizers, for every target of the project and for no one else's.
+add_library(eyeshot_options INTERFACE)
+target_compile_options(eyeshot_options INTERFACE
+  -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor -Wold-style-cast
+  -Wcast-qual -Woverloaded-virtual -Wno-missing-field-initializers)
+
+if(EYESHOT_SANITIZE)
+  # Global: third-party static code linked in must be instrumented alike, and so must the tests.
+  add_compile_options(-fsanitize=${EYESHOT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${EYESHOT_SANITIZE})
+endif()
+
+find_program(EYESHOT_MOLD mold)
+if(EYESHOT_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT CMAKE_CROSSCOMPILING)
+  add_link_options(-fuse-ld=mold)
+endif()
+find_program(EYESHOT_CCACHE ccache)
+if(EYESHOT_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${EYESHOT_CCACHE})
+endif()

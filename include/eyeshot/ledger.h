@@ -1,0 +1,74 @@
+// The ledger: what each stage of a run cost in time, bytes, arithmetic and energy.
+#ifndef EYESHOT_LEDGER_H_
+#define EYESHOT_LEDGER_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "eyeshot/export.h"
+
+namespace eyeshot {
+
+// The stages of a run, in the order of the data. The names are stable: they appear in JSON output.
+enum class StageId {
+  kLoad,         // "load": mapping the checkpoint and packing the weights
+  kDecodeImage,  // "decode_image": JPEG/PNG/WebP/GIF to RGB pixels
+  kPreprocess,   // "preprocess": resizing and cutting into tiles
+  kEncode,       // "encode": the vision tower
+  kConnect,      // "connect": pixel shuffle and projection
+  kReduce,       // "reduce": visual token reduction
+  kPrefill,      // "prefill": the prompt through the decoder
+  kDecode,       // "decode": generating tokens, one step each
+  kDetokenize,   // "detokenize": token ids to text
+};
+inline constexpr size_t kStageCount = 9;
+EYESHOT_EXPORT std::string_view StageName(StageId id);
+
+// Where a figure of energy comes from. A measured joule and an estimated one are never mixed.
+enum class EnergySource { kNone, kRapl, kNvmlCounter, kNvmlPower, kModel };
+EYESHOT_EXPORT std::string_view EnergySourceName(EnergySource source);  // "none", "rapl", ...
+
+// Energy with its uncertainty: the true value lies in [low, high]. With source kNone nothing was
+// measured nor estimated, and all three are 0.
+struct Joules {
+  double value = 0;
+  double low = 0;
+  double high = 0;
+  EnergySource source = EnergySource::kNone;
+};
+
+// What one stage cost, added up over its runs.
+struct StageCost {
+  uint64_t wall_ns = 0;
+  uint64_t bytes = 0;   // read and written by the operations: weights, activations, files; not cache traffic
+  uint64_t flops = 0;   // a multiply-add counts as two
+  uint64_t tokens = 0;  // of the stage: patches in encode, visual tokens out of connect, text tokens in decode
+  uint64_t runs = 0;    // 0: the stage did not happen
+  Joules joules;
+};
+
+// The costs of one run, by stage. A plain value: copy it freely. Not synchronized.
+class EYESHOT_EXPORT Ledger {
+ public:
+  void Add(StageId id, const StageCost& cost);
+  // Adds all stages of another ledger to this one.
+  void Add(const Ledger& other);
+
+  const StageCost& cost(StageId id) const { return costs_[static_cast<size_t>(id)]; }
+  uint64_t total_wall_ns() const;
+
+  // A table for a terminal: a line for each stage that happened, and their sum.
+  std::string Table() const;
+  // A JSON array: [{"name", "wall_ms", "flops", "bytes", "tokens", "joules": {...} or null}, ...], all stages.
+  std::string Json() const;
+
+ private:
+  std::array<StageCost, kStageCount> costs_{};
+};
+
+}  // namespace eyeshot
+
+#endif  // EYESHOT_LEDGER_H_

@@ -1,0 +1,96 @@
+#include "base/cpu.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+
+#include "base/error.h"
+
+namespace eyeshot {
+namespace {
+
+constexpr Isa kAllIsas[] = {Isa::kSse2, Isa::kNeon, Isa::kAvx2, Isa::kAvx512};
+
+bool Supported(Isa isa) {
+  switch (isa) {
+#if defined(__aarch64__)
+    case Isa::kNeon: return true;  // part of the architecture
+#elif defined(__x86_64__)
+    case Isa::kSse2: return true;  // part of the architecture
+    case Isa::kAvx2:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    case Isa::kAvx512:
+      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+#endif
+    default: return false;
+  }
+}
+
+std::string JoinNames(const std::vector<Isa>& isas) {
+  std::string names;
+  for (Isa isa : isas) names += (names.empty() ? "" : ", ") + std::string(IsaName(isa));
+  return names;
+}
+
+}  // namespace
+
+std::string_view IsaName(Isa isa) {
+  switch (isa) {
+    case Isa::kSse2: return "sse2";
+    case Isa::kNeon: return "neon";
+    case Isa::kAvx2: return "avx2";
+    case Isa::kAvx512: return "avx512";
+  }
+  return "unknown";
+}
+
+Result<Isa> ParseIsa(std::string_view name) {
+  for (Isa isa : kAllIsas) {
+    if (IsaName(isa) == name) return isa;
+  }
+  return InvalidArgumentError(fmt::format("'{}' is no instruction set", name),
+                              "use one of " + JoinNames(SupportedIsas()));
+}
+
+const std::vector<Isa>& SupportedIsas() {
+  static const std::vector<Isa> supported = [] {
+    std::vector<Isa> isas;
+    for (Isa isa : kAllIsas) {
+      if (Supported(isa)) isas.push_back(isa);
+    }
+    return isas;
+  }();
+  return supported;
+}
+
+Result<Isa> ChooseIsa() {
+  const char* name = std::getenv("EYESHOT_ISA");
+  if (name == nullptr || *name == '\0') return SupportedIsas().back();
+  Result<Isa> isa = ParseIsa(name);
+  if (!isa.ok()) return isa.status().At("EYESHOT_ISA");
+  const auto& supported = SupportedIsas();
+  if (std::find(supported.begin(), supported.end(), *isa) == supported.end()) {
+    return UnsupportedError(fmt::format("EYESHOT_ISA: this CPU has no {}", name),
+                            "use one of " + JoinNames(supported));
+  }
+  return isa;
+}
+
+std::string CpuName() {
+  std::ifstream file("/proc/cpuinfo");
+  std::string line;
+  while (std::getline(file, line)) {
+    if (line.starts_with("model name")) {
+      const size_t colon = line.find(": ");
+      if (colon != std::string::npos) return line.substr(colon + 2);
+    }
+  }
+#if defined(__aarch64__)
+  return "aarch64";
+#else
+  return "unknown";
+#endif
+}
+
+}  // namespace eyeshot

@@ -1,0 +1,71 @@
+// Every limit on what comes from outside, with its reason. docs/limits.md lists them for users; a test
+// keeps the two alike. A limit is checked before memory is taken.
+#ifndef EYESHOT_BASE_LIMITS_H_
+#define EYESHOT_BASE_LIMITS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace eyeshot::limits {
+
+// --- Model files ---------------------------------------------------------------------------------
+// safetensors itself allows headers of 100 MB; the largest known VLM header is below 1 MB.
+inline constexpr uint64_t kMaxSafetensorsHeaderBytes = 32ull << 20;
+// SmolVLM-2.2B has 657 tensors, the largest LLaVA about 1,000.
+inline constexpr size_t kMaxTensors = 16384;
+// Tensors of vision-language models have at most 5 dimensions (a video patch convolution).
+inline constexpr size_t kMaxTensorDims = 8;
+// Longest name seen: 86 bytes.
+inline constexpr size_t kMaxTensorNameBytes = 1024;
+// A dimension: vocabularies are below 2^20; 2^31 leaves room and keeps products of two within 64 bits.
+inline constexpr uint64_t kMaxTensorDim = 1ull << 31;
+// One tensor: an embedding of a 7B model in float32 is 2.2 GB.
+inline constexpr uint64_t kMaxTensorBytes = 64ull << 30;
+// Shards of one checkpoint.
+inline constexpr size_t kMaxShards = 1024;
+// config.json, preprocessor_config.json, index files: the largest seen is 71 KB.
+inline constexpr uint64_t kMaxConfigBytes = 16ull << 20;
+// tokenizer.json: SmolVLM 3.5 MB, the largest known about 35 MB.
+inline constexpr uint64_t kMaxTokenizerBytes = 128ull << 20;
+// Nesting of JSON files: real ones stay below 10.
+inline constexpr int kMaxJsonDepth = 64;
+// Entries of a vocabulary or of a merge list: the largest known is 262,144.
+inline constexpr size_t kMaxVocabulary = 1u << 20;
+inline constexpr size_t kMaxMerges = 1u << 20;
+// Bytes of one token's text.
+inline constexpr size_t kMaxTokenBytes = 4096;
+
+// --- Model shapes --------------------------------------------------------------------------------
+inline constexpr int64_t kMaxLayers = 256;
+inline constexpr int64_t kMaxWidth = 65536;       // hidden or MLP width; SmolVLM-2.2B: 8,192
+inline constexpr int64_t kMaxHeads = 512;
+inline constexpr int64_t kMaxHeadDim = 256;
+inline constexpr int64_t kMaxContext = 1 << 20;   // positions; SmolVLM: 8,192 or 16,384
+inline constexpr int64_t kMaxTileSide = 4096;     // pixels of a tile's side; SmolVLM: 512
+inline constexpr int64_t kMaxPatchSize = 128;
+inline constexpr int64_t kMaxScaleFactor = 16;    // pixel shuffle; SmolVLM: 3 or 4
+inline constexpr int64_t kMaxLongestEdge = 4096;  // Idefics3's own cap on the resized picture
+
+// --- Pictures ------------------------------------------------------------------------------------
+// An encoded picture: a 100-megapixel camera writes about 60 MB of JPEG.
+inline constexpr uint64_t kMaxImageBytes = 256ull << 20;
+// Decoded pixels: 179 megapixels is where Pillow calls a picture a decompression bomb (2 x 89,478,485).
+inline constexpr uint64_t kMaxImagePixels = 178'956'970;
+// One side: JPEG allows no more.
+inline constexpr uint32_t kMaxImageSide = 65535;
+// width/height or its inverse: above it a side vanishes when the other becomes 2,048.
+inline constexpr uint32_t kMaxAspectRatio = 65535;
+
+// --- Requests ------------------------------------------------------------------------------------
+inline constexpr size_t kMaxImagesPerPrompt = 256;   // 64 visual tokens each fill a 16k context
+inline constexpr size_t kMaxFramesPerPrompt = 512;
+inline constexpr size_t kMaxTilesPerImage = 65;      // 8 x 8 and the global view
+inline constexpr size_t kMaxPromptBytes = 4u << 20;  // far beyond the longest context
+inline constexpr size_t kMaxTurns = 1024;
+
+// --- Runtime -------------------------------------------------------------------------------------
+inline constexpr int kMaxThreads = 256;
+
+}  // namespace eyeshot::limits
+
+#endif  // EYESHOT_BASE_LIMITS_H_

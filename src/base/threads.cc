@@ -1,0 +1,129 @@
+#include "base/threads.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#include "base/limits.h"
+
+namespace eyeshot {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kSpinTime = std::chrono::microseconds(50);
+constexpr auto kCrowdedTime = std::chrono::microseconds(200);
+// Pauses between two looks at the clock: reading it costs about as much as these.
+constexpr int kPausesPerLook = 64;
+
+void Pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// cgroup v2's cpu.max ("max 100000" or "200000 100000"), 0 where there is none or no limit.
+int CgroupCores() {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (!(file >> quota >> period) || quota == "max" || period <= 0) return 0;
+  try {
+    return std::max(1, static_cast<int>(std::stod(quota) / period + 0.999));
+  } catch (const std::exception&) {
+    return 0;  // not a number: no limit that we understand
+  }
+}
+
+}  // namespace
+
+int AvailableCores() {
+  int cores = static_cast<int>(std::thread::hardware_concurrency());
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) cores = CPU_COUNT(&set);
+  const int quota = CgroupCores();
+  if (quota > 0) cores = std::min(cores, quota);
+  return std::clamp(cores, 1, limits::kMaxThreads);
+}
+
+ThreadPool::ThreadPool(int threads) {
+  if (threads <= 0) threads = AvailableCores();
+  threads = std::min(threads, limits::kMaxThreads);
+  for (int i = 1; i < threads; ++i) {
+    workers_.emplace_back([this, i] { WorkerMain(static_cast<size_t>(i)); });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  stop_.store(true, std::memory_order_relaxed);
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::WorkOn(size_t thread) {
+  const Call call = call_;
+  const void* fn = fn_;
+  const size_t tasks = tasks_;
+  for (;;) {
+    const size_t task = next_.fetch_add(1, std::memory_order_relaxed);
+    if (task >= tasks) return;
+    call(fn, task, thread);
+  }
+}
+
+void ThreadPool::WorkerMain(size_t thread) {
+  uint32_t seen = 0;
+  for (;;) {
+    auto spin_until = Clock::now() + kSpinTime;
+    uint32_t epoch = epoch_.load(std::memory_order_acquire);
+    while (epoch == seen) {
+      if (crowded_.load(std::memory_order_relaxed) || Clock::now() > spin_until) {
+        epoch_.wait(seen, std::memory_order_acquire);
+      } else {
+        for (int i = 0; i < kPausesPerLook; ++i) Pause();
+      }
+      epoch = epoch_.load(std::memory_order_acquire);
+    }
+    seen = epoch;
+    if (stop_.load(std::memory_order_relaxed)) return;
+    WorkOn(thread);
+    busy_.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+void ThreadPool::RunErased(size_t tasks, Call call, const void* fn) {
+  call_ = call;
+  fn_ = fn;
+  tasks_ = tasks;
+  next_.store(0, std::memory_order_relaxed);
+  busy_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+  WorkOn(0);
+
+  // All tasks are taken; wait for those still running elsewhere.
+  int looks = 0;
+  Clock::time_point start;
+  bool yielding = crowded_.load(std::memory_order_relaxed);
+  while (busy_.load(std::memory_order_acquire) != 0) {
+    if (looks++ == 0) start = Clock::now();
+    if (yielding) {
+      sched_yield();
+    } else {
+      for (int i = 0; i < kPausesPerLook; ++i) Pause();
+      if (Clock::now() - start > kCrowdedTime) yielding = true;
+    }
+  }
+  const bool crowded = looks > 0 && Clock::now() - start > kCrowdedTime;
+  crowded_.store(crowded, std::memory_order_relaxed);
+}
+
+}  // namespace eyeshot

@@ -1,0 +1,74 @@
+// One pool of threads for all data-parallel work.
+#ifndef EYESHOT_BASE_THREADS_H_
+#define EYESHOT_BASE_THREADS_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace eyeshot {
+
+// The cores that this process may use: the smaller of its CPU affinity and its cgroup's cpu.max
+// (rounded up), at least 1.
+int AvailableCores();
+
+// A pool of `threads` threads, the caller being one of them. Run() hands out task indices by an atomic
+// counter, so that a half-busy core slows only its own share. Workers spin (with pause) for up to about
+// 50 us after a job, since a futex round trip costs about 40 us and a decoded token has more than a
+// hundred barriers; then they sleep. After a wait in which the barrier took more than 200 us they yield
+// at once: some other program wants the core.
+//
+// Run() may be called by one thread at a time; it neither allocates nor locks (waking sleepers excepted).
+// A task must not call Run() on the same pool.
+class ThreadPool {
+ public:
+  // threads <= 0: AvailableCores().
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls fn(task, thread) for every task in [0, tasks), thread in [0, threads()). Returns when all are
+  // done; what the tasks wrote is visible to the caller.
+  template <typename Fn>
+  void Run(size_t tasks, const Fn& fn) {
+    if (tasks == 0) return;
+    if (tasks == 1 || workers_.empty()) {
+      for (size_t task = 0; task < tasks; ++task) fn(task, size_t{0});
+      return;
+    }
+    RunErased(tasks, &Invoke<Fn>, &fn);
+  }
+
+ private:
+  using Call = void (*)(const void* fn, size_t task, size_t thread);
+
+  template <typename Fn>
+  static void Invoke(const void* fn, size_t task, size_t thread) {
+    (*static_cast<const Fn*>(fn))(task, thread);
+  }
+
+  void RunErased(size_t tasks, Call call, const void* fn);
+  void WorkerMain(size_t thread);
+  void WorkOn(size_t thread);
+
+  alignas(64) std::atomic<uint32_t> epoch_{0};     // odd/even does not matter: a change is a new job
+  alignas(64) std::atomic<size_t> next_{0};        // next task to hand out
+  alignas(64) std::atomic<uint32_t> busy_{0};      // workers that have not finished the current job
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> crowded_{false};               // a barrier took long: yield instead of spinning
+  size_t tasks_ = 0;
+  Call call_ = nullptr;
+  const void* fn_ = nullptr;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace eyeshot
+
+#endif  // EYESHOT_BASE_THREADS_H_

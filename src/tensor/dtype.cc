@@ -1,0 +1,71 @@
+#include "tensor/dtype.h"
+
+#include <cstring>
+
+#include "base/check.h"
+
+namespace eyeshot {
+namespace {
+
+// Element i of a possibly unaligned array.
+uint16_t LoadU16(const void* src, size_t i) {
+  uint16_t bits;
+  std::memcpy(&bits, static_cast<const uint8_t*>(src) + i * sizeof(bits), sizeof(bits));
+  return bits;
+}
+
+}  // namespace
+
+std::string_view DTypeName(DType dtype) {
+  switch (dtype) {
+    case DType::kF32: return "float32";
+    case DType::kF16: return "float16";
+    case DType::kBF16: return "bfloat16";
+    case DType::kF64: return "float64";
+    case DType::kI8: return "int8";
+    case DType::kU8: return "uint8";
+    case DType::kI16: return "int16";
+    case DType::kU16: return "uint16";
+    case DType::kI32: return "int32";
+    case DType::kU32: return "uint32";
+    case DType::kI64: return "int64";
+    case DType::kU64: return "uint64";
+    case DType::kBool: return "bool";
+    case DType::kF8E4M3: return "float8_e4m3";
+    case DType::kF8E5M2: return "float8_e5m2";
+  }
+  return "unknown";
+}
+
+float F32FromF16(uint16_t bits) {
+  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
+  const uint32_t exponent = (bits >> 10) & 0x1fu;
+  const uint32_t mantissa = bits & 0x3ffu;
+  if (exponent == 0x1fu) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
+  if (exponent == 0) {
+    // Zero or subnormal: mantissa * 2^-24, exact in float32.
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+}
+
+void ConvertToF32(DType dtype, const void* src, size_t count, float* dst) {
+  switch (dtype) {
+    case DType::kF32:
+      std::memcpy(dst, src, count * sizeof(float));
+      return;
+    case DType::kBF16: {
+      for (size_t i = 0; i < count; ++i) dst[i] = F32FromBf16(LoadU16(src, i));
+      return;
+    }
+    case DType::kF16: {
+      for (size_t i = 0; i < count; ++i) dst[i] = F32FromF16(LoadU16(src, i));
+      return;
+    }
+    default:
+      EYESHOT_CHECK(false && "ConvertToF32 takes float types of 16 or 32 bits");
+  }
+}
+
+}  // namespace eyeshot

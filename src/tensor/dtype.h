@@ -1,0 +1,47 @@
+// Element types, and the conversions between them and float32.
+#ifndef EYESHOT_TENSOR_DTYPE_H_
+#define EYESHOT_TENSOR_DTYPE_H_
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace eyeshot {
+
+enum class DType : uint8_t { kF32, kF16, kBF16, kF64, kI8, kU8, kI16, kU16, kI32, kU32, kI64, kU64, kBool, kF8E4M3, kF8E5M2 };
+
+constexpr size_t DTypeBytes(DType dtype) {
+  switch (dtype) {
+    case DType::kI8: case DType::kU8: case DType::kBool: case DType::kF8E4M3: case DType::kF8E5M2: return 1;
+    case DType::kF16: case DType::kBF16: case DType::kI16: case DType::kU16: return 2;
+    case DType::kF32: case DType::kI32: case DType::kU32: return 4;
+    case DType::kF64: case DType::kI64: case DType::kU64: return 8;
+  }
+  return 0;
+}
+
+std::string_view DTypeName(DType dtype);  // "float32", "bfloat16", ...
+
+// bfloat16 bits.
+using bf16_bits = uint16_t;
+
+inline float F32FromBf16(bf16_bits bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+
+// Rounds to nearest, ties to even; NaN stays NaN.
+inline bf16_bits Bf16FromF32(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<bf16_bits>((bits >> 16) | 0x40u);
+  return static_cast<bf16_bits>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+// IEEE half, subnormals included.
+float F32FromF16(uint16_t bits);
+
+// Converts `count` elements of kF32, kF16 or kBF16 to float32.
+// REQUIRES: dtype is one of those.
+void ConvertToF32(DType dtype, const void* src, size_t count, float* dst);
+
+}  // namespace eyeshot
+
+#endif  // EYESHOT_TENSOR_DTYPE_H_

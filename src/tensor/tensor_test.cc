@@ -1,0 +1,52 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "tensor/dtype.h"
+
+namespace eyeshot {
+namespace {
+
+TEST(DTypeTest, Bf16RoundsToNearestEven) {
+  EXPECT_EQ(Bf16FromF32(1.0f), 0x3f80);
+  EXPECT_EQ(Bf16FromF32(1.0f + 0x1p-8f), 0x3f80);            // a tie: the even neighbour is below
+  EXPECT_EQ(Bf16FromF32(1.0f + 0x1p-8f + 0x1p-20f), 0x3f81);
+  EXPECT_EQ(Bf16FromF32(1.0f + 3 * 0x1p-8f), 0x3f82);        // a tie: the even neighbour is above
+  EXPECT_EQ(Bf16FromF32(std::numeric_limits<float>::max()), 0x7f80);
+  EXPECT_TRUE(std::isnan(F32FromBf16(Bf16FromF32(std::numeric_limits<float>::quiet_NaN()))));
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const float value = F32FromBf16(static_cast<uint16_t>(bits));
+    if (std::isnan(value)) continue;
+    ASSERT_EQ(Bf16FromF32(value), bits);
+  }
+}
+
+TEST(DTypeTest, HalfEqualsTheCompilersOwnForEveryBitPattern) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const float value = F32FromF16(static_cast<uint16_t>(bits));
+    const float want = static_cast<float>(std::bit_cast<_Float16>(static_cast<uint16_t>(bits)));
+    if (std::isnan(want)) {
+      ASSERT_TRUE(std::isnan(value)) << bits;
+    } else {
+      ASSERT_EQ(std::bit_cast<uint32_t>(value), std::bit_cast<uint32_t>(want)) << bits;
+    }
+  }
+}
+
+TEST(DTypeTest, ConvertsFromUnalignedMemory) {
+  const std::vector<float> values = {1.5f, -2.0f, 0.0f, 3e5f};
+  std::vector<uint8_t> raw(1 + values.size() * 2);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const uint16_t bits = Bf16FromF32(values[i]);
+    raw[1 + 2 * i] = static_cast<uint8_t>(bits);
+    raw[2 + 2 * i] = static_cast<uint8_t>(bits >> 8);
+  }
+  std::vector<float> got(values.size());
+  ConvertToF32(DType::kBF16, raw.data() + 1, values.size(), got.data());
+  for (size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(got[i], values[i], std::abs(values[i]) / 256);
+}
+
+}  // namespace
+}  // namespace eyeshot
