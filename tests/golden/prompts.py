@@ -217,8 +217,10 @@ def video_prompt(name: str, processor, metadata: VideoMetadata) -> dict:
     messages = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": VIDEO_QUESTION}]}]
     text = processor.apply_chat_template(messages, add_generation_prompt=True)
     video = np.zeros((count, 16, 16, 3), np.uint8)
-    ids = processor(text=text, videos=[video], video_metadata=[metadata], do_sample_frames=False)["input_ids"]
-    ids = np.asarray(ids).reshape(-1)
+    inputs = processor(
+        text=text, videos=[[video]], video_metadata=[metadata], do_sample_frames=False, return_tensors="pt"
+    )
+    ids = inputs["input_ids"][0].tolist()
     rendered = processor.tokenizer.decode(ids)
     return {
         "processor": name,
