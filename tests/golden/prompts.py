@@ -57,22 +57,19 @@ SAMPLING_CASES = (
 def rounding_sizes(longest: int, count: int) -> list:
     """Sizes below 900 pixels where `int(longest / (width / height))` in double is not the exact quotient's floor.
 
-    Landscape and portrait alternate; sizes whose even-rounded result changes come first.
+    Those whose even-rounded height changes are taken first, spread over the widths. Portrait pictures have no such
+    case: there the product `longest * (width / height)` rounds back to the exact integer.
     """
-    found = []
+    changed, masked = [], []
     for width in range(2, 900):
-        for height in range(1, width):
+        for height in range(1, width + 1):
             exact = longest * height // width
-            landscape = int(longest / (width / height))
-            portrait = int(longest * (height / width))
-            if landscape != exact:
-                found.append((landscape + landscape % 2 == exact + exact % 2, width, height))
-            if portrait != exact:
-                found.append((portrait + portrait % 2 == exact + exact % 2, height, width))
-    found.sort(key=lambda item: item[0])
-    landscapes = [item[1:] for item in found if item[1] > item[2]]
-    portraits = [item[1:] for item in found if item[1] < item[2]]
-    return (portraits[: count // 2] + landscapes[: count - min(len(portraits), count // 2)])[:count]
+            rounded = int(longest / (width / height))
+            assert int(longest * (height / width)) == exact
+            if rounded != exact:
+                (masked if rounded + rounded % 2 == exact + exact % 2 else changed).append((width, height))
+    found = changed if len(changed) >= count else masked
+    return found[:: len(found) // count][:count]
 
 
 class Pictures:
