@@ -1,0 +1,298 @@
+// Backend: where the arithmetic happens. A short list of coarse operations, so that a CPU can fuse them,
+// a GPU can capture them in a graph, and a new one is one folder of files.
+//
+// Rules that make graphs possible: operations are enqueued on a Stream and errors surface at Sync();
+// everything that changes from step to step (positions, lengths, slots, block tables, sampler state) is read
+// from device memory, never from scalar arguments; scalars are shapes and constants of the model.
+//
+// The public operations check shapes (a wrong one is our own bug: abort) and count FLOPs and bytes, the same
+// for every backend; the protected Do... functions are what a backend writes.
+#ifndef EYESHOT_KERNELS_BACKEND_H_
+#define EYESHOT_KERNELS_BACKEND_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "eyeshot/status.h"
+#include "ledger/stage.h"
+#include "tensor/host_tensor.h"
+#include "tensor/view.h"
+
+namespace eyeshot {
+
+struct BackendInfo {
+  std::string name;       // "reference", "portable"
+  std::string device;     // "cpu"
+  std::string isa;        // "avx512", ...
+  std::string precision;  // of weights as they are stored: "float32", "bf16"
+  int threads = 1;
+  DType activation = DType::kF32;  // of the matrices between operations
+  int tower_group = 1;             // tiles that one pass of the vision tower takes best
+};
+
+// Device memory. Freed on destruction.
+class Buffer {
+ public:
+  using Deleter = void (*)(void* data, size_t bytes);
+
+  Buffer() = default;
+  Buffer(void* data, size_t bytes, Deleter deleter) : data_(data), bytes_(bytes), deleter_(deleter) {}
+  Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    std::swap(deleter_, other.deleter_);
+    return *this;
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() {
+    if (data_ != nullptr) deleter_(data_, bytes_);
+  }
+
+  void* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+  Deleter deleter_ = nullptr;
+};
+
+// An ordered queue of operations, and what they did.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  OpCounters counters;
+};
+
+// A weight in the layout that its backend's kernels want.
+class PackedWeight {
+ public:
+  virtual ~PackedWeight() = default;
+  int64_t outputs = 0;  // rows of the stored matrix: [outputs, inputs]
+  int64_t inputs = 0;
+  size_t bytes = 0;     // resident
+  bool gated = false;   // see LinearSource
+};
+using PackedWeightPtr = std::unique_ptr<PackedWeight>;
+
+// The matrices [n_i, k] of one linear operation, stacked along their outputs (q, k and v as one).
+struct LinearSource {
+  std::vector<HostTensor> parts;
+  // Exactly two parts of one shape, gate and up: the operation gives silu(x gate^T) * (x up^T), [m, n].
+  bool gated = false;
+};
+
+enum class Activation { kNone, kGeluTanh };
+
+struct LinearArgs {
+  ConstMatrixView x;                   // [m, k]
+  const PackedWeight* weight = nullptr;
+  const PackedWeight* bias = nullptr;  // [n], may be null
+  Activation activation = Activation::kNone;
+  ConstMatrixView residual;            // [m, n] added after the activation; may be empty, may be y
+  MatrixView y;                        // [m, n]
+};
+
+struct NormArgs {
+  ConstMatrixView x;                   // [m, n]
+  const PackedWeight* gain = nullptr;  // [n]
+  const PackedWeight* bias = nullptr;  // [n]; null for RMS norm
+  float epsilon = 0;
+  MatrixView y;                        // [m, n], may be x
+};
+
+struct PatchEmbedArgs {
+  DeviceSpan<const uint8_t> tiles;           // [tiles, side, side, 3], before normalization
+  int64_t side = 0;
+  int64_t patch = 0;                         // side % patch pixels at the right and bottom are not seen
+  DeviceSpan<const float> normalization;     // [3, 256]: the model's input for each byte of each channel
+  const PackedWeight* weight = nullptr;      // [width, 3 * patch * patch], channel slowest
+  const PackedWeight* bias = nullptr;        // [width]
+  const PackedWeight* positions = nullptr;   // table [(side / patch)^2, width]
+  DeviceSpan<const int32_t> position_ids;    // [tiles * patches]: rows of `positions`
+  MatrixView y;                              // [tiles * patches, width]
+};
+
+// Full attention inside each of several independent runs of tokens (tiles of unequal token counts).
+struct EncodeAttentionArgs {
+  ConstMatrixView qkv;                       // [tokens, 3 * heads * head_dim]: all q, all k, all v
+  DeviceSpan<const int32_t> cu_tokens;       // [runs + 1]: run r holds tokens [cu_tokens[r], cu_tokens[r + 1])
+  int64_t max_tokens = 0;                    // an upper bound on one run's tokens, for planning
+  int64_t heads = 0;
+  int64_t head_dim = 0;
+  float scale = 0;                           // of q k^T
+  DeviceSpan<const float> key_bias;          // [tokens] added to every score of that key (log size); may be empty
+  DeviceSpan<float> column_mean;             // [tokens] mean probability that a key received, over the run's
+                                             // queries and all heads; may be empty
+  MatrixView y;                              // [tokens, heads * head_dim]
+};
+
+struct PixelShuffleLinearArgs {
+  ConstMatrixView x;                         // [tiles * grid * grid, width], patches row-major
+  int64_t grid = 0;                          // patches along a side
+  int64_t scale = 0;                         // s: s x s patches become one token
+  const PackedWeight* weight = nullptr;      // [n, width * s * s]
+  MatrixView y;                              // [tiles * (grid / s)^2, n]
+};
+
+struct GatherArgs {
+  const PackedWeight* table = nullptr;       // packed by PackTable or PackLinear, not gated
+  DeviceSpan<const int32_t> ids;             // [m]; an id outside the table gives a row of zeros
+  MatrixView y;                              // [m, width]
+};
+
+struct CopyRowsArgs {
+  ConstMatrixView x;                         // [m, n]
+  DeviceSpan<const int32_t> from;            // [count] rows of x; empty: 0, 1, 2, ...
+  DeviceSpan<const int32_t> to;              // [count] rows of y; empty: 0, 1, 2, ...
+  int64_t count = 0;
+  MatrixView y;
+};
+
+// The shape of a paged key/value cache. Layers with one block table form a group: reducers that drop tokens
+// from some layer on need one table for the layers before and one for those after.
+struct KvCacheShape {
+  std::vector<int> layer_group;              // group of each layer
+  int64_t blocks = 0;                        // in each layer
+  int64_t block_size = 0;                    // tokens in a block
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
+
+  int64_t layers() const { return static_cast<int64_t>(layer_group.size()); }
+};
+
+class KvCache {
+ public:
+  virtual ~KvCache() = default;
+  KvCacheShape shape;
+  size_t bytes = 0;
+};
+
+// One step of several sequences over a paged cache. Sequence s owns query rows
+// [query_start[s], query_start[s + 1]). Arrays with a group dimension have one part for each layer group.
+struct PagedBatch {
+  int64_t tokens = 0;
+  int64_t sequences = 0;
+  int64_t max_blocks = 0;                    // row length of the block tables
+  DeviceSpan<const int32_t> positions;       // [tokens] rotary positions
+  DeviceSpan<const int32_t> query_start;     // [sequences + 1]
+  DeviceSpan<const int32_t> slots;           // [groups, tokens] cache slot of each token: block * block_size + offset
+  DeviceSpan<const int32_t> context_length;  // [groups, sequences] keys to attend to, this step's included
+  DeviceSpan<const int32_t> block_table;     // [groups, sequences, max_blocks]
+  int64_t max_context = 0;                   // an upper bound on context_length, for planning and FLOP counts
+};
+
+// Rotates q in place and k by its position (half-split "NeoX" convention over the whole head), and stores
+// k and v of every token in the cache.
+struct RotaryStoreArgs {
+  MatrixView qkv;                            // [tokens, (heads + 2 * kv_heads) * head_dim]
+  int64_t heads = 0;
+  DeviceSpan<const float> inverse_frequency; // [head_dim / 2]
+  KvCache* cache = nullptr;
+  int64_t layer = 0;
+  const PagedBatch* batch = nullptr;
+};
+
+// Causal attention of the step's queries to their sequence's cached keys: query i of a sequence with n
+// queries and context c sees keys [0, c - n + i].
+struct PagedAttentionArgs {
+  ConstMatrixView q;                         // [tokens, heads * head_dim], rotated
+  int64_t heads = 0;
+  float scale = 0;
+  const KvCache* cache = nullptr;
+  int64_t layer = 0;
+  const PagedBatch* batch = nullptr;
+  MatrixView y;                              // [tokens, heads * head_dim]
+};
+
+// How one sequence chooses its next token; lives in device memory. See SamplingOptions.
+struct SamplerParams {
+  float temperature = 0;
+  float top_p = 1;
+  float min_p = 0;
+  float repetition_penalty = 1;
+  int32_t top_k = 0;
+  uint32_t seed_low = 0;
+  uint32_t seed_high = 0;
+};
+
+struct SampleArgs {
+  ConstMatrixView logits;                    // [sequences, vocabulary] float32
+  DeviceSpan<const SamplerParams> params;    // [sequences]
+  DeviceSpan<uint32_t> steps;                // [sequences] draws made so far; advanced by one
+  DeviceSpan<uint8_t> seen;                  // [sequences, vocabulary] 1: the token occurred; updated. May be empty
+  DeviceSpan<uint64_t> scratch;              // [sequences, vocabulary]
+  DeviceSpan<int32_t> next;                  // [sequences] out
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual const BackendInfo& info() const = 0;
+
+  // --- Memory. `what` names the memory in an out-of-memory error.
+  virtual Result<Buffer> Allocate(size_t bytes, std::string_view what) = 0;
+  virtual Result<std::unique_ptr<KvCache>> NewKvCache(const KvCacheShape& shape) = 0;
+  virtual std::unique_ptr<Stream> NewStream() = 0;
+  virtual void Upload(Stream& stream, const void* host, void* device, size_t bytes) = 0;
+  virtual void Download(Stream& stream, const void* device, void* host, size_t bytes) = 0;
+  // Waits for everything enqueued; the error of any of it.
+  virtual Status Sync(Stream& stream) = 0;
+
+  // --- Weights. Sources are float32, float16 or bfloat16. Packing is synchronous and the source is not
+  // needed afterwards. Errors: kUnsupported (dtype), kOutOfMemory.
+  virtual Result<PackedWeightPtr> PackLinear(const LinearSource& source) = 0;
+  virtual Result<PackedWeightPtr> PackTable(const HostTensor& source) = 0;   // [rows, width], for Gather
+  virtual Result<PackedWeightPtr> PackVector(const HostTensor& source) = 0;  // any shape, flat, kept in float32
+  // Bytes that PackLinear would take for [outputs, inputs], for memory plans.
+  virtual size_t PackedLinearBytes(int64_t outputs, int64_t inputs) const = 0;
+  virtual size_t KvCacheBytes(const KvCacheShape& shape) const = 0;
+
+  // --- Operations.
+  void Linear(Stream& stream, const LinearArgs& args);
+  void LayerNorm(Stream& stream, const NormArgs& args);
+  void RmsNorm(Stream& stream, const NormArgs& args);
+  void PatchEmbed(Stream& stream, const PatchEmbedArgs& args);
+  void EncodeAttention(Stream& stream, const EncodeAttentionArgs& args);
+  void PixelShuffleLinear(Stream& stream, const PixelShuffleLinearArgs& args);
+  void Gather(Stream& stream, const GatherArgs& args);
+  void CopyRows(Stream& stream, const CopyRowsArgs& args);
+  void RotaryStore(Stream& stream, const RotaryStoreArgs& args);
+  void PagedAttention(Stream& stream, const PagedAttentionArgs& args);
+  void Sample(Stream& stream, const SampleArgs& args);
+  // seen[ids[i]] = 1 for every id inside the vocabulary.
+  void MarkSeen(Stream& stream, DeviceSpan<const int32_t> ids, DeviceSpan<uint8_t> seen);
+
+ protected:
+  virtual void DoLinear(Stream& stream, const LinearArgs& args) = 0;
+  virtual void DoLayerNorm(Stream& stream, const NormArgs& args) = 0;
+  virtual void DoRmsNorm(Stream& stream, const NormArgs& args) = 0;
+  virtual void DoPatchEmbed(Stream& stream, const PatchEmbedArgs& args) = 0;
+  virtual void DoEncodeAttention(Stream& stream, const EncodeAttentionArgs& args) = 0;
+  virtual void DoPixelShuffleLinear(Stream& stream, const PixelShuffleLinearArgs& args) = 0;
+  virtual void DoGather(Stream& stream, const GatherArgs& args) = 0;
+  virtual void DoCopyRows(Stream& stream, const CopyRowsArgs& args) = 0;
+  virtual void DoRotaryStore(Stream& stream, const RotaryStoreArgs& args) = 0;
+  virtual void DoPagedAttention(Stream& stream, const PagedAttentionArgs& args) = 0;
+  virtual void DoSample(Stream& stream, const SampleArgs& args) = 0;
+  virtual void DoMarkSeen(Stream& stream, DeviceSpan<const int32_t> ids, DeviceSpan<uint8_t> seen) = 0;
+};
+
+struct BackendOptions {
+  std::string name = "auto";  // "auto", "portable", "reference"
+  int threads = 0;            // 0: AvailableCores()
+};
+
+// Errors: no such backend; EYESHOT_ISA names an instruction set that this CPU lacks.
+Result<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options);
+
+}  // namespace eyeshot
+
+#endif  // EYESHOT_KERNELS_BACKEND_H_
