@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# `make check`: what `make test` is too short for. Parts: asan tsan neon fuzz lint; all of them without arguments.
+# The last line is `N passed, N failed[, N skipped]`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/tally.sh
+unset EYESHOT_ISA
+fuzz_seconds=${EYESHOT_FUZZ_SECONDS:-20}
+
+build_preset() {  # PRESET
+  require "$1: configure" cmake --preset "$1" --log-level=WARNING
+  require "$1: build" cmake --build --preset "$1" -j "$(nproc)"
+}
+
+check_asan() {
+  build_preset asan
+  ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
+    run_ctest "asan, ubsan" build/asan -LE '^(slow|house)$'
+}
+
+check_tsan() {
+  build_preset tsan
+  TSAN_OPTIONS=halt_on_error=1 run_ctest "tsan" build/tsan -L '^(tsan|base)$' -LE '^slow$'
+}
+
+check_neon() {
+  require "neon: build" scripts/neon.sh
+  EYESHOT_ISA=neon run_ctest "neon under emulation" build/neon -L '^(base|ledger|tensor|kernels)$' -LE '^slow$'
+}
+
+check_fuzz() {
+  build_preset fuzz
+  local target
+  for target in build/fuzz/fuzz/*_fuzz; do
+    [[ -x "$target" ]] || continue
+    run_step "fuzz: $(basename "$target")" scripts/fuzz.sh "$fuzz_seconds" "$(basename "$target")"
+  done
+}
+
+check_lint() {
+  require "lint: configure" cmake --preset release --log-level=WARNING
+  run_step "lint: scripts" shellcheck --external-sources scripts/*.sh .ci/run
+  run_step "lint: format" scripts/format.sh --check
+  run_step "lint: clang-tidy" python3 scripts/lint.py --seconds "${EYESHOT_LINT_SECONDS:-300}"
+}
+
+parts=("$@")
+[[ $# -gt 0 ]] || parts=(asan tsan neon fuzz lint)
+require "packages" scripts/setup.sh check
+for part in "${parts[@]}"; do
+  case $part in
+    asan | tsan | neon | fuzz | lint) "check_$part" ;;
+    *) echo "check: no part is named '$part'; there are asan, tsan, neon, fuzz, lint" >&2; exit 2 ;;
+  esac
+done
+close_tally

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Cross-builds the lower rooms and their tests for aarch64 into build/neon; CTest then runs them under qemu.
+#
+# The arm64 libraries come from Debian's arm64 packages, unpacked into build/neon-sysroot with an apt state of its
+# own: nothing is installed, and the system's list of architectures stays as it is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+sysroot=$PWD/build/neon-sysroot
+packages=(
+  libhwy-dev libhwy1 libfmt-dev libfmt9 libgtest-dev nlohmann-json3-dev libcli11-dev
+  libjpeg62-turbo-dev libjpeg62-turbo libspng-dev libspng0 libwebp-dev libwebp7 libgif-dev libgif7
+  libzstd-dev libzstd1 zlib1g-dev zlib1g
+)
+
+if [[ "$(cat "$sysroot/packages" 2>/dev/null)" != "${packages[*]}" ]]; then
+  rm -rf "$sysroot"
+  mkdir -p "$sysroot"/apt/{lists,cache/archives}/partial "$sysroot/debs"
+  touch "$sysroot/apt/status"
+  cat >"$sysroot/apt.conf" <<CONF
+APT::Architecture "arm64";
+APT::Architectures "arm64";
+APT::Sandbox::User "root";
+Dir::State "$sysroot/apt";
+Dir::State::status "$sysroot/apt/status";
+Dir::Cache "$sysroot/apt/cache";
+CONF
+  export APT_CONFIG=$sysroot/apt.conf
+  apt-get -qq update
+  (cd "$sysroot/debs" && apt-get -qq download "${packages[@]}")
+  for deb in "$sysroot"/debs/*.deb; do dpkg -x "$deb" "$sysroot"; done
+  rm -rf "$sysroot/debs" "$sysroot/apt"
+  echo "${packages[*]}" >"$sysroot/packages"
+fi
+
+export PKG_CONFIG_SYSROOT_DIR=$sysroot
+export PKG_CONFIG_LIBDIR=$sysroot/usr/lib/aarch64-linux-gnu/pkgconfig:$sysroot/usr/share/pkgconfig
+cmake -S . -B build/neon -G Ninja --log-level=WARNING -DCMAKE_BUILD_TYPE=Release -DEYESHOT_BENCH=OFF \
+  -DCMAKE_TOOLCHAIN_FILE=cmake/toolchains/aarch64-linux-gnu.cmake -DEYESHOT_SYSROOT="$sysroot"
+
+targets=()
+for room in base ledger tensor kernels; do
+  if grep -q "^build ${room}_test: phony" build/neon/build.ninja; then targets+=("${room}_test"); fi
+done
+cmake --build build/neon -j "$(nproc)" --target "${targets[@]}"
