@@ -29,6 +29,9 @@ inline constexpr uint64_t kMaxConfigBytes = 16ull << 20;
 inline constexpr uint64_t kMaxTokenizerBytes = 128ull << 20;
 // Nesting of JSON files: real ones stay below 10.
 inline constexpr int kMaxJsonDepth = 64;
+// Values of one JSON tree (vocabularies and tensor headers are read without one): an index of the most shards has one
+// a tensor; 2^20 small values take about 64 MB.
+inline constexpr size_t kMaxJsonValues = 1u << 20;
 // Entries of a vocabulary or of a merge list: the largest known is 262,144.
 inline constexpr size_t kMaxVocabulary = 1u << 20;
 inline constexpr size_t kMaxMerges = 1u << 20;
