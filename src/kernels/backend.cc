@@ -1,0 +1,169 @@
+#include "kernels/backend.h"
+
+#include "base/check.h"
+#include "base/error.h"
+#include "kernels/cpu_backend.h"
+
+namespace eyeshot {
+namespace {
+
+uint64_t Bytes(const ConstMatrixView& view) {
+  return view.empty() ? 0 : static_cast<uint64_t>(view.rows * view.cols) * DTypeBytes(view.dtype);
+}
+
+void Count(Stream& stream, uint64_t flops, uint64_t bytes) {
+  stream.counters.flops += flops;
+  stream.counters.bytes += bytes;
+}
+
+uint64_t MulAdds(int64_t a, int64_t b, int64_t c) { return 2 * static_cast<uint64_t>(a * b * c); }
+
+void CheckShape(const ConstMatrixView& view, int64_t rows, int64_t cols) {
+  EYESHOT_CHECK(view.rows == rows && view.cols == cols && view.stride >= cols);
+}
+
+// FLOPs of one exp, tanh, division or the like in the counts of norms and activations: they are under 1 % of
+// any stage, so the convention only needs to be stable.
+constexpr uint64_t kNormFlopsPerElement = 8;
+
+}  // namespace
+
+void Backend::Linear(Stream& stream, const LinearArgs& args) {
+  const PackedWeight& w = *args.weight;
+  EYESHOT_CHECK(args.x.cols == w.inputs);
+  CheckShape(args.y, args.x.rows, w.outputs);
+  EYESHOT_CHECK(args.bias == nullptr || (args.bias->outputs == w.outputs && !w.gated));
+  EYESHOT_CHECK(!w.gated || args.activation == Activation::kNone);
+  if (!args.residual.empty()) CheckShape(args.residual, args.y.rows, args.y.cols);
+  if (args.x.rows == 0) return;
+  const int64_t computed = w.gated ? 2 * w.outputs : w.outputs;
+  Count(stream, MulAdds(args.x.rows, computed, w.inputs), w.bytes + Bytes(args.x) + Bytes(args.y) + Bytes(args.residual));
+  DoLinear(stream, args);
+}
+
+void Backend::LayerNorm(Stream& stream, const NormArgs& args) {
+  CheckShape(args.y, args.x.rows, args.x.cols);
+  EYESHOT_CHECK(args.gain != nullptr && args.gain->outputs == args.x.cols);
+  EYESHOT_CHECK(args.bias != nullptr && args.bias->outputs == args.x.cols);
+  if (args.x.rows == 0) return;
+  Count(stream, kNormFlopsPerElement * static_cast<uint64_t>(args.x.rows * args.x.cols), Bytes(args.x) + Bytes(args.y));
+  DoLayerNorm(stream, args);
+}
+
+void Backend::RmsNorm(Stream& stream, const NormArgs& args) {
+  CheckShape(args.y, args.x.rows, args.x.cols);
+  EYESHOT_CHECK(args.gain != nullptr && args.gain->outputs == args.x.cols && args.bias == nullptr);
+  if (args.x.rows == 0) return;
+  Count(stream, kNormFlopsPerElement * static_cast<uint64_t>(args.x.rows * args.x.cols), Bytes(args.x) + Bytes(args.y));
+  DoRmsNorm(stream, args);
+}
+
+void Backend::PatchEmbed(Stream& stream, const PatchEmbedArgs& args) {
+  const int64_t tile_bytes = args.side * args.side * 3;
+  EYESHOT_CHECK(args.patch > 0 && args.side >= args.patch && args.tiles.size % tile_bytes == 0);
+  const int64_t grid = args.side / args.patch;
+  const int64_t tokens = args.tiles.size / tile_bytes * grid * grid;
+  EYESHOT_CHECK(args.weight->inputs == 3 * args.patch * args.patch && !args.weight->gated);
+  EYESHOT_CHECK(args.normalization.size == 3 * 256 && args.position_ids.size == tokens);
+  EYESHOT_CHECK(args.positions->inputs == args.weight->outputs);
+  EYESHOT_CHECK(args.bias == nullptr || args.bias->outputs == args.weight->outputs);
+  CheckShape(args.y, tokens, args.weight->outputs);
+  if (tokens == 0) return;
+  Count(stream, MulAdds(tokens, args.weight->outputs, args.weight->inputs),
+        static_cast<uint64_t>(args.tiles.size) + args.weight->bytes + Bytes(args.y));
+  DoPatchEmbed(stream, args);
+}
+
+void Backend::EncodeAttention(Stream& stream, const EncodeAttentionArgs& args) {
+  const int64_t width = args.heads * args.head_dim;
+  EYESHOT_CHECK(args.qkv.cols == 3 * width && args.cu_tokens.size >= 1);
+  EYESHOT_CHECK(args.key_bias.empty() || args.key_bias.size == args.qkv.rows);
+  EYESHOT_CHECK(args.column_mean.empty() || args.column_mean.size == args.qkv.rows);
+  CheckShape(args.y, args.qkv.rows, width);
+  if (args.qkv.rows == 0) return;
+  // q k^T and p v: each a multiply-add per query, key and channel.
+  Count(stream, 2 * MulAdds(args.qkv.rows, args.max_tokens, width), Bytes(args.qkv) + Bytes(args.y));
+  DoEncodeAttention(stream, args);
+}
+
+void Backend::PixelShuffleLinear(Stream& stream, const PixelShuffleLinearArgs& args) {
+  const int64_t patches = args.grid * args.grid;
+  EYESHOT_CHECK(args.scale > 0 && args.grid % args.scale == 0 && args.x.rows % patches == 0);
+  const int64_t tokens = args.x.rows / (args.scale * args.scale);
+  EYESHOT_CHECK(args.weight->inputs == args.x.cols * args.scale * args.scale && !args.weight->gated);
+  CheckShape(args.y, tokens, args.weight->outputs);
+  if (tokens == 0) return;
+  Count(stream, MulAdds(tokens, args.weight->outputs, args.weight->inputs),
+        args.weight->bytes + Bytes(args.x) + Bytes(args.y));
+  DoPixelShuffleLinear(stream, args);
+}
+
+void Backend::Gather(Stream& stream, const GatherArgs& args) {
+  EYESHOT_CHECK(!args.table->gated);
+  CheckShape(args.y, args.ids.size, args.table->inputs);
+  if (args.ids.size == 0) return;
+  Count(stream, 0, 2 * Bytes(args.y));
+  DoGather(stream, args);
+}
+
+void Backend::CopyRows(Stream& stream, const CopyRowsArgs& args) {
+  EYESHOT_CHECK(args.x.cols == args.y.cols && args.x.dtype == args.y.dtype);
+  EYESHOT_CHECK(args.from.empty() || args.from.size >= args.count);
+  EYESHOT_CHECK(args.to.empty() || args.to.size >= args.count);
+  if (args.count == 0) return;
+  Count(stream, 0, 2 * static_cast<uint64_t>(args.count * args.x.cols) * DTypeBytes(args.x.dtype));
+  DoCopyRows(stream, args);
+}
+
+void Backend::RotaryStore(Stream& stream, const RotaryStoreArgs& args) {
+  const KvCacheShape& shape = args.cache->shape;
+  const int64_t rotated = args.heads + shape.kv_heads;
+  EYESHOT_CHECK(args.qkv.rows == args.batch->tokens);
+  EYESHOT_CHECK(args.qkv.cols == (rotated + shape.kv_heads) * shape.head_dim);
+  EYESHOT_CHECK(args.inverse_frequency.size * 2 == shape.head_dim && args.layer < shape.layers());
+  EYESHOT_CHECK(args.batch->positions.size >= args.batch->tokens);
+  if (args.qkv.rows == 0) return;
+  Count(stream, 3 * static_cast<uint64_t>(args.qkv.rows * rotated * shape.head_dim), 2 * Bytes(args.qkv));
+  DoRotaryStore(stream, args);
+}
+
+void Backend::PagedAttention(Stream& stream, const PagedAttentionArgs& args) {
+  const KvCacheShape& shape = args.cache->shape;
+  const int64_t width = args.heads * shape.head_dim;
+  EYESHOT_CHECK(args.heads % shape.kv_heads == 0 && args.layer < shape.layers());
+  CheckShape(args.q, args.batch->tokens, width);
+  CheckShape(args.y, args.batch->tokens, width);
+  if (args.q.rows == 0) return;
+  // Each sequence's cache is read once; a query sees the keys up to its own.
+  const auto context = static_cast<uint64_t>(args.batch->max_context);
+  const auto queries = static_cast<uint64_t>(args.batch->tokens);
+  const auto sequences = static_cast<uint64_t>(args.batch->sequences);
+  const uint64_t per_sequence = queries / sequences;
+  const uint64_t seen = context - (per_sequence > context ? 0 : per_sequence / 2);
+  const uint64_t kv_bytes = args.cache->bytes / static_cast<uint64_t>(shape.layers() * shape.blocks * shape.block_size);
+  Count(stream, 4 * queries * seen * static_cast<uint64_t>(width),
+        sequences * context * kv_bytes + Bytes(args.q) + Bytes(args.y));
+  DoPagedAttention(stream, args);
+}
+
+void Backend::Sample(Stream& stream, const SampleArgs& args) {
+  EYESHOT_CHECK(args.params.size >= args.logits.rows && args.steps.size >= args.logits.rows);
+  EYESHOT_CHECK(args.next.size >= args.logits.rows);
+  EYESHOT_CHECK(args.seen.empty() || args.seen.size >= args.logits.rows * args.logits.cols);
+  EYESHOT_CHECK(args.scratch.size >= args.logits.rows * args.logits.cols);
+  Count(stream, static_cast<uint64_t>(args.logits.rows * args.logits.cols), Bytes(args.logits));
+  DoSample(stream, args);
+}
+
+void Backend::MarkSeen(Stream& stream, DeviceSpan<const int32_t> ids, DeviceSpan<uint8_t> seen) {
+  Count(stream, 0, static_cast<uint64_t>(ids.size) * sizeof(int32_t));
+  DoMarkSeen(stream, ids, seen);
+}
+
+Result<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options) {
+  if (options.name == "reference") return NewReferenceBackend(options.threads);
+  if (options.name == "auto" || options.name == "portable") return NewPortableBackend(options.threads);
+  return InvalidArgumentError(fmt::format("'{}' is no backend", options.name), "use auto, portable or reference");
+}
+
+}  // namespace eyeshot

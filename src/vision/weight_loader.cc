@@ -1,0 +1,85 @@
+#include "vision/weight_loader.h"
+
+#include <fmt/ranges.h>
+
+#include "base/check.h"
+#include "base/error.h"
+
+namespace eyeshot {
+
+// rows x cols must be what the tensor holds: its first dimension, and the product of the others.
+Result<HostTensor> WeightLoader::Get(const std::string& name, int64_t rows, int64_t cols) const {
+  EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, checkpoint_.Get(name));
+  const int64_t found_rows = tensor.shape.empty() ? 1 : tensor.shape[0];
+  if (found_rows != rows || tensor.elements() != rows * cols) {
+    const std::string expected = cols == 1 ? fmt::format("[{}]", rows) : fmt::format("[{}, {}]", rows, cols);
+    return CorruptError(fmt::format("tensor {} has the shape [{}], config.json asks for {}", name,
+                                    fmt::join(tensor.shape, ", "), expected),
+                        "config.json and weights are not of the same model; download both again");
+  }
+  return tensor;
+}
+
+Result<PackedWeightPtr> WeightLoader::Packed(Result<PackedWeightPtr> weight, const std::vector<HostTensor>& sources) {
+  if (!weight.ok()) return weight;
+  for (const HostTensor& source : sources) {
+    checkpoint_.Release(source);
+    parameters_ += source.elements();
+    source_bytes_ += source.bytes();
+  }
+  packed_bytes_ += (*weight)->bytes;
+  if (on_progress_) {
+    on_progress_(static_cast<double>(source_bytes_) / static_cast<double>(std::max<uint64_t>(checkpoint_.bytes(), 1)));
+  }
+  return weight;
+}
+
+Result<PackedWeightPtr> WeightLoader::Linear(const std::vector<std::string>& names, const std::vector<int64_t>& outputs,
+                                             int64_t inputs) {
+  EYESHOT_CHECK(names.size() == outputs.size());
+  LinearSource source;
+  for (size_t i = 0; i < names.size(); ++i) {
+    EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, Get(names[i], outputs[i], inputs));
+    source.parts.push_back(std::move(tensor));
+  }
+  return Packed(backend_.PackLinear(source), source.parts);
+}
+
+Result<PackedWeightPtr> WeightLoader::Gated(const std::string& gate, const std::string& up, int64_t outputs,
+                                            int64_t inputs) {
+  LinearSource source{.gated = true};
+  for (const std::string& name : {gate, up}) {
+    EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, Get(name, outputs, inputs));
+    source.parts.push_back(std::move(tensor));
+  }
+  return Packed(backend_.PackLinear(source), source.parts);
+}
+
+Result<PackedWeightPtr> WeightLoader::Table(const std::string& name, int64_t rows, int64_t width) {
+  EYESHOT_ASSIGN_OR_RETURN(const HostTensor tensor, Get(name, rows, width));
+  return Packed(backend_.PackTable(tensor), {tensor});
+}
+
+Result<PackedWeightPtr> WeightLoader::Vector(const std::vector<std::string>& names, const std::vector<int64_t>& sizes) {
+  EYESHOT_CHECK(names.size() == sizes.size());
+  std::vector<HostTensor> sources;
+  std::vector<float> joined;
+  for (size_t i = 0; i < names.size(); ++i) {
+    EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, Get(names[i], sizes[i], 1));
+    if (tensor.dtype != DType::kF32 && tensor.dtype != DType::kF16 && tensor.dtype != DType::kBF16) {
+      return UnsupportedError(fmt::format("tensor {} is stored as {}", tensor.name, DTypeName(tensor.dtype)),
+                              "weights are read as float32, float16 or bfloat16");
+    }
+    joined.resize(joined.size() + static_cast<size_t>(sizes[i]));
+    ConvertToF32(tensor.dtype, tensor.data, static_cast<size_t>(sizes[i]),
+                 joined.data() + joined.size() - static_cast<size_t>(sizes[i]));
+    sources.push_back(std::move(tensor));
+  }
+  const HostTensor whole{.name = names[0],
+                         .dtype = DType::kF32,
+                         .shape = {static_cast<int64_t>(joined.size())},
+                         .data = reinterpret_cast<const uint8_t*>(joined.data())};
+  return Packed(backend_.PackVector(whole), sources);
+}
+
+}  // namespace eyeshot

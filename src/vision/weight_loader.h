@@ -1,0 +1,54 @@
+// WeightLoader: from named tensors of a checkpoint to packed weights, checked, counted, and with the source
+// pages given back as it goes.
+#ifndef EYESHOT_VISION_WEIGHT_LOADER_H_
+#define EYESHOT_VISION_WEIGHT_LOADER_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "formats/safetensors.h"
+#include "kernels/backend.h"
+
+namespace eyeshot {
+
+// Every function takes names of tensors and the shape that the configuration asks for, and fails with an
+// error that names tensor, found shape and expected shape: kNotFound, kCorrupt, or the backend's own.
+class WeightLoader {
+ public:
+  // `on_progress` (may be empty) is called with the share of the checkpoint's bytes that were packed.
+  WeightLoader(const Checkpoint& checkpoint, Backend& backend, std::function<void(double)> on_progress)
+      : checkpoint_(checkpoint), backend_(backend), on_progress_(std::move(on_progress)) {}
+
+  bool Has(std::string_view name) const { return checkpoint_.Find(name) != nullptr; }
+
+  // Matrices [outputs_i, inputs] stacked along the outputs. A convolution kernel [outputs, c, h, w] counts as
+  // [outputs, c * h * w].
+  Result<PackedWeightPtr> Linear(const std::vector<std::string>& names, const std::vector<int64_t>& outputs,
+                                 int64_t inputs);
+  // Gate and up projection, each [outputs, inputs].
+  Result<PackedWeightPtr> Gated(const std::string& gate, const std::string& up, int64_t outputs, int64_t inputs);
+  Result<PackedWeightPtr> Table(const std::string& name, int64_t rows, int64_t width);
+  // Vectors of sizes[i] elements, one after the other.
+  Result<PackedWeightPtr> Vector(const std::vector<std::string>& names, const std::vector<int64_t>& sizes);
+
+  int64_t parameters() const { return parameters_; }
+  size_t packed_bytes() const { return packed_bytes_; }
+  uint64_t source_bytes() const { return source_bytes_; }
+
+ private:
+  Result<HostTensor> Get(const std::string& name, int64_t rows, int64_t cols) const;
+  Result<PackedWeightPtr> Packed(Result<PackedWeightPtr> weight, const std::vector<HostTensor>& sources);
+
+  const Checkpoint& checkpoint_;
+  Backend& backend_;
+  std::function<void(double)> on_progress_;
+  int64_t parameters_ = 0;
+  size_t packed_bytes_ = 0;
+  uint64_t source_bytes_ = 0;
+};
+
+}  // namespace eyeshot
+
+#endif  // EYESHOT_VISION_WEIGHT_LOADER_H_
