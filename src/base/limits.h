@@ -58,6 +58,10 @@ inline constexpr uint64_t kMaxImagePixels = 178'956'970;
 inline constexpr uint32_t kMaxImageSide = 65535;
 // width/height or its inverse: above it a side vanishes when the other becomes 2,048.
 inline constexpr uint32_t kMaxAspectRatio = 65535;
+// Scans of a progressive JPEG, each a walk over all coefficients: encoders write about 10.
+inline constexpr int kMaxJpegScans = 500;
+// A PNG chunk other than the pixels, unpacked: XMP of large edited photographs reaches some megabytes.
+inline constexpr size_t kMaxPngChunkBytes = 32u << 20;
 
 // --- Requests ------------------------------------------------------------------------------------
 inline constexpr size_t kMaxImagesPerPrompt = 256;   // 64 visual tokens each fill a 16k context
