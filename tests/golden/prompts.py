@@ -201,8 +201,14 @@ def run_conversations(name: str, processor, pictures: Pictures) -> list:
         text, ids = expand(processor, messages, loaded, split)
         out.append(
             {
-                "processor": name, "name": label, "messages": messages, "pictures": [list(size) for size in sizes],
-                "split": split, "text": text, "count": len(ids), "ids": reference.run_lengths(ids),
+                "processor": name,
+                "name": label,
+                "messages": messages,
+                "pictures": [list(size) for size in sizes],
+                "split": split,
+                "text": text,
+                "count": len(ids),
+                "ids": reference.run_lengths(ids),
             }  # fmt: skip
         )
     return out
@@ -256,8 +262,12 @@ def run_sampling(name: str, processor) -> list:
             indices = processor.video_processor.sample_frames(metadata, num_frames=limit, fps=fps)
             out.append(
                 {
-                    "processor": name, "total_frames": total, "stream_fps": stream_fps, "num_frames": limit,
-                    "fps": fps, "indices": [int(i) for i in indices],
+                    "processor": name,
+                    "total_frames": total,
+                    "stream_fps": stream_fps,
+                    "num_frames": limit,
+                    "fps": fps,
+                    "indices": [int(i) for i in indices],
                 }  # fmt: skip
             )
     return out
@@ -294,7 +304,11 @@ def run_video_frames(name: str, processor, longest_edges: tuple) -> list:
                 }
             out.append(
                 {
-                    "processor": name, "source": source, "width": width, "height": height, "longest_edge": longest,
+                    "processor": name,
+                    "source": source,
+                    "width": width,
+                    "height": height,
+                    "longest_edge": longest,
                     **hashes,
                 }  # fmt: skip
             )

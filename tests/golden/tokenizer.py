@@ -1,4 +1,4 @@
-"""Goldens of the tokenizers: several thousand lines, the ids that Hugging Face `tokenizers` gives, and its Unicode classes.
+"""Goldens of the tokenizers: lines, the ids that Hugging Face `tokenizers` gives them, and its Unicode classes.
 
     python tokenizer.py --checkpoints DIR --model DIR --out DIR
 
@@ -32,91 +32,107 @@ BLOCKS = (
     (0x61, 0x7A), (0xC0, 0xFF), (0x100, 0x17F), (0x180, 0x24F), (0x250, 0x2AF), (0x2B0, 0x2FF), (0x370, 0x3FF),
     (0x400, 0x4FF), (0x530, 0x58F), (0x590, 0x5FF), (0x600, 0x6FF), (0x700, 0x74F), (0x780, 0x7BF), (0x7C0, 0x7FF),
     (0x900, 0x97F), (0x980, 0x9FF), (0xA00, 0xA7F), (0xA80, 0xAFF), (0xB00, 0xB7F), (0xB80, 0xBFF), (0xC00, 0xC7F),
-    (0xC80, 0xCFF), (0xD00, 0xD7F), (0xD80, 0xDFF), (0xE00, 0xE7F), (0xE80, 0xEFF), (0xF00, 0xFFF),
-    (0x1000, 0x109F), (0x10A0, 0x10FF), (0x1100, 0x11FF), (0x1200, 0x137F), (0x13A0, 0x13FF), (0x1400, 0x167F),
-    (0x16A0, 0x16FF), (0x1780, 0x17FF), (0x1800, 0x18AF), (0x1D00, 0x1D7F), (0x1E00, 0x1EFF), (0x1F00, 0x1FFF),
-    (0x2000, 0x206F), (0x2070, 0x209F), (0x20A0, 0x20CF), (0x2100, 0x214F), (0x2150, 0x218F), (0x2190, 0x21FF),
-    (0x2200, 0x22FF), (0x2300, 0x23FF), (0x2460, 0x24FF), (0x2500, 0x257F), (0x2600, 0x26FF), (0x2700, 0x27BF),
-    (0x2C00, 0x2C5F), (0x2D30, 0x2D7F), (0x3000, 0x303F), (0x3041, 0x30FF), (0x3131, 0x318E), (0x3200, 0x32FF),
-    (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xA000, 0xA48C), (0xA4D0, 0xA4FF), (0xA640, 0xA69F), (0xA720, 0xA7FF),
-    (0xA8E0, 0xA8FF), (0xAB30, 0xAB6F), (0xAC00, 0xD7A3), (0xF900, 0xFAFF), (0xFB00, 0xFB4F), (0xFE30, 0xFE4F),
-    (0xFF00, 0xFFEF), (0x10000, 0x1007F), (0x10140, 0x1018F), (0x10330, 0x1034F), (0x10400, 0x1044F),
-    (0x10D30, 0x10D8F), (0x11000, 0x1107F), (0x11BF0, 0x11BF9), (0x11DB0, 0x11DE9), (0x16FF0, 0x16FF6), (0x12000, 0x123FF), (0x13000, 0x1342F), (0x16100, 0x1613F),
-    (0x1CC00, 0x1CCFF), (0x1D400, 0x1D7FF), (0x1E900, 0x1E95F), (0x1F000, 0x1F0FF), (0x1F100, 0x1F1FF),
-    (0x1F300, 0x1F64F), (0x1F680, 0x1F6FF), (0x1F900, 0x1F9FF), (0x1FA70, 0x1FAFF), (0x1FBF0, 0x1FBFF),
-    (0x20000, 0x2A6DF), (0x2EBF0, 0x2EE5D), (0x30000, 0x3134A), (0x323B0, 0x33479), (0xE0100, 0xE01EF),
+    (0xC80, 0xCFF), (0xD00, 0xD7F), (0xD80, 0xDFF), (0xE00, 0xE7F), (0xE80, 0xEFF), (0xF00, 0xFFF), (0x1000, 0x109F),
+    (0x10A0, 0x10FF), (0x1100, 0x11FF), (0x1200, 0x137F), (0x13A0, 0x13FF), (0x1400, 0x167F), (0x16A0, 0x16FF),
+    (0x1780, 0x17FF), (0x1800, 0x18AF), (0x1D00, 0x1D7F), (0x1E00, 0x1EFF), (0x1F00, 0x1FFF), (0x2000, 0x206F),
+    (0x2070, 0x209F), (0x20A0, 0x20CF), (0x2100, 0x214F), (0x2150, 0x218F), (0x2190, 0x21FF), (0x2200, 0x22FF),
+    (0x2300, 0x23FF), (0x2460, 0x24FF), (0x2500, 0x257F), (0x2600, 0x26FF), (0x2700, 0x27BF), (0x2C00, 0x2C5F),
+    (0x2D30, 0x2D7F), (0x3000, 0x303F), (0x3041, 0x30FF), (0x3131, 0x318E), (0x3200, 0x32FF), (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF), (0xA000, 0xA48C), (0xA4D0, 0xA4FF), (0xA640, 0xA69F), (0xA720, 0xA7FF), (0xA8E0, 0xA8FF),
+    (0xAB30, 0xAB6F), (0xAC00, 0xD7A3), (0xF900, 0xFAFF), (0xFB00, 0xFB4F), (0xFE30, 0xFE4F), (0xFF00, 0xFFEF),
+    (0x10000, 0x1007F), (0x10140, 0x1018F), (0x10330, 0x1034F), (0x10400, 0x1044F), (0x10D30, 0x10D8F),
+    (0x11000, 0x1107F), (0x11BF0, 0x11BF9), (0x11DB0, 0x11DE9), (0x16FF0, 0x16FF6), (0x12000, 0x123FF),
+    (0x13000, 0x1342F), (0x16100, 0x1613F), (0x1CC00, 0x1CCFF), (0x1D400, 0x1D7FF), (0x1E900, 0x1E95F),
+    (0x1F000, 0x1F0FF), (0x1F100, 0x1F1FF), (0x1F300, 0x1F64F), (0x1F680, 0x1F6FF), (0x1F900, 0x1F9FF),
+    (0x1FA70, 0x1FAFF), (0x1FBF0, 0x1FBFF), (0x20000, 0x2A6DF), (0x2EBF0, 0x2EE5D), (0x30000, 0x3134A),
+    (0x323B0, 0x33479), (0xE0100, 0xE01EF),
 )  # fmt: skip
 
-SPACES = (" ", "  ", "\t", "\n", "\r\n", "\r", "\v", "\f", "\x1c", "\x1f", "\x85", "\u00a0", "\u1680", "\u180e",
-          "\u2003", "\u2009", "\u200b", "\u2028", "\u2029", "\u202f", "\u205f", "\u2060", "\u3000", "\ufeff")  # fmt: skip
+SPACES = (
+    " ", "  ", "\t", "\n", "\r\n", "\r", "\v", "\f", "\x1c", "\x1f", "\x85", "\u00a0", "\u1680", "\u180e", "\u2003",
+    "\u2009", "\u200b", "\u2028", "\u2029", "\u202f", "\u205f", "\u2060", "\u3000", "\ufeff",
+)  # fmt: skip
 
 WORDS = (
-    "the of and to in is that it was for on are as with his they at be this from have or by one had not but what all "
-    "were when we there can an your which their said if do will each about how up out them then she many some so these "
-    "would other into has more her two like him see time could no make than first been its who now people my made over "
-    "did down only way find use may water long little very after words called just where most know get through back "
-    "much before go good new write our used me man too any day same right look think also around another came come work "
-    "three word must because does part even place well such here take why things help put years different away again "
-    "off went old number great tell men say small every found still between name should Mr home big give air line set "
-    "own under read last never us left end along while might next sound below saw something thought both few those "
-    "always looked show large often together asked house world going want picture image colour receipt invoice chart "
-    "Paris London Zürich Łódź naïve café façade jalapeño smörgåsbord résumé coöperate Ångström São déjà œuvre"
+    "the of and to in is that it was for on are as with his they at be this from have or by one had not but what "
+    "all were when we there can an your which their said if do will each about how up out them then she many some "
+    "so these would other into has more her two like him see time could no make than first been its who now "
+    "people my made over did down only way find use may water long little very after words called just where most "
+    "know get through back much before go good new write our used me man too any day same right look think also "
+    "around another came come work three word must because does part even place well such here take why things "
+    "help put years different away again off went old number great tell men say small every found still between "
+    "name should Mr home big give air line set own under read last never us left end along while might next sound "
+    "below saw something thought both few those always looked show large often together asked house world going "
+    "want picture image colour receipt invoice chart Paris London Zürich Łódź naïve café façade jalapeño "
+    "smörgåsbord résumé coöperate Ångström São déjà œuvre"
 ).split()
 
-CONTRACTIONS = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d", "'S", "'T", "'RE", "'LL", "’s", "’t", "’re", "'", "''",
-                "'x", "'lll", "'dd", "'ss", "'em", "`s", "´s")  # fmt: skip
+CONTRACTIONS = (
+    "'s", "'t", "'re", "'ve", "'m", "'ll", "'d", "'S", "'T", "'RE", "'LL", "’s", "’t", "’re", "'", "''", "'x", "'lll",
+    "'dd", "'ss", "'em", "`s", "´s",
+)  # fmt: skip
 
 CODE = (
     "for (int i = 0; i < n; ++i) {", "    return x[i] * y[i];", "\tif (!ptr) goto fail;", "}", "#include <vector>",
-    "def f(a, *args, **kwargs):", "    \"\"\"Doc.\"\"\"", "print(f\"{x!r:>10}\")", "SELECT * FROM t WHERE id IN (1,2);",
-    "<div class=\"a b\">&nbsp;</div>", "let v: Vec<u8> = vec![0; 16];", "x = (y << 3) | 0xFF & ~mask", "a->b::c<d>()",
-    "https://example.org/a?b=1&c=%20#d", "user.name+tag@mail.example.com", "C:\\Temp\\new folder\\", "../../x.y.z",
-    "{\"k\": [1, 2.5e-3, null, true]}", "$ grep -rn 'a\\|b' . | wc -l", "\\frac{a}{b} \\leq \\sum_{i=0}^{n} x_i",
-    "// TODO(name): fix #123", "/* comment */", "0x1F600 0b1010 0o777 1_000_000", "SHA256=9f86d081884c7d65", "@@ -1,3 +1,4 @@",
+    "def f(a, *args, **kwargs):", "    \"\"\"Doc.\"\"\"", "print(f\"{x!r:>10}\")",
+    "SELECT * FROM t WHERE id IN (1,2);", "<div class=\"a b\">&nbsp;</div>", "let v: Vec<u8> = vec![0; 16];",
+    "x = (y << 3) | 0xFF & ~mask", "a->b::c<d>()", "https://example.org/a?b=1&c=%20#d",
+    "user.name+tag@mail.example.com", "C:\\Temp\\new folder\\", "../../x.y.z", "{\"k\": [1, 2.5e-3, null, true]}",
+    "$ grep -rn 'a\\|b' . | wc -l", "\\frac{a}{b} \\leq \\sum_{i=0}^{n} x_i", "// TODO(name): fix #123",
+    "/* comment */", "0x1F600 0b1010 0o777 1_000_000", "SHA256=9f86d081884c7d65", "@@ -1,3 +1,4 @@",
     "int main(void){return 0;}", "<?php echo $a['b']; ?>", "x => x ** 2 // 3", "&&||!===!==", "----------------",
     "| a | b |", "|---|---|", "- [ ] item", "1. First", "**bold** _it_ ~~no~~ `code`", "```cpp", "!!!???...;;;",
 )  # fmt: skip
 
 EMOJI = (
-    "\U0001f600", "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466", "\U0001f44d\U0001f3fd", "\u2764\ufe0f",
-    "\U0001f1e8\U0001f1ed", "\U0001f1fa\U0001f1f8", "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",
-    "3\ufe0f\u20e3", "#\ufe0f\u20e3", "\U0001f9d1\U0001f3ff\u200d\U0001f680", "\U0001f3f3\ufe0f\u200d\U0001f308", "\u263a",
-    "\u2600\ufe0e", "\U0001f469\u200d\u2764\ufe0f\u200d\U0001f48b\u200d\U0001f468", "\U0001fae0", "\U0001f979", "\u00a9\ufe0f",
+    "\U0001f600", "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466", "\U0001f44d\U0001f3fd",
+    "\u2764\ufe0f", "\U0001f1e8\U0001f1ed", "\U0001f1fa\U0001f1f8",
+    "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f", "3\ufe0f\u20e3", "#\ufe0f\u20e3",
+    "\U0001f9d1\U0001f3ff\u200d\U0001f680", "\U0001f3f3\ufe0f\u200d\U0001f308", "\u263a", "\u2600\ufe0e",
+    "\U0001f469\u200d\u2764\ufe0f\u200d\U0001f48b\u200d\U0001f468", "\U0001fae0", "\U0001f979", "\u00a9\ufe0f",
     "\u203c\ufe0f", "\U0001f408\u200d\u2b1b", "\u200d", "\ufe0f", "\U0001f1e8", "\U0001f3fb",
 )  # fmt: skip
 
 HANDWRITTEN = (
-    "", " ", "  ", "   ", "\n", "\n\n", "\n\n\n", "\r\n", "\r\n\r\n", "\t", "\t\t", " \n", "\n ", " \n ", "a", " a", "a ", "  a",
-    "a  ", "a  b", "a   b", "a\nb", "a\n\nb", "a \n b", "a\tb", "a \tb", "Hello, world!", "Hello,  world !", "hello\n",
-    "I'm you're he's we'll they'd I've don't", "I'M YOU'RE HE'S", "'s", " 's", "s's's", "it''s", "'tis 'twas", "O'Reilly's",
-    "0", "1", "12", "123", "1234567890", "1 2 3", "12 34", "3.14159", "1,000,000", "-1", "1e10", "50%", "$9.99", "№5", "1st 2nd",
-    "a1b2c3", "v1.2.3-rc4", "2024-01-31T23:59:59Z", "١٢٣", "۱۲۳", "१२३", "๑๒๓", "１２３", "²³¹", "x² + y³", "½ ¼ ⅔", "Ⅳ ⅷ", "①②③",
-    "⒈⒉", "㊿", "一二三", "〇", "〡〢", "𝟎𝟏𝟐", "𝟙𝟚", "🄀🄁", "❶❷", "𐄇𐄈", "🯰🯱", "a²b", "²a", "½a", " ½", " ²", "1½2",
-    "<image>", "<image><image>", " <image> ", "a<image>b", "<image>\n<image>", "\n<image>", "<image>\n\n", "<Image>", "< image>",
-    "<image", "image>", "<image >", "<<image>>", "<imag<image>e>", "<row_1_col_1>", "<row_1_col_1", "row_1_col_1>", "<row_0_col_0>",
-    "<row_7_col_1>", "<row_1_col_7>", "<row_10_col_10>", "<row_1_col_1><row_1_col_2>", "<global-img>", "<global-img", "<global_img>",
-    "<fake_token_around_image>", "<fake_token_around_image><fake_token_around_image>", "<fake_token_around_image", "<|im_start|>",
-    "<|im_start|", "|im_start|>", "<|im_end|>", "<|endoftext|>", "<|endoftext|><|endoftext|>", "<|end of text|>", "<|im_start|>user\n",
-    "<end_of_utterance>", "<end_of_utterance>\n", " <end_of_utterance>", "<end_of_utterance> ", "<end_of_utterance\n>",
-    "User:<image>What is this?<end_of_utterance>\nAssistant:", "<|im_start|>User: Hi<end_of_utterance>\nAssistant: Hello",
-    "<fake_token_around_image><global-img><image><image><fake_token_around_image>", "\n<fake_token_around_image><global-img>",
-    "<row_1_col_1><image><image>\n\n<fake_token_around_image>", "<|reserved_special_token_0|>", "<|reserved_special_token_88|>",
-    "<video>", "<unk>", "<s>", "</s>", "<pad>", "<mask>", "[INST]", "<|user|>", "<0x0A>", "Ġ", "Ċ", "ĠĠ", "Ã©", "Âł", "ĉ", "č",
-    "\x00", "\x01\x02\x03", "\x04", "\x06", "\x13", "\x14", "\x16", "\x1d", "a\x04b", "\x1b[31mred\x1b[0m", "\x7f", "\x80\x9f", "\x85",
-    "\u00a0", "a\u00a0b", "\u200b", "a\u200bb", "\ufeff", "\ufeffa", "\ufffd", "\ufffe", "\uffff", "\u2028", "\u2029", "\u3000a",
-    "é", "e\u0301", "ñ", "n\u0303", "Å", "A\u030a", "Å", "ﬁ", "ﬀ", "ß", "ẞ", "İ", "ı", "ǆ", "ǅ", "Ǆ", "ΐ", "ﬗ", "각", "\u1100\u1161\u11a8",
-    "नमस्ते", "ப்", "กำ", "ខ្មែរ", "မြန်မာ", "བོད་", "ქართული", "Հայերեն", "עִבְרִית", "العربية", "بِسْمِ", "فارسی\u200cها", "ไทยไทย",
-    "日本語のテキスト", "中文字符，标点。", "한국어 문장입니다.", "Привет, мир!", "Γειά σου", "Tiếng Việt", "Türkçe İstanbul", "Łódź", "čeština",
-    "𝓗𝓮𝓵𝓵𝓸", "ℌ𝔢𝔩𝔩𝔬", "Ｈｅｌｌｏ", "ᴴᵉˡˡᵒ", "H̷̢̧e̸l̴l̶o̵", "\U0010ffff", "\U000f0000", "\ue000", "\uf8ff", "\U000e0001", "\u0378", "\U0001cccc",
-    "\U00040000", "\U00080000", "\U000c0000", "\U00100000", "a\U00040000b", "\U0003fffd", "...", "…", "—", "--", "- -", "“quoted”",
-    "‘single’", "«guillemets»", "(a)", "[b]", "{c}", "a/b\\c", "#tag @user", "C++ C# F#", "e.g. i.e.", "U.S.A.", "Mr. Smith's",
-    "¿Qué?", "¡Hola!", "€5 £6 ¥7", "a=b+c*d/e", "x≠y ≤ z", "∑∫√∞", "→←↑↓", "■□▲△", "♠♥♦♣", "©®™", "°C", "µm", "±5", "…\n…", "\t \t", " \t ",
-    "end with spaces   ", "end with tab\t", "end with newline\n", "end with crlf\r\n", "   start", "\n\n  indented\n\n    more\n",
-    "a\r\nb\r\nc", "a\rb", "a\n\rb", "a\x0bb", "a\x0cb", "tab\tseparated\tvalues", "word " * 20, " " * 33, "\n" * 17, "\t" * 9,
+    "", " ", "  ", "   ", "\n", "\n\n", "\n\n\n", "\r\n", "\r\n\r\n", "\t", "\t\t", " \n", "\n ", " \n ", "a", " a",
+    "a ", "  a", "a  ", "a  b", "a   b", "a\nb", "a\n\nb", "a \n b", "a\tb", "a \tb", "Hello, world!",
+    "Hello,  world !", "hello\n", "I'm you're he's we'll they'd I've don't", "I'M YOU'RE HE'S", "'s", " 's", "s's's",
+    "it''s", "'tis 'twas", "O'Reilly's", "0", "1", "12", "123", "1234567890", "1 2 3", "12 34", "3.14159",
+    "1,000,000", "-1", "1e10", "50%", "$9.99", "№5", "1st 2nd", "a1b2c3", "v1.2.3-rc4", "2024-01-31T23:59:59Z", "١٢٣",
+    "۱۲۳", "१२३", "๑๒๓", "１２３", "²³¹", "x² + y³", "½ ¼ ⅔", "Ⅳ ⅷ", "①②③", "⒈⒉", "㊿", "一二三", "〇", "〡〢", "𝟎𝟏𝟐", "𝟙𝟚",
+    "🄀🄁", "❶❷", "𐄇𐄈", "🯰🯱", "a²b", "²a", "½a", " ½", " ²", "1½2", "<image>", "<image><image>", " <image> ",
+    "a<image>b", "<image>\n<image>", "\n<image>", "<image>\n\n", "<Image>", "< image>", "<image", "image>",
+    "<image >", "<<image>>", "<imag<image>e>", "<row_1_col_1>", "<row_1_col_1", "row_1_col_1>", "<row_0_col_0>",
+    "<row_7_col_1>", "<row_1_col_7>", "<row_10_col_10>", "<row_1_col_1><row_1_col_2>", "<global-img>", "<global-img",
+    "<global_img>", "<fake_token_around_image>", "<fake_token_around_image><fake_token_around_image>",
+    "<fake_token_around_image", "<|im_start|>", "<|im_start|", "|im_start|>", "<|im_end|>", "<|endoftext|>",
+    "<|endoftext|><|endoftext|>", "<|end of text|>", "<|im_start|>user\n", "<end_of_utterance>",
+    "<end_of_utterance>\n", " <end_of_utterance>", "<end_of_utterance> ", "<end_of_utterance\n>",
+    "User:<image>What is this?<end_of_utterance>\nAssistant:",
+    "<|im_start|>User: Hi<end_of_utterance>\nAssistant: Hello",
+    "<fake_token_around_image><global-img><image><image><fake_token_around_image>",
+    "\n<fake_token_around_image><global-img>", "<row_1_col_1><image><image>\n\n<fake_token_around_image>",
+    "<|reserved_special_token_0|>", "<|reserved_special_token_88|>", "<video>", "<unk>", "<s>", "</s>", "<pad>",
+    "<mask>", "[INST]", "<|user|>", "<0x0A>", "Ġ", "Ċ", "ĠĠ", "Ã©", "Âł", "ĉ", "č", "\x00", "\x01\x02\x03", "\x04",
+    "\x06", "\x13", "\x14", "\x16", "\x1d", "a\x04b", "\x1b[31mred\x1b[0m", "\x7f", "\x80\x9f", "\x85", "\u00a0",
+    "a\u00a0b", "\u200b", "a\u200bb", "\ufeff", "\ufeffa", "\ufffd", "\ufffe", "\uffff", "\u2028", "\u2029",
+    "\u3000a", "é", "e\u0301", "ñ", "n\u0303", "Å", "A\u030a", "Å", "ﬁ", "ﬀ", "ß", "ẞ", "İ", "ı", "ǆ", "ǅ", "Ǆ", "ΐ",
+    "ﬗ", "각", "\u1100\u1161\u11a8", "नमस्ते", "ப்", "กำ", "ខ្មែរ", "မြန်မာ", "བོད་", "ქართული", "Հայերեն", "עִבְרִית",
+    "العربية", "بِسْمِ", "فارسی\u200cها", "ไทยไทย", "日本語のテキスト", "中文字符，标点。", "한국어 문장입니다.", "Привет, мир!", "Γειά σου",
+    "Tiếng Việt", "Türkçe İstanbul", "Łódź", "čeština", "𝓗𝓮𝓵𝓵𝓸", "ℌ𝔢𝔩𝔩𝔬", "Ｈｅｌｌｏ", "ᴴᵉˡˡᵒ", "H̷̢̧e̸l̴l̶o̵",
+    "\U0010ffff", "\U000f0000", "\ue000", "\uf8ff", "\U000e0001", "\u0378", "\U0001cccc", "\U00040000", "\U00080000",
+    "\U000c0000", "\U00100000", "a\U00040000b", "\U0003fffd", "...", "…", "—", "--", "- -", "“quoted”", "‘single’",
+    "«guillemets»", "(a)", "[b]", "{c}", "a/b\\c", "#tag @user", "C++ C# F#", "e.g. i.e.", "U.S.A.", "Mr. Smith's",
+    "¿Qué?", "¡Hola!", "€5 £6 ¥7", "a=b+c*d/e", "x≠y ≤ z", "∑∫√∞", "→←↑↓", "■□▲△", "♠♥♦♣", "©®™", "°C", "µm", "±5",
+    "…\n…", "\t \t", " \t ", "end with spaces   ", "end with tab\t", "end with newline\n", "end with crlf\r\n",
+    "   start", "\n\n  indented\n\n    more\n", "a\r\nb\r\nc", "a\rb", "a\n\rb", "a\x0bb", "a\x0cb",
+    "tab\tseparated\tvalues", "word " * 20, " " * 33, "\n" * 17, "\t" * 9,
 )  # fmt: skip
 
-LONG = ("a" * 3000, " " * 1500, "\n" * 700, "=" * 900, "ab" * 1500, "9" * 800, "\u00e9" * 900, "\U0001f600" * 300, "a " * 1200,
-        "<image>" * 400, "Aa" * 700, "<row_1_col_1" * 120, "word" * 500, "\u4e2d" * 600, " \n" * 500)  # fmt: skip
+LONG = (
+    "a" * 3000, " " * 1500, "\n" * 700, "=" * 900, "ab" * 1500, "9" * 800, "\u00e9" * 900, "\U0001f600" * 300,
+    "a " * 1200, "<image>" * 400, "Aa" * 700, "<row_1_col_1" * 120, "word" * 500, "\u4e2d" * 600, " \n" * 500,
+)  # fmt: skip
 
 
 def valid(codepoint: int) -> bool:
@@ -165,7 +181,8 @@ def space_lines(rng: random.Random, count: int) -> list:
     for _ in range(count):
         parts = []
         for _ in range(rng.randint(1, 4)):
-            parts.append("".join(rng.choice(SPACES[:6] if rng.random() < 0.7 else SPACES) for _ in range(rng.randint(0, 5))))
+            for _ in range(rng.randint(0, 5)):
+                parts.append(rng.choice(SPACES[:6] if rng.random() < 0.7 else SPACES))
             parts.append(rng.choice(("", "a", "word", "9", "!", "Café", "<image>", "}")))
         lines.append("".join(parts))
     return lines
@@ -183,7 +200,7 @@ def prose_lines(rng: random.Random, count: int) -> list:
                 word += rng.choice(CONTRACTIONS)
             if rng.random() < 0.1:
                 word = str(rng.randint(0, 10 ** rng.randint(1, 7)))
-            words.append(word + rng.choice(("", "", "", "", "", ",", ".", "?", "!", ":", ";", "...", ")", "\"")))
+            words.append(word + rng.choice(("", "", "", "", "", ",", ".", "?", "!", ":", ";", "...", ")", '"')))
         lines.append(" ".join(words))
     return lines
 
