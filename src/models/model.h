@@ -1,0 +1,87 @@
+// A vision-language model, and the table of the families that there are.
+#ifndef EYESHOT_MODELS_MODEL_H_
+#define EYESHOT_MODELS_MODEL_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "eyeshot/ledger.h"
+#include "formats/generation_config.h"
+#include "formats/model_config.h"
+#include "kernels/backend.h"
+#include "models/decoder.h"
+#include "text/prompt.h"
+#include "text/tokenizer.h"
+#include "vision/image_processor.h"
+#include "vision/layer_hook.h"
+
+namespace eyeshot {
+
+// What a model keeps resident, in bytes, before anything is taken.
+struct MemoryPlan {
+  size_t tower_weights = 0;
+  size_t connector_weights = 0;
+  size_t decoder_weights = 0;  // layers, embedding, head
+  size_t tower_workspace = 0;
+  size_t decoder_workspace = 0;
+  size_t kv_cache = 0;         // of one conversation with a full context
+  size_t total() const {
+    return tower_weights + connector_weights + decoder_weights + tower_workspace + decoder_workspace + kv_cache;
+  }
+};
+
+// Tokens of a prompt that one decoder step takes at most: large enough for full speed (a weight panel is used by
+// 512 rows), small enough that the workspace of the 2.2B model stays below 50 MB and that a run can be cancelled.
+inline constexpr int64_t kPrefillChunk = 512;
+// Tokens in a block of the key/value cache.
+inline constexpr int64_t kKvBlockSize = 32;
+
+class VisionLanguageModel {
+ public:
+  virtual ~VisionLanguageModel() = default;
+
+  virtual std::string_view family() const = 0;
+  virtual const ModelConfig& config() const = 0;
+  virtual int64_t parameters() const = 0;
+  virtual Backend& backend() const = 0;
+  virtual const Tokenizer& tokenizer() const = 0;
+  virtual const PromptFormat& prompt_format() const = 0;
+  virtual const ImageProcessor& image_processor() const = 0;
+  virtual const GenerationConfig& generation() const = 0;
+  virtual const LlamaDecoder& decoder() const = 0;
+
+  // Visual tokens of tiles: out [tiles * visual_tokens_per_tile, hidden] on the device. pixels: [tiles, side,
+  // side, 3] on the host, before normalization. Charges `encode` and `connect` of the ledger. on_progress (may
+  // be empty) gets the share that is done and returns false to cancel (kCancelled). The hook may be null.
+  // One call at a time.
+  virtual Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, MatrixView out, Ledger& ledger,
+                        const std::function<bool(double)>& on_progress, LayerHook* hook) = 0;
+};
+
+struct ModelOptions {
+  std::string dir;                          // a Hugging Face folder
+  std::function<void(double)> on_progress;  // share of the weights packed; may be empty
+};
+
+// A family: adding one is one file with these functions and one line in registry.cc.
+struct ModelFamily {
+  std::string_view name;
+  std::vector<std::string_view> model_types;  // of config.json
+  Result<std::unique_ptr<VisionLanguageModel>> (*load)(const ModelOptions& options, Backend& backend, Ledger& ledger);
+  MemoryPlan (*plan)(const ModelConfig& config, const Backend& backend, int64_t context_tokens);
+};
+
+const std::vector<ModelFamily>& ModelFamilies();
+// kUnsupported, naming those that there are.
+Result<const ModelFamily*> FindModelFamily(std::string_view model_type);
+
+// The model of a folder, by the model_type of its config.json. `backend` must outlive the model. Charges `load`.
+Result<std::unique_ptr<VisionLanguageModel>> LoadModel(const ModelOptions& options, Backend& backend, Ledger& ledger);
+
+}  // namespace eyeshot
+
+#endif  // EYESHOT_MODELS_MODEL_H_

@@ -1,0 +1,214 @@
+// SmolVLM: vision tower -> pixel shuffle and projection -> visual tokens in place of the image tokens of a prompt
+// -> Llama decoder. Sources: SmolVLM, arXiv 2504.05299; Idefics3, arXiv 2408.12637; transformers,
+// models/smolvlm/modeling_smolvlm.py.
+#include "models/smolvlm.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "ledger/stage.h"
+#include "vision/vision_tower.h"
+
+namespace eyeshot {
+namespace {
+
+constexpr const char* kTowerPrefix = "model.vision_model.";
+constexpr const char* kConnector = "model.connector.modality_projection.proj.weight";
+const DecoderNames& Names() {
+  static const DecoderNames names{.prefix = "model.text_model.", .head = "lm_head.weight"};
+  return names;
+}
+
+class SmolVlm final : public VisionLanguageModel {
+ public:
+  SmolVlm(Backend& backend, ModelConfig config, Tokenizer tokenizer, PromptFormat format, ImageProcessor processor,
+          GenerationConfig generation, VisionTower tower, PackedWeightPtr connector, LlamaDecoder decoder,
+          int64_t parameters)
+      : backend_(backend),
+        config_(std::move(config)),
+        tokenizer_(std::move(tokenizer)),
+        format_(std::move(format)),
+        processor_(std::move(processor)),
+        generation_(std::move(generation)),
+        tower_(std::move(tower)),
+        connector_(std::move(connector)),
+        decoder_(std::move(decoder)),
+        parameters_(parameters) {}
+
+  std::string_view family() const override { return "smolvlm"; }
+  const ModelConfig& config() const override { return config_; }
+  int64_t parameters() const override { return parameters_; }
+  Backend& backend() const override { return backend_; }
+  const Tokenizer& tokenizer() const override { return tokenizer_; }
+  const PromptFormat& prompt_format() const override { return format_; }
+  const ImageProcessor& image_processor() const override { return processor_; }
+  const GenerationConfig& generation() const override { return generation_; }
+  const LlamaDecoder& decoder() const override { return decoder_; }
+
+  Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, MatrixView out, Ledger& ledger,
+                const std::function<bool(double)>& on_progress, LayerHook* hook) override;
+
+  // Takes the workspace of the tower. Called once, after loading.
+  Status Prepare();
+
+ private:
+  Status EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles, MatrixView out, Ledger& ledger,
+                     LayerHook* hook);
+
+  Backend& backend_;
+  ModelConfig config_;
+  Tokenizer tokenizer_;
+  PromptFormat format_;
+  ImageProcessor processor_;
+  GenerationConfig generation_;
+  VisionTower tower_;
+  PackedWeightPtr connector_;
+  LlamaDecoder decoder_;
+  int64_t parameters_;
+
+  Buffer workspace_buffer_;
+  TowerWorkspace workspace_;
+  Buffer normalization_buffer_;
+};
+
+Status SmolVlm::Prepare() {
+  const BackendInfo& info = backend_.info();
+  Arena measure;
+  TowerWorkspace(measure, config_.vision, info.activation, info.tower_group);
+  EYESHOT_ASSIGN_OR_RETURN(workspace_buffer_, backend_.Allocate(measure.used(), "the vision tower's workspace"));
+  Arena arena(workspace_buffer_.data(), workspace_buffer_.bytes());
+  workspace_ = TowerWorkspace(arena, config_.vision, info.activation, info.tower_group);
+
+  const auto table = processor_.NormalizationTable();
+  EYESHOT_ASSIGN_OR_RETURN(normalization_buffer_, backend_.Allocate(sizeof(table), "the normalization table"));
+  const auto stream = backend_.NewStream();
+  backend_.Upload(*stream, table.data(), normalization_buffer_.data(), sizeof(table));
+  return backend_.Sync(*stream);
+}
+
+Status SmolVlm::Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, MatrixView out, Ledger& ledger,
+                       const std::function<bool(double)>& on_progress, LayerHook* hook) {
+  EYESHOT_CHECK(hook != nullptr || out.rows == tiles * config_.visual_tokens_per_tile());
+  const int64_t side = config_.vision.image_size;
+  for (int64_t first = 0; first < tiles; first += workspace_.tiles) {
+    const int64_t count = std::min(workspace_.tiles, tiles - first);
+    const int64_t tokens = config_.visual_tokens_per_tile();
+    EYESHOT_RETURN_IF_ERROR(EncodeGroup(stream, pixels + first * side * side * 3, count,
+                                        out.Rows(first * tokens, count * tokens), ledger, hook));
+    const double done = static_cast<double>(first + count) / static_cast<double>(tiles);
+    if (on_progress && !on_progress(done)) {
+      return CancelledError(fmt::format("cancelled after encoding {} of {} tiles", first + count, tiles));
+    }
+  }
+  return Status::Ok();
+}
+
+Status SmolVlm::EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles, MatrixView out, Ledger& ledger,
+                            LayerHook* hook) {
+  TokenRuns runs;
+  {
+    Stage stage(ledger, StageId::kEncode, &stream.counters);
+    runs = tower_.Begin(stream, workspace_, pixels, tiles,
+                        {static_cast<const float*>(normalization_buffer_.data()), 3 * 256});
+    stage.AddTokens(static_cast<uint64_t>(runs.x.rows));
+    EYESHOT_RETURN_IF_ERROR(tower_.RunLayers(stream, workspace_, runs, 0, config_.vision.num_layers, hook));
+    tower_.Finish(stream, runs);
+    EYESHOT_RETURN_IF_ERROR(backend_.Sync(stream));
+  }
+  Stage stage(ledger, StageId::kConnect, &stream.counters);
+  backend_.PixelShuffleLinear(stream, {.x = runs.x,
+                                       .grid = config_.vision.patches_per_side(),
+                                       .scale = config_.scale_factor,
+                                       .weight = connector_.get(),
+                                       .y = out});
+  stage.AddTokens(static_cast<uint64_t>(out.rows));
+  return backend_.Sync(stream);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(const ModelOptions& options, Backend& backend,
+                                                         Ledger& ledger) {
+  Stage stage(ledger, StageId::kLoad);
+  const std::string& dir = options.dir;
+  EYESHOT_ASSIGN_OR_RETURN(ModelConfig config, LoadModelConfig(dir));
+  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig processor_config, LoadProcessorConfig(dir));
+  if (processor_config.max_image_edge != config.vision.image_size) {
+    return CorruptError(fmt::format("{}: preprocessor_config.json cuts tiles of {} pixels, config.json's tower takes {}",
+                                    dir, processor_config.max_image_edge, config.vision.image_size),
+                        "take both files from one model");
+  }
+  EYESHOT_ASSIGN_OR_RETURN(ImageProcessor processor, ImageProcessor::Create(processor_config));
+  EYESHOT_ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Load(dir));
+  EYESHOT_ASSIGN_OR_RETURN(PromptFormat format, PromptFormat::Load(dir, tokenizer, config.visual_tokens_per_tile()));
+  if (format.image_token_id() != config.image_token_id) {
+    return CorruptError(fmt::format("{}: <image> is token {} in the tokenizer and {} in config.json (image_token_id)",
+                                    dir, format.image_token_id(), config.image_token_id),
+                        "take both files from one model");
+  }
+  EYESHOT_ASSIGN_OR_RETURN(GenerationConfig generation, LoadGenerationConfig(dir));
+
+  EYESHOT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(dir));
+  WeightLoader loader(checkpoint, backend, options.on_progress);
+  EYESHOT_ASSIGN_OR_RETURN(VisionTower tower, VisionTower::Load(loader, backend, config.vision, kTowerPrefix));
+  const int64_t shuffled = config.vision.hidden_size * config.scale_factor * config.scale_factor;
+  EYESHOT_ASSIGN_OR_RETURN(PackedWeightPtr connector,
+                           loader.Linear({kConnector}, {config.text.hidden_size}, shuffled));
+  EYESHOT_ASSIGN_OR_RETURN(
+      LlamaDecoder decoder,
+      LlamaDecoder::Load(loader, backend, config.text, Names(), config.tie_word_embeddings));
+  stage.AddBytes(loader.source_bytes() + loader.packed_bytes());
+
+  auto model = std::make_unique<SmolVlm>(backend, std::move(config), std::move(tokenizer), std::move(format),
+                                         std::move(processor), std::move(generation), std::move(tower),
+                                         std::move(connector), std::move(decoder), loader.parameters());
+  EYESHOT_RETURN_IF_ERROR(model->Prepare());
+  return std::unique_ptr<VisionLanguageModel>(std::move(model));
+}
+
+MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, int64_t context_tokens) {
+  const VisionConfig& vision = config.vision;
+  const TextConfig& text = config.text;
+  const auto linear = [&](int64_t outputs, int64_t inputs) { return backend.PackedLinearBytes(outputs, inputs); };
+  const auto floats = [](int64_t count) { return static_cast<size_t>(count) * sizeof(float); };
+
+  MemoryPlan plan;
+  const size_t tower_layer = linear(3 * vision.hidden_size, vision.hidden_size) +
+                             linear(vision.hidden_size, vision.hidden_size) +
+                             linear(vision.intermediate_size, vision.hidden_size) +
+                             linear(vision.hidden_size, vision.intermediate_size) +
+                             floats(9 * vision.hidden_size + vision.intermediate_size);
+  plan.tower_weights = static_cast<size_t>(vision.num_layers) * tower_layer +
+                       linear(vision.hidden_size, vision.num_channels * vision.patch_size * vision.patch_size) +
+                       linear(vision.patches(), vision.hidden_size) + floats(3 * vision.hidden_size);
+  plan.connector_weights = linear(text.hidden_size, vision.hidden_size * config.scale_factor * config.scale_factor);
+
+  const int64_t q = text.num_heads * text.head_dim;
+  const int64_t kv = text.num_kv_heads * text.head_dim;
+  const size_t decoder_layer = linear(q + 2 * kv, text.hidden_size) + linear(text.hidden_size, q) +
+                               linear(2 * text.intermediate_size, text.hidden_size) +
+                               linear(text.hidden_size, text.intermediate_size) + floats(2 * text.hidden_size);
+  plan.decoder_weights = static_cast<size_t>(text.num_layers) * decoder_layer +
+                         (config.tie_word_embeddings ? 1u : 2u) * linear(text.vocab_size, text.hidden_size) +
+                         floats(text.hidden_size);
+
+  const BackendInfo& info = backend.info();
+  Arena tower;
+  TowerWorkspace(tower, vision, info.activation, info.tower_group);
+  plan.tower_workspace = tower.used();
+  const int64_t blocks = (context_tokens + kKvBlockSize - 1) / kKvBlockSize;
+  Arena decoder;
+  DecoderWorkspace(decoder, text, info.activation, std::min(kPrefillChunk, context_tokens), 1, blocks, 1);
+  plan.decoder_workspace = decoder.used();
+  plan.kv_cache = backend.KvCacheBytes({.layer_group = std::vector<int>(static_cast<size_t>(text.num_layers), 0),
+                                        .blocks = blocks,
+                                        .block_size = kKvBlockSize,
+                                        .kv_heads = text.num_kv_heads,
+                                        .head_dim = text.head_dim});
+  return plan;
+}
+
+}  // namespace eyeshot
