@@ -10,6 +10,11 @@ if(EYESHOT_SANITIZE)
   add_link_options(-fsanitize=${EYESHOT_SANITIZE})
 endif()
 
+if(EYESHOT_FUZZ)
+  # libFuzzer steers by the coverage of everything that it links.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 find_program(EYESHOT_MOLD mold)
 if(EYESHOT_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT CMAKE_CROSSCOMPILING)
   add_link_options(-fuse-ld=mold)
