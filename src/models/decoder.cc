@@ -149,6 +149,10 @@ void LlamaDecoder::FinalNorm(Stream& stream, ConstMatrixView x, MatrixView y) co
   backend_->RmsNorm(stream, {.x = x, .gain = final_norm_.get(), .epsilon = config_.rms_norm_eps, .y = y});
 }
 
+void LlamaDecoder::Head(Stream& stream, ConstMatrixView normed, MatrixView logits) const {
+  backend_->Linear(stream, {.x = normed, .weight = head_.get(), .y = logits});
+}
+
 MatrixView LlamaDecoder::Logits(Stream& stream, DecoderWorkspace& workspace, const DecoderStep& step,
                                 int64_t count) const {
   EYESHOT_CHECK(count <= workspace.max_sequences);
@@ -156,7 +160,7 @@ MatrixView LlamaDecoder::Logits(Stream& stream, DecoderWorkspace& workspace, con
   const MatrixView logits = workspace.logits.Rows(0, count);
   backend_->CopyRows(stream, {.x = step.x, .from = workspace.logit_rows.Sub(0, count), .count = count, .y = last});
   FinalNorm(stream, last, last);
-  backend_->Linear(stream, {.x = last, .weight = head_.get(), .y = logits});
+  Head(stream, last, logits);
   return logits;
 }
 

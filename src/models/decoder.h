@@ -78,7 +78,9 @@ class LlamaDecoder {
 
   // The final norm: y = norm(x), [rows, hidden]; may be in place.
   void FinalNorm(Stream& stream, ConstMatrixView x, MatrixView y) const;
-  // workspace.logits of the first `count` rows that workspace.logit_rows names.
+  // The head: logits = normed head^T, [rows, vocabulary] float32.
+  void Head(Stream& stream, ConstMatrixView normed, MatrixView logits) const;
+  // Norm and head: workspace.logits of the first `count` rows that workspace.logit_rows names.
   MatrixView Logits(Stream& stream, DecoderWorkspace& workspace, const DecoderStep& step, int64_t count) const;
 
  private:

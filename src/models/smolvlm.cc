@@ -116,6 +116,7 @@ Status SmolVlm::EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles
     stage.AddTokens(static_cast<uint64_t>(runs.x.rows));
     EYESHOT_RETURN_IF_ERROR(tower_.RunLayers(stream, workspace_, runs, 0, config_.vision.num_layers, hook));
     tower_.Finish(stream, runs);
+    if (hook != nullptr) EYESHOT_RETURN_IF_ERROR(hook->AfterTower(backend_, stream, runs));
     EYESHOT_RETURN_IF_ERROR(backend_.Sync(stream));
   }
   Stage stage(ledger, StageId::kConnect, &stream.counters);

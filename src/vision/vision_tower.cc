@@ -37,11 +37,10 @@ Result<VisionTower> VisionTower::Load(WeightLoader& loader, Backend& backend, co
   VisionTower tower(backend, config);
   const int64_t width = config.hidden_size;
   const int64_t depth = config.num_channels * config.patch_size * config.patch_size;
-  EYESHOT_ASSIGN_OR_RETURN(tower.patch_,
-                           loader.Linear({prefix + "embeddings.patch_embedding.weight"}, {width}, depth));
+  EYESHOT_ASSIGN_OR_RETURN(tower.patch_, loader.Linear({prefix + "embeddings.patch_embedding.weight"}, {width}, depth));
   EYESHOT_ASSIGN_OR_RETURN(tower.patch_bias_, loader.Vector({prefix + "embeddings.patch_embedding.bias"}, {width}));
-  EYESHOT_ASSIGN_OR_RETURN(
-      tower.positions_, loader.Table(prefix + "embeddings.position_embedding.weight", config.patches(), width));
+  EYESHOT_ASSIGN_OR_RETURN(tower.positions_,
+                           loader.Table(prefix + "embeddings.position_embedding.weight", config.patches(), width));
   for (int64_t i = 0; i < config.num_layers; ++i) {
     EYESHOT_ASSIGN_OR_RETURN(Layer layer, LoadLayer(loader, config, fmt::format("{}encoder.layers.{}.", prefix, i)));
     tower.layers_.push_back(std::move(layer));
@@ -61,10 +60,9 @@ Result<VisionTower::Layer> VisionTower::LoadLayer(WeightLoader& loader, const Vi
   Layer layer;
   EYESHOT_ASSIGN_OR_RETURN(layer.norm1_gain, loader.Vector({prefix + "layer_norm1.weight"}, {width}));
   EYESHOT_ASSIGN_OR_RETURN(layer.norm1_bias, loader.Vector({prefix + "layer_norm1.bias"}, {width}));
-  EYESHOT_ASSIGN_OR_RETURN(
-      layer.qkv, loader.Linear({q + "weight", k + "weight", v + "weight"}, {width, width, width}, width));
-  EYESHOT_ASSIGN_OR_RETURN(layer.qkv_bias,
-                           loader.Vector({q + "bias", k + "bias", v + "bias"}, {width, width, width}));
+  EYESHOT_ASSIGN_OR_RETURN(layer.qkv,
+                           loader.Linear({q + "weight", k + "weight", v + "weight"}, {width, width, width}, width));
+  EYESHOT_ASSIGN_OR_RETURN(layer.qkv_bias, loader.Vector({q + "bias", k + "bias", v + "bias"}, {width, width, width}));
   EYESHOT_ASSIGN_OR_RETURN(layer.out, loader.Linear({prefix + "self_attn.out_proj.weight"}, {width}, width));
   EYESHOT_ASSIGN_OR_RETURN(layer.out_bias, loader.Vector({prefix + "self_attn.out_proj.bias"}, {width}));
   EYESHOT_ASSIGN_OR_RETURN(layer.norm2_gain, loader.Vector({prefix + "layer_norm2.weight"}, {width}));
@@ -141,21 +139,18 @@ void VisionTower::RunLayer(Stream& stream, TowerWorkspace& workspace, TokenRuns&
                                .epsilon = config_.layer_norm_eps,
                                .y = normed});
   backend_->Linear(stream, {.x = normed, .weight = layer.qkv.get(), .bias = layer.qkv_bias.get(), .y = qkv});
-  backend_->EncodeAttention(
-      stream, {.qkv = qkv,
-               .cu_tokens = runs.device_cu_tokens,
-               .max_tokens = longest,
-               .heads = config_.num_heads,
-               .head_dim = config_.head_dim(),
-               .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim())),
-               .key_bias = runs.use_key_bias ? runs.key_bias.Sub(0, tokens) : DeviceSpan<float>(),
-               .column_mean = want_column_mean ? runs.column_mean.Sub(0, tokens) : DeviceSpan<float>(),
-               .y = normed});
-  backend_->Linear(stream, {.x = normed,
-                            .weight = layer.out.get(),
-                            .bias = layer.out_bias.get(),
-                            .residual = runs.x,
-                            .y = runs.x});
+  backend_->EncodeAttention(stream,
+                            {.qkv = qkv,
+                             .cu_tokens = runs.device_cu_tokens,
+                             .max_tokens = longest,
+                             .heads = config_.num_heads,
+                             .head_dim = config_.head_dim(),
+                             .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim())),
+                             .key_bias = runs.use_key_bias ? runs.key_bias.Sub(0, tokens) : DeviceSpan<float>(),
+                             .column_mean = want_column_mean ? runs.column_mean.Sub(0, tokens) : DeviceSpan<float>(),
+                             .y = normed});
+  backend_->Linear(
+      stream, {.x = normed, .weight = layer.out.get(), .bias = layer.out_bias.get(), .residual = runs.x, .y = runs.x});
   backend_->LayerNorm(stream, {.x = runs.x,
                                .gain = layer.norm2_gain.get(),
                                .bias = layer.norm2_bias.get(),
@@ -166,11 +161,8 @@ void VisionTower::RunLayer(Stream& stream, TowerWorkspace& workspace, TokenRuns&
                             .bias = layer.fc1_bias.get(),
                             .activation = Activation::kGeluTanh,
                             .y = inner});
-  backend_->Linear(stream, {.x = inner,
-                            .weight = layer.fc2.get(),
-                            .bias = layer.fc2_bias.get(),
-                            .residual = runs.x,
-                            .y = runs.x});
+  backend_->Linear(
+      stream, {.x = inner, .weight = layer.fc2.get(), .bias = layer.fc2_bias.get(), .residual = runs.x, .y = runs.x});
 }
 
 void VisionTower::Finish(Stream& stream, TokenRuns& runs) const {

@@ -25,14 +25,14 @@ std::vector<int32_t> PositionBuckets(int64_t valid_rows, int64_t valid_cols, int
 // Memory for one pass over `tiles` tiles. Taken from an arena, so that it can be measured first.
 struct TowerWorkspace {
   int64_t tiles = 0;
-  DeviceSpan<uint8_t> pixels;         // [tiles, side, side, 3]
-  DeviceSpan<int32_t> position_ids;   // [tiles * patches]
-  DeviceSpan<int32_t> cu_tokens;      // [tiles + 1]
-  DeviceSpan<float> key_bias;         // [tiles * patches]
-  DeviceSpan<float> column_mean;      // [tiles * patches]
-  MatrixView x;                       // [tiles * patches, width]
-  MatrixView normed;                  // the same, also the attention's output
-  MatrixView wide;                    // [tiles * patches, max(3 * width, intermediate)]
+  DeviceSpan<uint8_t> pixels;        // [tiles, side, side, 3]
+  DeviceSpan<int32_t> position_ids;  // [tiles * patches]
+  DeviceSpan<int32_t> cu_tokens;     // [tiles + 1]
+  DeviceSpan<float> key_bias;        // [tiles * patches]
+  DeviceSpan<float> column_mean;     // [tiles * patches]
+  MatrixView x;                      // [tiles * patches, width]
+  MatrixView normed;                 // the same, also the attention's output
+  MatrixView wide;                   // [tiles * patches, max(3 * width, intermediate)]
 
   TowerWorkspace() = default;
   TowerWorkspace(Arena& arena, const VisionConfig& config, DType activation, int64_t tile_count);

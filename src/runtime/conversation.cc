@@ -1,0 +1,112 @@
+#include "runtime/conversation.h"
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/limits.h"
+
+namespace eyeshot {
+namespace {
+
+// Keys of visual tokens have the top bit set, so that none equals a token id.
+uint64_t VisualKey(uint64_t visual_key, int64_t row) {
+  return (uint64_t{1} << 63) | (visual_key << 32) | static_cast<uint64_t>(row);
+}
+
+}  // namespace
+
+Result<PromptPart> Conversation::AddPart(const ContentPart& part, bool split_images) {
+  if (const auto* text = std::get_if<std::string>(&part)) return PromptPart(*text);
+  Visual visual;
+  PromptPart prompt_part;
+  if (const auto* image = std::get_if<std::shared_ptr<const Image>>(&part)) {
+    if (*image == nullptr || (*image)->width <= 0 || (*image)->height <= 0) {
+      return InvalidArgumentError("a picture of the message is empty", "decode it first (LoadImage)");
+    }
+    const TileGrid grid = model_.image_processor().Plan((*image)->width, (*image)->height, split_images);
+    visual.image = *image;
+    visual.split = split_images;
+    visual.tiles = grid.tiles();
+    prompt_part = PromptImage{grid.rows, grid.cols};
+  } else {
+    const auto& frames = std::get<std::shared_ptr<const Frames>>(part);
+    if (frames == nullptr || frames->images.empty() || frames->images.size() != frames->timestamps_s.size()) {
+      return InvalidArgumentError("a clip of the message has no frames, or not one timestamp for each",
+                                  "make it with FramesFromImages");
+    }
+    visual.frames = frames;
+    visual.tiles = static_cast<int64_t>(frames->images.size());
+    prompt_part = PromptVideo{frames->timestamps_s, frames->duration_s};
+  }
+  visuals_.push_back(std::move(visual));
+  visual_keys_.push_back(++generation_);
+  return prompt_part;
+}
+
+Status Conversation::Add(Message message, bool split_images) {
+  if (message.parts.empty()) {
+    return InvalidArgumentError("the message is empty", "say something, or add a picture");
+  }
+  if (messages_.size() >= limits::kMaxTurns) {
+    return LimitError(fmt::format("the conversation has {} messages, the limit is {}", messages_.size(),
+                                  limits::kMaxTurns),
+                      "start a new one");
+  }
+  const size_t visuals_before = visuals_.size();
+  PromptMessage prompt{.role = message.role, .parts = {}};
+  for (const ContentPart& part : message.parts) {
+    Result<PromptPart> prompt_part = AddPart(part, split_images);
+    if (!prompt_part.ok()) {
+      visuals_.resize(visuals_before);
+      visual_keys_.resize(visuals_before);
+      return prompt_part.status();
+    }
+    prompt.parts.push_back(*std::move(prompt_part));
+  }
+  messages_.push_back(std::move(message));
+  prompt_.push_back(std::move(prompt));
+  visuals_before_.push_back(visuals_before);
+  return Status::Ok();
+}
+
+void Conversation::RemoveLast() { Truncate(messages_.size() - 1); }
+
+void Conversation::Truncate(size_t count) {
+  if (count >= messages_.size()) return;
+  visuals_.resize(visuals_before_[count]);
+  visual_keys_.resize(visuals_before_[count]);
+  messages_.resize(count);
+  prompt_.resize(count);
+  visuals_before_.resize(count);
+}
+
+Result<PromptPlan> Conversation::Plan() const {
+  EYESHOT_ASSIGN_OR_RETURN(Prompt prompt, model_.prompt_format().Render(prompt_, true));
+  PromptPlan plan;
+  plan.visual_tokens = prompt.visual_tokens;
+  plan.ids = std::move(prompt.ids);
+  plan.keys.reserve(plan.ids.size());
+  const int32_t image_token = model_.config().image_token_id;
+  size_t visual = 0;
+  int64_t row = 0;
+  for (size_t i = 0; i < plan.ids.size(); ++i) {
+    if (plan.ids[i] != image_token) {
+      plan.keys.push_back(static_cast<uint32_t>(plan.ids[i]));
+      continue;
+    }
+    EYESHOT_CHECK(visual < visuals_.size());
+    const bool follows = !plan.runs.empty() && plan.runs.back().visual == static_cast<int64_t>(visual) &&
+                         plan.runs.back().position + plan.runs.back().count == static_cast<int64_t>(i);
+    if (!follows) plan.runs.push_back({static_cast<int64_t>(i), static_cast<int64_t>(visual), row, 0});
+    ++plan.runs.back().count;
+    plan.keys.push_back(VisualKey(visual_keys_[visual], row));
+    if (++row == visuals_[visual].tiles * model_.config().visual_tokens_per_tile()) {
+      plan.tiles += visuals_[visual].tiles;
+      ++visual;
+      row = 0;
+    }
+  }
+  EYESHOT_CHECK(visual == visuals_.size() && row == 0);
+  return plan;
+}
+
+}  // namespace eyeshot

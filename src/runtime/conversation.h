@@ -1,0 +1,77 @@
+// Conversation: the messages of a chat as the model's prompt sees them: which token is text, and which is row i
+// of which picture's visual tokens.
+#ifndef EYESHOT_RUNTIME_CONVERSATION_H_
+#define EYESHOT_RUNTIME_CONVERSATION_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "eyeshot/chat.h"
+#include "eyeshot/status.h"
+#include "kernels/backend.h"
+#include "models/model.h"
+#include "text/prompt.h"
+
+namespace eyeshot {
+
+// A picture or clip of the conversation, and its visual tokens once it was encoded.
+struct Visual {
+  std::shared_ptr<const Image> image;    // one of the two
+  std::shared_ptr<const Frames> frames;
+  bool split = true;
+  int64_t tiles = 0;
+  std::shared_ptr<Buffer> buffer;        // holds the rows below; shared with visuals encoded together
+  MatrixView rows;                       // [tiles * tokens per tile, hidden]; empty: not encoded yet
+};
+
+// A run of visual tokens in a prompt.
+struct VisualRun {
+  int64_t position = 0;  // of its first token in the prompt
+  int64_t visual = 0;    // index of the picture
+  int64_t row = 0;       // of the picture's visual tokens
+  int64_t count = 0;
+};
+
+// A rendered prompt.
+struct PromptPlan {
+  std::vector<int32_t> ids;
+  std::vector<uint64_t> keys;     // of each position, for KvSequence
+  std::vector<VisualRun> runs;    // in order
+  int64_t visual_tokens = 0;
+  int64_t tiles = 0;
+};
+
+class Conversation {
+ public:
+  explicit Conversation(const VisionLanguageModel& model) : model_(model) {}
+
+  // Checks and adds a message. Errors: kInvalidArgument (empty message, missing picture), kLimitExceeded.
+  Status Add(Message message, bool split_images);
+  // Takes the last message back.
+  void RemoveLast();
+  // Keeps the first `count` messages.
+  void Truncate(size_t count);
+
+  const std::vector<Message>& messages() const { return messages_; }
+  std::vector<Visual>& visuals() { return visuals_; }
+
+  // The prompt of all messages and "Assistant:".
+  Result<PromptPlan> Plan() const;
+
+ private:
+  Result<PromptPart> AddPart(const ContentPart& part, bool split_images);
+
+  const VisionLanguageModel& model_;
+  std::vector<Message> messages_;
+  std::vector<PromptMessage> prompt_;       // parallel to messages_
+  std::vector<size_t> visuals_before_;      // of each message
+  std::vector<Visual> visuals_;
+  uint64_t generation_ = 0;                 // grows with RemoveLast and Truncate: keys of pictures are never reused
+  std::vector<uint64_t> visual_keys_;       // parallel to visuals_
+};
+
+}  // namespace eyeshot
+
+#endif  // EYESHOT_RUNTIME_CONVERSATION_H_

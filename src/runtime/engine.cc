@@ -1,0 +1,369 @@
+// The engine and its chats: what include/eyeshot/engine.h promises, put together from the rooms below.
+#include "eyeshot/engine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <utility>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "ledger/stage.h"
+#include "models/model.h"
+#include "runtime/answer_text.h"
+#include "runtime/conversation.h"
+#include "runtime/decoder_runner.h"
+#include "runtime/kv_sequence.h"
+
+namespace eyeshot {
+namespace {
+
+// Tiles that wait for one pass through the tower: enough to fill every backend's group several times over, few
+// enough that their pixels (0.8 MB each at 512 x 512) stay small beside the weights.
+constexpr int64_t kEncodeBatchTiles = 17;
+
+class EngineImpl;
+
+class ChatImpl final : public Chat {
+ public:
+  ChatImpl(std::shared_ptr<EngineImpl> engine, std::unique_ptr<KvCache> cache, int64_t capacity);
+
+  Result<Answer> Ask(std::vector<ContentPart> parts, const AskOptions& options) override;
+  const std::vector<Message>& messages() const override { return conversation_.messages(); }
+  void Reset() override;
+
+  Status AddSystem(std::string_view system);
+
+ private:
+  Result<Answer> Run(const AskOptions& options);
+  Status CheckFits(const PromptPlan& plan, const AskOptions& options) const;
+  Status EncodeMissing(const PromptPlan& plan, int64_t cached, const AskOptions& options, Answer& answer);
+  Status EncodeTogether(std::span<Visual* const> visuals, int64_t tiles, const std::function<bool(double)>& on_progress,
+                        Ledger& ledger);
+  Status Generate(const PromptPlan& plan, const AskOptions& options, Answer& answer);
+  bool IsStopToken(int32_t token) const;
+
+  std::shared_ptr<EngineImpl> engine_;
+  std::unique_ptr<KvCache> cache_;
+  std::unique_ptr<Stream> stream_;
+  BlockPool pool_;
+  KvSequence sequence_;
+  Conversation conversation_;
+  size_t system_messages_ = 0;
+  std::vector<int32_t> stop_tokens_;
+};
+
+class EngineImpl final : public Engine {
+ public:
+  static Result<std::shared_ptr<EngineImpl>> Load(const EngineOptions& options);
+
+  const ModelInfo& info() const override { return info_; }
+  const Ledger& load_ledger() const override { return load_ledger_; }
+  Result<std::unique_ptr<Chat>> NewChat(std::string_view system) override;
+
+  VisionLanguageModel& model() { return *model_; }
+  Backend& backend() { return *backend_; }
+  DecoderRunner& runner() { return *runner_; }
+  ThreadPool& pool() { return pool_; }
+  std::mutex& turn() { return turn_; }
+
+ private:
+  explicit EngineImpl(int threads) : pool_(threads) {}
+
+  ThreadPool pool_;  // for preprocessing; the backend has its own
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<VisionLanguageModel> model_;
+  std::unique_ptr<DecoderRunner> runner_;
+  ModelInfo info_;
+  Ledger load_ledger_;
+  std::mutex turn_;  // held by the chat that runs
+};
+
+// "a/b/" and "a/b" are both named "b".
+std::string FolderName(std::string_view path) {
+  while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
+  const size_t slash = path.rfind('/');
+  return std::string(slash == std::string_view::npos || path.size() == 1 ? path : path.substr(slash + 1));
+}
+
+Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& options) {
+  if (options.threads < 0 || options.threads > limits::kMaxThreads) {
+    return InvalidArgumentError(fmt::format("{} threads were asked for", options.threads),
+                                fmt::format("use 0 (all cores) to {}", limits::kMaxThreads));
+  }
+  std::shared_ptr<EngineImpl> engine(new EngineImpl(options.threads));
+  EYESHOT_ASSIGN_OR_RETURN(engine->backend_, CreateBackend({.name = options.backend, .threads = options.threads}));
+  EYESHOT_ASSIGN_OR_RETURN(engine->model_, LoadModel({.dir = options.model, .on_progress = options.on_progress},
+                                                     *engine->backend_, engine->load_ledger_));
+  const ModelConfig& config = engine->model_->config();
+  const int64_t longest = config.text.max_positions;
+  if (options.context_tokens < 0 || options.context_tokens > longest) {
+    return InvalidArgumentError(fmt::format("a context of {} tokens was asked for", options.context_tokens),
+                                fmt::format("use 1 to {}, what the model was made for, or 0 for all of it", longest));
+  }
+  const int64_t context = options.context_tokens == 0 ? longest : options.context_tokens;
+  EYESHOT_ASSIGN_OR_RETURN(engine->runner_, DecoderRunner::Create(*engine->model_, context));
+
+  const BackendInfo& backend = engine->backend_->info();
+  engine->info_ = {.name = FolderName(options.model),
+                   .family = std::string(engine->model_->family()),
+                   .device = backend.device,
+                   .isa = backend.isa,
+                   .precision = backend.precision,
+                   .threads = backend.threads,
+                   .parameters = engine->model_->parameters(),
+                   .context_tokens = context,
+                   .vocabulary = config.text.vocab_size};
+  return engine;
+}
+
+Result<std::unique_ptr<Chat>> EngineImpl::NewChat(std::string_view system) {
+  const KvCacheShape shape = model_->decoder().CacheShape(info_.context_tokens, kKvBlockSize);
+  EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<KvCache> cache, backend_->NewKvCache(shape));
+  auto chat = std::make_unique<ChatImpl>(std::static_pointer_cast<EngineImpl>(shared_from_this()), std::move(cache),
+                                         info_.context_tokens);
+  if (!system.empty()) EYESHOT_RETURN_IF_ERROR(chat->AddSystem(system));
+  return std::unique_ptr<Chat>(std::move(chat));
+}
+
+ChatImpl::ChatImpl(std::shared_ptr<EngineImpl> engine, std::unique_ptr<KvCache> cache, int64_t capacity)
+    : engine_(std::move(engine)),
+      cache_(std::move(cache)),
+      stream_(engine_->backend().NewStream()),
+      pool_(cache_->shape.blocks),
+      sequence_(pool_, cache_->shape, capacity),
+      conversation_(engine_->model()),
+      stop_tokens_(engine_->model().generation().eos_token_ids) {
+  // The template ends every message with this token; some published eos settings name another one.
+  if (const auto end = engine_->model().tokenizer().TokenId("<end_of_utterance>")) stop_tokens_.push_back(*end);
+}
+
+Status ChatImpl::AddSystem(std::string_view system) {
+  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::System(std::string(system)), true));
+  system_messages_ = 1;
+  return Status::Ok();
+}
+
+void ChatImpl::Reset() { conversation_.Truncate(system_messages_); }
+
+bool ChatImpl::IsStopToken(int32_t token) const {
+  return std::find(stop_tokens_.begin(), stop_tokens_.end(), token) != stop_tokens_.end();
+}
+
+Status CheckOptions(const AskOptions& options) {
+  const SamplingOptions& sampling = options.sampling;
+  const auto bad = [](std::string_view name, auto value, std::string_view allowed) {
+    return InvalidArgumentError(fmt::format("{} is {}", name, value), fmt::format("use {}", allowed));
+  };
+  if (options.max_tokens < 1) return bad("max_tokens", options.max_tokens, "at least 1");
+  if (!(sampling.temperature >= 0 && std::isfinite(sampling.temperature))) {
+    return bad("temperature", sampling.temperature, "0 (greedy) or more");
+  }
+  if (sampling.top_k < 0) return bad("top_k", sampling.top_k, "0 (off) or more");
+  if (!(sampling.top_p > 0 && sampling.top_p <= 1)) return bad("top_p", sampling.top_p, "more than 0, at most 1 (off)");
+  if (!(sampling.min_p >= 0 && sampling.min_p <= 1)) return bad("min_p", sampling.min_p, "0 (off) to 1");
+  if (!(sampling.repetition_penalty > 0 && std::isfinite(sampling.repetition_penalty))) {
+    return bad("repetition_penalty", sampling.repetition_penalty, "more than 0; 1 is off");
+  }
+  return Status::Ok();
+}
+
+Result<Answer> ChatImpl::Ask(std::vector<ContentPart> parts, const AskOptions& options) {
+  EYESHOT_RETURN_IF_ERROR(CheckOptions(options));
+  const std::lock_guard<std::mutex> turn(engine_->turn());
+  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::User(std::move(parts)), options.split_images));
+  Result<Answer> answer = Run(options);
+  if (!answer.ok()) {
+    conversation_.RemoveLast();
+    return answer;
+  }
+  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::Assistant(answer->text), options.split_images));
+  return answer;
+}
+
+Result<Answer> ChatImpl::Run(const AskOptions& options) {
+  Answer answer;
+  EYESHOT_ASSIGN_OR_RETURN(const PromptPlan plan, conversation_.Plan());
+  EYESHOT_RETURN_IF_ERROR(CheckFits(plan, options));
+  answer.prompt_tokens = static_cast<int64_t>(plan.ids.size());
+  answer.visual_tokens = plan.visual_tokens;
+  answer.tiles = plan.tiles;
+
+  // The last token always runs again: its logits are wanted.
+  const int64_t cached = std::min(sequence_.CommonPrefix(plan.keys), answer.prompt_tokens - 1);
+  sequence_.Truncate(cached);
+  answer.cached_tokens = cached;
+  EYESHOT_RETURN_IF_ERROR(EncodeMissing(plan, cached, options, answer));
+
+  {
+    Stage stage(answer.ledger, StageId::kPrefill, &stream_->counters);
+    stage.AddTokens(static_cast<uint64_t>(answer.prompt_tokens - cached));
+    const auto progress = [&](double share) {
+      if (options.on_progress) options.on_progress(StageId::kPrefill, share);
+      return share >= 1 || options.cancel == nullptr || !options.cancel->load();
+    };
+    EYESHOT_RETURN_IF_ERROR(
+        engine_->runner().Prefill(*stream_, *cache_, sequence_, plan, conversation_.visuals(), progress));
+  }
+  EYESHOT_RETURN_IF_ERROR(Generate(plan, options, answer));
+  return answer;
+}
+
+Status ChatImpl::CheckFits(const PromptPlan& plan, const AskOptions& options) const {
+  const auto needed = static_cast<int64_t>(plan.ids.size()) + 1;  // one for the first word of an answer
+  const int64_t capacity = sequence_.capacity();
+  if (needed <= capacity) return Status::Ok();
+  std::string mend = "ask a shorter question or start a new conversation";
+  if (plan.tiles > 1) {
+    const int64_t per_tile = engine_->model().config().visual_tokens_per_tile();
+    mend = fmt::format("use fewer pictures{} (each tile costs {} tokens), or {}",
+                       options.split_images ? " or turn splitting off" : "", per_tile, mend);
+  }
+  if (capacity < engine_->model().config().text.max_positions) {
+    mend += fmt::format(", or enlarge the context (the model allows {})", engine_->model().config().text.max_positions);
+  }
+  return ContextFullError(fmt::format("the prompt needs {} tokens ({} of them visual, of {} tiles) and the context "
+                                      "holds {}",
+                                      needed, plan.visual_tokens, plan.tiles, capacity),
+                          mend);
+}
+
+// Encodes the pictures that positions from `cached` on refer to and that were not encoded before.
+Status ChatImpl::EncodeMissing(const PromptPlan& plan, int64_t cached, const AskOptions& options, Answer& answer) {
+  std::vector<Visual*> missing;
+  int64_t all_tiles = 0;
+  for (const VisualRun& run : plan.runs) {
+    Visual& visual = conversation_.visuals()[static_cast<size_t>(run.visual)];
+    if (run.position + run.count <= cached || !visual.rows.empty()) continue;
+    if (!missing.empty() && missing.back() == &visual) continue;
+    missing.push_back(&visual);
+    all_tiles += visual.tiles;
+  }
+  int64_t done_tiles = 0;
+  for (size_t begin = 0; begin < missing.size();) {
+    size_t end = begin;
+    int64_t tiles = 0;
+    do {
+      tiles += missing[end++]->tiles;
+    } while (end < missing.size() && tiles + missing[end]->tiles <= kEncodeBatchTiles);
+    const auto progress = [&](double share) {
+      const double done = static_cast<double>(done_tiles) + share * static_cast<double>(tiles);
+      if (options.on_progress) options.on_progress(StageId::kEncode, done / static_cast<double>(all_tiles));
+      return options.cancel == nullptr || !options.cancel->load();
+    };
+    EYESHOT_RETURN_IF_ERROR(EncodeTogether({missing.data() + begin, end - begin}, tiles, progress, answer.ledger));
+    done_tiles += tiles;
+    begin = end;
+  }
+  return Status::Ok();
+}
+
+Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, int64_t tile_count,
+                                const std::function<bool(double)>& on_progress, Ledger& ledger) {
+  VisionLanguageModel& model = engine_->model();
+  Tiles tiles;
+  {
+    Stage stage(ledger, StageId::kPreprocess);
+    for (const Visual* visual : visuals) {
+      if (visual->image != nullptr) {
+        EYESHOT_RETURN_IF_ERROR(model.image_processor().Append(*visual->image, visual->split, engine_->pool(), tiles));
+        stage.AddBytes(visual->image->rgb.size());
+        continue;
+      }
+      for (const Image& frame : visual->frames->images) {
+        EYESHOT_RETURN_IF_ERROR(model.image_processor().AppendFrame(frame, engine_->pool(), tiles));
+        stage.AddBytes(frame.rgb.size());
+      }
+    }
+    stage.AddBytes(tiles.rgb.size());
+    stage.AddTokens(static_cast<uint64_t>(tiles.count()));
+  }
+  EYESHOT_CHECK(tiles.count() == tile_count);
+
+  const int64_t per_tile = model.config().visual_tokens_per_tile();
+  const int64_t width = model.config().text.hidden_size;
+  const DType dtype = model.backend().info().activation;
+  const size_t bytes = static_cast<size_t>(tile_count * per_tile * width) * DTypeBytes(dtype);
+  EYESHOT_ASSIGN_OR_RETURN(Buffer buffer, model.backend().Allocate(bytes, "visual tokens"));
+  const auto shared = std::make_shared<Buffer>(std::move(buffer));
+  const MatrixView rows(shared->data(), dtype, tile_count * per_tile, width, width);
+  EYESHOT_RETURN_IF_ERROR(model.Encode(*stream_, tiles.rgb.data(), tile_count, rows, ledger, on_progress, nullptr));
+  int64_t first = 0;
+  for (Visual* visual : visuals) {
+    visual->buffer = shared;
+    visual->rows = rows.Rows(first, visual->tiles * per_tile);
+    first += visual->tiles * per_tile;
+  }
+  return Status::Ok();
+}
+
+Status ChatImpl::Generate(const PromptPlan& plan, const AskOptions& options, Answer& answer) {
+  DecoderRunner& runner = engine_->runner();
+  const Tokenizer& tokenizer = engine_->model().tokenizer();
+  runner.StartSampling(*stream_, options.sampling, plan.ids);
+  const int64_t room = sequence_.capacity() - answer.prompt_tokens;
+  const int64_t limit = std::min<int64_t>(options.max_tokens, room);
+  // No token decodes to more bytes than this on average; a longer one would make the string grow, once.
+  constexpr size_t kBytesPerToken = 16;
+  AnswerText text(options.stop, static_cast<size_t>(limit) * kBytesPerToken + 64);
+
+  answer.finish_reason = limit < options.max_tokens ? FinishReason::kContext : FinishReason::kLength;
+  // From here to the end of the loop nothing allocates and nothing locks.
+  while (answer.completion_tokens < limit) {
+    int32_t token = 0;
+    {
+      Stage stage(answer.ledger, StageId::kDecode, &stream_->counters);
+      EYESHOT_ASSIGN_OR_RETURN(token, runner.Sample(*stream_));
+      stage.AddTokens(1);
+      ++answer.completion_tokens;
+    }
+    bool stopped = IsStopToken(token);
+    if (stopped) answer.finish_reason = FinishReason::kStop;
+    if (!stopped) {
+      Stage stage(answer.ledger, StageId::kDetokenize);
+      stage.AddTokens(1);
+      if (!tokenizer.IsSpecial(token) && text.Push(tokenizer.TokenBytes(token))) {
+        answer.finish_reason = FinishReason::kStop;
+        stopped = true;
+      }
+      const std::string_view fresh = text.TakeNew();
+      if (options.on_text && !fresh.empty() && !options.on_text(fresh)) {
+        answer.finish_reason = FinishReason::kCancelled;
+        stopped = true;
+      }
+    }
+    if (stopped || answer.completion_tokens == limit) break;
+    if (options.cancel != nullptr && options.cancel->load(std::memory_order_relaxed)) {
+      answer.finish_reason = FinishReason::kCancelled;
+      break;
+    }
+    Stage stage(answer.ledger, StageId::kDecode, &stream_->counters);
+    EYESHOT_RETURN_IF_ERROR(runner.Step(*stream_, *cache_, sequence_, token));
+  }
+  text.Finish();
+  const std::string_view rest = text.TakeNew();
+  if (options.on_text && !rest.empty() && answer.finish_reason != FinishReason::kCancelled) options.on_text(rest);
+  answer.text = text.Release();
+  return Status::Ok();
+}
+
+}  // namespace
+
+std::string_view FinishReasonName(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop: return "stop";
+    case FinishReason::kLength: return "length";
+    case FinishReason::kContext: return "context";
+    case FinishReason::kCancelled: return "cancelled";
+  }
+  return "unknown";
+}
+
+Result<std::shared_ptr<Engine>> Engine::Load(const EngineOptions& options) {
+  Result<std::shared_ptr<EngineImpl>> engine = EngineImpl::Load(options);
+  if (!engine.ok()) return engine.status();
+  return std::shared_ptr<Engine>(*std::move(engine));
+}
+
+}  // namespace eyeshot

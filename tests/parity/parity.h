@@ -1,0 +1,183 @@
+// What the parity tests share: a model on the backend under test, and its stages one by one.
+//
+// The backend is chosen at compile time (EYESHOT_TEST_BACKEND), so that the same tests run as the oracle's own
+// and, once for each instruction set, as the fast backend's. Bounds (issue "First light"):
+//   reference: relative error <= 1e-4 against transformers in float32;
+//   portable (bf16 weights and cache): cosine >= 0.9999 over all and >= 0.999 in the worst row.
+#ifndef EYESHOT_TESTS_PARITY_PARITY_H_
+#define EYESHOT_TESTS_PARITY_PARITY_H_
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "models/model.h"
+#include "npy.h"
+#include "runtime/conversation.h"
+#include "runtime/decoder_runner.h"
+#include "runtime/kv_sequence.h"
+
+namespace eyeshot::testing {
+
+inline constexpr std::string_view kBackend = EYESHOT_TEST_BACKEND;
+inline constexpr bool kIsReference = kBackend == "reference";
+
+inline void ExpectAgrees(const std::string& what, const std::vector<const float*>& rows, const Array& want) {
+  ASSERT_EQ(static_cast<int64_t>(rows.size()), want.rows()) << what;
+  const Agreement agreement = Compare(rows, want);
+  std::printf("%s: relative error %.2e, cosine %.7f, worst row %.6f\n", what.c_str(), agreement.relative_error,
+              agreement.cosine, agreement.worst_row_cosine);
+  if (kIsReference) {
+    EXPECT_LE(agreement.relative_error, 1e-4) << what;
+  } else {
+    EXPECT_GE(agreement.cosine, 0.9999) << what;
+    EXPECT_GE(agreement.worst_row_cosine, 0.999) << what;
+  }
+}
+
+// [[id, count], ...] -> ids.
+inline std::vector<int32_t> ExpandIds(const nlohmann::json& runs) {
+  std::vector<int32_t> ids;
+  for (const auto& run : runs) ids.insert(ids.end(), run.at(1).get<size_t>(), run.at(0).get<int32_t>());
+  return ids;
+}
+
+inline nlohmann::json LoadJson(const std::string& path) {
+  std::ifstream file(path);
+  return nlohmann::json::parse(file);
+}
+
+// Keeps the tower's output of every group of tiles.
+class TowerRecorder final : public LayerHook {
+ public:
+  bool WantsColumnMean(int64_t) const override { return false; }
+  Status AfterLayer(Backend&, Stream&, int64_t, TokenRuns&) override { return Status::Ok(); }
+  Status AfterTower(Backend&, Stream&, TokenRuns& runs) override {
+    for (int64_t r = 0; r < runs.x.rows; ++r) {
+      const float* row = runs.x.Row<float>(r);
+      rows.emplace_back(row, row + runs.x.cols);
+    }
+    return Status::Ok();
+  }
+  std::vector<std::vector<float>> rows;
+};
+
+// Pointers to rows 0, step, 2 step, ...
+inline std::vector<const float*> EveryNth(const std::vector<std::vector<float>>& rows, int64_t step) {
+  std::vector<const float*> kept;
+  for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(step)) kept.push_back(rows[r].data());
+  return kept;
+}
+
+// A model, and one conversation's run through it with every intermediate result kept.
+class ModelUnderTest {
+ public:
+  explicit ModelUnderTest(const std::string& dir) {
+    auto backend = CreateBackend({.name = std::string(kBackend)});
+    if (!backend.ok()) throw std::runtime_error(backend.status().message());
+    backend_ = *std::move(backend);
+    Ledger ledger;
+    auto model = LoadModel({.dir = dir, .on_progress = {}}, *backend_, ledger);
+    if (!model.ok()) throw std::runtime_error(model.status().message());
+    model_ = *std::move(model);
+  }
+
+  struct Outputs {
+    PromptPlan plan;
+    std::vector<uint8_t> pixels;                  // of all tiles
+    std::vector<std::vector<float>> tower;        // [patches of all tiles, width]
+    std::vector<std::vector<float>> connector;    // [visual tokens, hidden]
+    std::vector<std::vector<float>> hidden;       // [prompt, hidden] after the final norm
+  };
+
+  Outputs Run(std::vector<ContentPart> parts, bool split) {
+    Outputs outputs;
+    ThreadPool pool(0);
+    const auto stream = backend_->NewStream();
+    Conversation conversation(*model_);
+    Check(conversation.Add(Message::User(std::move(parts)), split));
+    outputs.plan = Value(conversation.Plan());
+    const int64_t width = model_->config().text.hidden_size;
+    std::vector<Buffer> buffers;
+    for (Visual& visual : conversation.visuals()) {
+      Tiles tiles;
+      if (visual.image) {
+        Check(model_->image_processor().Append(*visual.image, split, pool, tiles));
+      } else {
+        for (const Image& frame : visual.frames->images) Check(model_->image_processor().AppendFrame(frame, pool, tiles));
+      }
+      outputs.pixels.insert(outputs.pixels.end(), tiles.rgb.begin(), tiles.rgb.end());
+      const int64_t tokens = tiles.count() * model_->config().visual_tokens_per_tile();
+      buffers.push_back(Value(backend_->Allocate(static_cast<size_t>(tokens * width) * sizeof(float), "tokens")));
+      visual.rows = MatrixView(buffers.back().data(), DType::kF32, tokens, width, width);
+      TowerRecorder recorder;
+      Ledger ledger;
+      Check(model_->Encode(*stream, tiles.rgb.data(), tiles.count(), visual.rows, ledger, {}, &recorder));
+      outputs.tower.insert(outputs.tower.end(), recorder.rows.begin(), recorder.rows.end());
+      Keep(visual.rows, outputs.connector);
+    }
+    RunDecoder(*stream, conversation, outputs);
+    return outputs;
+  }
+
+  // logits of hidden rows: [rows, vocabulary].
+  std::vector<std::vector<float>> Logits(const std::vector<const float*>& hidden) {
+    const auto stream = backend_->NewStream();
+    const auto count = static_cast<int64_t>(hidden.size());
+    const int64_t width = model_->config().text.hidden_size;
+    const int64_t vocabulary = model_->config().text.vocab_size;
+    std::vector<float> normed;
+    for (const float* row : hidden) normed.insert(normed.end(), row, row + width);
+    std::vector<float> logits(static_cast<size_t>(count * vocabulary));
+    model_->decoder().Head(*stream, ConstMatrixView(normed.data(), DType::kF32, count, width, width),
+                           MatrixView(logits.data(), DType::kF32, count, vocabulary, vocabulary));
+    std::vector<std::vector<float>> rows;
+    Keep(MatrixView(logits.data(), DType::kF32, count, vocabulary, vocabulary), rows);
+    return rows;
+  }
+
+  const VisionLanguageModel& model() const { return *model_; }
+
+ private:
+  template <typename T>
+  static T Value(Result<T> result) {
+    if (!result.ok()) throw std::runtime_error(result.status().message());
+    return *std::move(result);
+  }
+  static void Check(const Status& status) {
+    if (!status.ok()) throw std::runtime_error(status.message());
+  }
+  static void Keep(const MatrixView& matrix, std::vector<std::vector<float>>& rows) {
+    for (int64_t r = 0; r < matrix.rows; ++r) rows.emplace_back(matrix.Row<float>(r), matrix.Row<float>(r) + matrix.cols);
+  }
+
+  void RunDecoder(Stream& stream, Conversation& conversation, Outputs& outputs) {
+    const int64_t context = model_->config().text.max_positions;
+    const auto runner = Value(DecoderRunner::Create(*model_, context));
+    const KvCacheShape shape = model_->decoder().CacheShape(context, kKvBlockSize);
+    const auto cache = Value(backend_->NewKvCache(shape));
+    BlockPool blocks(shape.blocks);
+    KvSequence sequence(blocks, shape, context);
+    // Called after each chunk, while the chunk's rows are still there.
+    const auto keep_rows = [&](double) {
+      const MatrixView rows = runner->last_rows();
+      std::vector<float> normed(static_cast<size_t>(rows.rows * rows.cols));
+      const MatrixView view(normed.data(), DType::kF32, rows.rows, rows.cols, rows.cols);
+      model_->decoder().FinalNorm(stream, rows, view);
+      Keep(view, outputs.hidden);
+      return true;
+    };
+    Check(runner->Prefill(stream, *cache, sequence, outputs.plan, conversation.visuals(), keep_rows));
+  }
+
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<VisionLanguageModel> model_;
+};
+
+}  // namespace eyeshot::testing
+
+#endif  // EYESHOT_TESTS_PARITY_PARITY_H_
