@@ -26,10 +26,8 @@ struct GenerationConfig {
   std::optional<int64_t> max_new_tokens;
 };
 
-// Reads `dir`/generation_config.json. Where the file or its token ids are absent, those of `dir`/config.json hold
-// (its top level, then its text_config). Ids outside of the vocabulary are refused here only if negative or beyond
-// the limit of vocabularies; config.json's pad token is known to lie outside in published files and is then left out.
-// Errors: kCorrupt (a wrong type), kLimitExceeded.
+// Reads `dir`/generation_config.json. Where the file or its eos and bos ids are absent, those of `dir`/config.json hold
+// (its top level, then its text_config); both files may be absent. Errors: kCorrupt (a wrong type), kLimitExceeded.
 Result<GenerationConfig> LoadGenerationConfig(const std::string& dir);
 
 }  // namespace eyeshot

@@ -27,7 +27,7 @@ struct VisionConfig {
   int64_t patches() const { return patches_per_side() * patches_per_side(); }
 };
 
-// The decoder: a Llama.
+// The decoder: a Llama. Values other than 0 are those that transformers takes for missing keys.
 struct TextConfig {
   int64_t hidden_size = 0;
   int64_t intermediate_size = 0;
@@ -36,7 +36,7 @@ struct TextConfig {
   int64_t num_kv_heads = 0;
   int64_t head_dim = 0;
   int64_t vocab_size = 0;
-  int64_t max_positions = 0;
+  int64_t max_positions = 2048;
   float rms_norm_eps = 1e-6f;
   double rope_theta = 10000.0;
   std::string hidden_act = "silu";

@@ -54,6 +54,7 @@ class Checkpoint {
 
  private:
   Status AddFile(const std::string& path);
+  Status OpenShards(const std::string& dir);
   Status BuildIndex();
 
   std::string name_;  // what Open was given

@@ -52,8 +52,8 @@ struct TokenizerFile {
 // pre-tokenizer, post-processor or decoder: named).
 Result<TokenizerFile> LoadTokenizerFile(const std::string& dir);
 
-// The same for the content of a tokenizer.json; `file` is the name for error messages.
-Result<TokenizerFile> ParseTokenizerJson(std::string_view text, const std::string& file);
+// The same for the content of a tokenizer.json; `file_name` is the name for error messages.
+Result<TokenizerFile> ParseTokenizerJson(std::string_view text, const std::string& file_name);
 
 }  // namespace eyeshot
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -52,8 +53,8 @@ class PromptFormat {
   static Result<PromptFormat> Load(const std::string& dir, const Tokenizer& tokenizer, int64_t visual_tokens_per_tile);
 
   // add_generation_prompt: ends with "Assistant:". Errors: kInvalidArgument (no messages, a message without parts,
-  // "<image>" or "<video>" in a text, a grid beyond the tokenizer's, timestamps that are no times),
-  // kLimitExceeded (turns, pictures, frames, bytes).
+  // "<image>" or "<video>" in a text, pictures and clips together, a clip without frames, times that are none),
+  // kLimitExceeded (turns, pictures, tiles, frames, bytes of the whole text).
   Result<Prompt> Render(std::span<const PromptMessage> messages, bool add_generation_prompt) const;
 
   int32_t image_token_id() const { return image_token_id_; }

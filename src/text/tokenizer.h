@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "eyeshot/status.h"
@@ -20,7 +21,8 @@ class Tokenizer {
  public:
   // The tokenizer of a model folder. Errors: those of LoadTokenizerFile.
   static Result<Tokenizer> Load(const std::string& dir);
-  static Result<Tokenizer> FromFile(TokenizerFile file);
+  // REQUIRES: what ParseTokenizerJson or LoadTokenizerFile gave, which is consistent.
+  static Tokenizer FromFile(TokenizerFile file);
 
   // The ids of a text. Added tokens ("<image>") are found first, wherever they stand. Ill-formed UTF-8 is read as
   // U+FFFD for each maximal ill-formed part, as Python's errors="replace" does. Nothing is put before or after.

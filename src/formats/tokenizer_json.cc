@@ -1,0 +1,517 @@
+#include "formats/tokenizer_json.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "formats/byte_symbols.h"
+#include "formats/json.h"
+#include "formats/string_index.h"
+
+namespace eyeshot {
+namespace {
+
+constexpr char kMendDownload[] = "download the tokenizer files again";
+constexpr char kMendModel[] = "use a model with a byte-level BPE tokenizer as SmolVLM's";
+// GPT-2's pattern, which ByteLevel applies by itself when use_regex is set.
+constexpr char kWordPattern[] = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
+// Vocabulary and merges while they are read. Merges keep their spelling until the vocabulary is known.
+class Lists {
+ public:
+  Status AddToken(std::string& content, uint64_t id) {
+    if (id >= limits::kMaxVocabulary) {
+      return LimitError(
+          fmt::format("token '{}' has id {}, the limit is {}", content.substr(0, 60), id, limits::kMaxVocabulary - 1),
+          kMendDownload);
+    }
+    if (content.empty() || content.size() > limits::kMaxTokenBytes) {
+      return LimitError(
+          fmt::format("token {} has {} bytes, allowed are 1 to {}", id, content.size(), limits::kMaxTokenBytes),
+          kMendDownload);
+    }
+    if (id >= vocabulary_.size()) vocabulary_.resize(id + 1);
+    if (!vocabulary_[id].empty()) {
+      return CorruptError(
+          fmt::format("tokens '{}' and '{}' both have id {}", vocabulary_[id], content.substr(0, 60), id),
+          kMendDownload);
+    }
+    vocabulary_[id] = std::move(content);
+    return Status::Ok();
+  }
+
+  Status AddMerge(std::string_view left, std::string_view right) {
+    if (merges_.size() >= limits::kMaxMerges) {
+      return LimitError(fmt::format("more than {} merges", limits::kMaxMerges), kMendDownload);
+    }
+    if (left.empty() || right.empty() || left.size() + right.size() > limits::kMaxTokenBytes) {
+      return CorruptError(fmt::format("merge {} joins {} and {} bytes, allowed are 1 to {} together", merges_.size(),
+                                      left.size(), right.size(), limits::kMaxTokenBytes),
+                          kMendDownload);
+    }
+    merges_.push_back({text_.size(), static_cast<uint32_t>(left.size()), static_cast<uint32_t>(right.size())});
+    text_.append(left).append(right);
+    return Status::Ok();
+  }
+
+  // "Ġ the"
+  Status AddMerge(std::string_view pair) {
+    const size_t space = pair.find(' ');
+    if (space == std::string_view::npos || pair.find(' ', space + 1) != std::string_view::npos) {
+      return CorruptError(
+          fmt::format("merge {} is '{}', expected two parts with a space between", merges_.size(), pair.substr(0, 60)),
+          kMendDownload);
+    }
+    return AddMerge(pair.substr(0, space), pair.substr(space + 1));
+  }
+
+  // Moves everything into `file`.
+  Status Resolve(TokenizerFile& file) {
+    file.vocabulary = std::move(vocabulary_);
+    StringIndex index;
+    if (const std::optional<size_t> twice = index.Build(file.vocabulary)) {
+      return CorruptError(fmt::format("token '{}' stands twice in the vocabulary", file.vocabulary[*twice]),
+                          kMendDownload);
+    }
+    file.merges.reserve(merges_.size());
+    for (const Pending& merge : merges_) {
+      const std::string_view both = std::string_view(text_).substr(merge.begin, merge.left + merge.right);
+      const std::optional<int32_t> left = index.Find(both.substr(0, merge.left));
+      const std::optional<int32_t> right = index.Find(both.substr(merge.left));
+      const std::optional<int32_t> result = index.Find(both);
+      if (!left || !right || !result) {
+        return CorruptError(fmt::format("merge {} ('{}' and '{}') names a token that the vocabulary lacks",
+                                        file.merges.size(), both.substr(0, merge.left), both.substr(merge.left)),
+                            kMendDownload);
+      }
+      file.merges.push_back({*left, *right, *result});
+    }
+    return Status::Ok();
+  }
+
+ private:
+  struct Pending {
+    size_t begin;  // in text_: left, then right
+    uint32_t left;
+    uint32_t right;
+  };
+  std::vector<std::string> vocabulary_;
+  std::string text_;
+  std::vector<Pending> merges_;
+};
+
+// Builds the tree of a tokenizer.json, except for the vocabulary and the merges, which go to `lists` and stay empty in
+// the tree: they are nine tenths of the file.
+class TokenizerHandler : public JsonTreeBuilder {
+ public:
+  // vocabulary_only: the whole text is a vocabulary (vocab.json).
+  TokenizerHandler(Lists& lists, bool vocabulary_only) : lists_(lists), vocabulary_only_(vocabulary_only) {}
+
+  bool null() override { return place_ == Place::kTree ? JsonTreeBuilder::null() : Unexpected(); }
+  bool boolean(bool value) override { return place_ == Place::kTree ? JsonTreeBuilder::boolean(value) : Unexpected(); }
+  bool number_integer(int64_t value) override {
+    return place_ == Place::kTree ? JsonTreeBuilder::number_integer(value) : Unexpected();
+  }
+  bool number_float(double value, const std::string& text) override {
+    return place_ == Place::kTree ? JsonTreeBuilder::number_float(value, text) : Unexpected();
+  }
+  bool number_unsigned(uint64_t value) override {
+    if (place_ == Place::kTree) return JsonTreeBuilder::number_unsigned(value);
+    return place_ == Place::kVocabulary ? Check(lists_.AddToken(token_, value)) : Unexpected();
+  }
+  bool string(std::string& value) override {
+    if (place_ == Place::kTree) return JsonTreeBuilder::string(value);
+    if (place_ == Place::kMerges) return Check(lists_.AddMerge(value));
+    if (place_ != Place::kPair || halves_ == 2) return Unexpected();
+    half_[halves_++] = std::move(value);
+    return true;
+  }
+  bool start_object(std::size_t size) override {
+    if (place_ != Place::kTree) return Unexpected();
+    const bool vocabulary = vocabulary_only_ || IsAt("model", "vocab");
+    if (!JsonTreeBuilder::start_object(size)) return false;
+    if (vocabulary) place_ = Place::kVocabulary;
+    return true;
+  }
+  bool key(std::string& value) override {
+    if (place_ == Place::kTree) return JsonTreeBuilder::key(value);
+    token_ = std::move(value);
+    return true;
+  }
+  bool end_object() override {
+    place_ = Place::kTree;
+    return JsonTreeBuilder::end_object();
+  }
+  bool start_array(std::size_t size) override {
+    if (place_ == Place::kMerges) {
+      place_ = Place::kPair;
+      halves_ = 0;
+      return true;
+    }
+    if (place_ != Place::kTree) return Unexpected();
+    const bool merges = IsAt("model", "merges");
+    if (!JsonTreeBuilder::start_array(size)) return false;
+    if (merges) place_ = Place::kMerges;
+    return true;
+  }
+  bool end_array() override {
+    if (place_ == Place::kPair) {
+      place_ = Place::kMerges;
+      return halves_ == 2 ? Check(lists_.AddMerge(half_[0], half_[1])) : Unexpected();
+    }
+    place_ = Place::kTree;
+    return JsonTreeBuilder::end_array();
+  }
+
+ private:
+  enum class Place { kTree, kVocabulary, kMerges, kPair };
+
+  bool Check(Status status) { return status.ok() || Fail(std::move(status)); }
+  bool Unexpected() {
+    if (place_ == Place::kVocabulary) {
+      return Fail(
+          CorruptError(fmt::format("the id of token '{}' is no integer >= 0", token_.substr(0, 60)), kMendDownload));
+    }
+    return Fail(CorruptError("a merge is neither a string nor a pair of strings", kMendDownload));
+  }
+
+  Lists& lists_;
+  const bool vocabulary_only_;
+  Place place_ = Place::kTree;
+  std::string token_;
+  std::string half_[2];
+  size_t halves_ = 0;
+};
+
+// Refuses a part of the pipeline that this build lacks: "pre_tokenizer.type is "Metaspace", expected ...".
+Status Refuse(const JsonObject& object, const std::string& key, const std::string& expected) {
+  return object.Error(StatusCode::kUnsupported, key, expected, kMendModel);
+}
+
+Status ReadDigits(const JsonObject& step, TokenizerFile& file) {
+  file.split_digits = true;
+  EYESHOT_ASSIGN_OR_RETURN(file.individual_digits, step.BoolOr("individual_digits", false));
+  return Status::Ok();
+}
+
+// A Split that does what ByteLevel's own pattern does.
+Status ReadSplit(const JsonObject& step, TokenizerFile& file) {
+  EYESHOT_ASSIGN_OR_RETURN(const JsonObject pattern, step.Object("pattern"));
+  const Json* const regex = pattern.Find("Regex");
+  if (regex == nullptr || *regex != kWordPattern) return Refuse(step, "pattern", "the pattern of GPT-2");
+  EYESHOT_ASSIGN_OR_RETURN(const std::string behavior, step.String("behavior"));
+  if (behavior != "Isolated") return Refuse(step, "behavior", "\"Isolated\"");
+  EYESHOT_ASSIGN_OR_RETURN(const bool invert, step.BoolOr("invert", false));
+  if (invert) return Refuse(step, "invert", "false");
+  file.split_words = true;
+  return Status::Ok();
+}
+
+Status ReadByteLevel(const JsonObject& step, TokenizerFile& file) {
+  EYESHOT_ASSIGN_OR_RETURN(file.add_prefix_space, step.BoolOr("add_prefix_space", true));
+  EYESHOT_ASSIGN_OR_RETURN(const bool use_regex, step.BoolOr("use_regex", true));
+  file.split_words = file.split_words || use_regex;
+  return Status::Ok();
+}
+
+// One of [Digits], [Split], ByteLevel, in this order; `is_last`: the step is the last of its sequence.
+Status ReadPreTokenizerStep(const JsonObject& step, bool is_last, TokenizerFile& file) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::string type, step.String("type"));
+  if (is_last) {
+    return type == "ByteLevel" ? ReadByteLevel(step, file) : Refuse(step, "type", "\"ByteLevel\" as the last step");
+  }
+  if (type == "Digits" && !file.split_digits && !file.split_words) return ReadDigits(step, file);
+  if (type == "Split" && !file.split_words) return ReadSplit(step, file);
+  return Refuse(step, "type", "\"Digits\", \"Split\" and \"ByteLevel\", each at most once and in this order");
+}
+
+Status ReadPreTokenizer(const JsonObject& root, TokenizerFile& file) {
+  file.split_words = false;
+  if (!root.Has("pre_tokenizer")) return Refuse(root, "pre_tokenizer", "one that ends with ByteLevel");
+  EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, root.Object("pre_tokenizer"));
+  EYESHOT_ASSIGN_OR_RETURN(const std::string type, object.String("type"));
+  if (type != "Sequence") return ReadPreTokenizerStep(object, /*is_last=*/true, file);
+  const Json* const steps = object.Find("pretokenizers");
+  if (steps == nullptr || !steps->is_array() || steps->empty()) {
+    return object.Error(StatusCode::kCorrupt, "pretokenizers", "a list of steps", kMendDownload);
+  }
+  for (size_t i = 0; i < steps->size(); ++i) {
+    const std::string where = fmt::format("{}: pre_tokenizer.pretokenizers[{}]", root.file(), i);
+    EYESHOT_ASSIGN_OR_RETURN(const JsonObject step, JsonObject::Root((*steps)[i], where));
+    EYESHOT_RETURN_IF_ERROR(ReadPreTokenizerStep(step, i + 1 == steps->size(), file));
+  }
+  return Status::Ok();
+}
+
+// Refuses post-processors that put tokens before or after: ByteLevel changes offsets only, and a template may say no
+// more than "the sequence".
+Status CheckPostProcessor(const JsonObject& object) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::string type, object.String("type"));
+  if (type == "ByteLevel") return Status::Ok();
+  if (type != "TemplateProcessing") return Refuse(object, "type", "none, \"ByteLevel\" or \"TemplateProcessing\"");
+  const Json* const single = object.Find("single");
+  const bool plain = single != nullptr && single->is_array() && single->size() == 1 && single->front().is_object() &&
+                     single->front().contains("Sequence");
+  return plain ? Status::Ok() : Refuse(object, "single", "one Sequence, without tokens before or after");
+}
+
+Status CheckPipeline(const JsonObject& root) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::optional<JsonObject> normalizer, root.OptionalObject("normalizer"));
+  if (normalizer) return Refuse(*normalizer, "type", "no normalizer");
+  EYESHOT_ASSIGN_OR_RETURN(const std::optional<JsonObject> after, root.OptionalObject("post_processor"));
+  if (after) EYESHOT_RETURN_IF_ERROR(CheckPostProcessor(*after));
+  EYESHOT_ASSIGN_OR_RETURN(const JsonObject decoder, root.Object("decoder"));
+  EYESHOT_ASSIGN_OR_RETURN(const std::string type, decoder.String("type"));
+  return type == "ByteLevel" ? Status::Ok() : Refuse(decoder, "type", "\"ByteLevel\"");
+}
+
+// unk_token matters only where a byte has no token; then SmolVLM drops the byte, which null says.
+Status CheckUnknownToken(const JsonObject& model, const TokenizerFile& file) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::string unknown, model.StringOr("unk_token", ""));
+  if (unknown.empty()) return Status::Ok();
+  StringIndex index;
+  index.Build(file.vocabulary);
+  for (size_t byte = 0; byte < kByteSymbols.size(); ++byte) {
+    if (!index.Find(ByteSymbol(static_cast<uint8_t>(byte)))) {
+      return Refuse(model, "unk_token", fmt::format("null, since byte {:#04x} has no token", byte));
+    }
+  }
+  return Status::Ok();
+}
+
+Status ReadModel(const JsonObject& model, Lists& lists, TokenizerFile& file) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::string type, model.StringOr("type", "BPE"));
+  if (type != "BPE") return Refuse(model, "type", "\"BPE\"");
+  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    EYESHOT_ASSIGN_OR_RETURN(const std::string affix, model.StringOr(key, ""));
+    if (!affix.empty()) return Refuse(model, key, "null");
+  }
+  EYESHOT_ASSIGN_OR_RETURN(const double dropout, model.NumberOr("dropout", 0.0, 1.0, 0.0));
+  if (dropout != 0.0) return Refuse(model, "dropout", "null");
+  EYESHOT_ASSIGN_OR_RETURN(const bool fallback, model.BoolOr("byte_fallback", false));
+  if (fallback) return Refuse(model, "byte_fallback", "false");
+  EYESHOT_ASSIGN_OR_RETURN(file.ignore_merges, model.BoolOr("ignore_merges", false));
+  EYESHOT_RETURN_IF_ERROR(model.Object("vocab").status());
+  const Status status = lists.Resolve(file);
+  if (!status.ok()) return status.At(model.file());
+  return CheckUnknownToken(model, file);
+}
+
+Result<AddedToken> ReadAddedToken(const JsonObject& object, int32_t id) {
+  AddedToken token;
+  token.id = id;
+  EYESHOT_ASSIGN_OR_RETURN(token.content, object.String("content"));
+  EYESHOT_ASSIGN_OR_RETURN(token.special, object.BoolOr("special", false));
+  EYESHOT_ASSIGN_OR_RETURN(token.single_word, object.BoolOr("single_word", false));
+  EYESHOT_ASSIGN_OR_RETURN(token.lstrip, object.BoolOr("lstrip", false));
+  EYESHOT_ASSIGN_OR_RETURN(token.rstrip, object.BoolOr("rstrip", false));
+  EYESHOT_ASSIGN_OR_RETURN(token.normalized, object.BoolOr("normalized", !token.special));
+  return token;
+}
+
+constexpr auto kMaxId = static_cast<int64_t>(limits::kMaxVocabulary) - 1;
+
+// "added_tokens" of tokenizer.json.
+Status ReadAddedTokens(const JsonObject& root, TokenizerFile& file) {
+  const Json* const list = root.Find("added_tokens");
+  if (list == nullptr) return Status::Ok();
+  if (!list->is_array()) return root.Error(StatusCode::kCorrupt, "added_tokens", "a list", kMendDownload);
+  for (size_t i = 0; i < list->size(); ++i) {
+    const std::string where = fmt::format("{}: added_tokens[{}]", root.file(), i);
+    EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, JsonObject::Root((*list)[i], where));
+    EYESHOT_ASSIGN_OR_RETURN(const int64_t id, object.Integer("id", 0, kMaxId));
+    EYESHOT_ASSIGN_OR_RETURN(AddedToken token, ReadAddedToken(object, static_cast<int32_t>(id)));
+    file.added_tokens.push_back(std::move(token));
+  }
+  return Status::Ok();
+}
+
+// Added tokens must neither contradict the vocabulary nor each other.
+Status CheckAddedTokens(const TokenizerFile& file) {
+  StringIndex index;
+  index.Build(file.vocabulary);
+  std::set<int32_t> ids;
+  std::set<std::string_view> contents;
+  for (const AddedToken& token : file.added_tokens) {
+    if (token.content.empty() || token.content.size() > limits::kMaxTokenBytes) {
+      return LimitError(fmt::format("added token {} has {} bytes, allowed are 1 to {}", token.id, token.content.size(),
+                                    limits::kMaxTokenBytes),
+                        kMendDownload);
+    }
+    if (!ids.insert(token.id).second || !contents.insert(token.content).second) {
+      return CorruptError(fmt::format("added token '{}' ({}) stands twice", token.content, token.id), kMendDownload);
+    }
+    const auto id = static_cast<size_t>(token.id);
+    const bool other_content =
+        id < file.vocabulary.size() && !file.vocabulary[id].empty() && file.vocabulary[id] != token.content;
+    if (other_content || index.Find(token.content).value_or(token.id) != token.id) {
+      return CorruptError(
+          fmt::format("added token '{}' has id {}, but the vocabulary says otherwise", token.content, token.id),
+          kMendDownload);
+    }
+  }
+  return Status::Ok();
+}
+
+// ---- A folder without tokenizer.json ----
+
+Result<Json> ReadTree(const std::string& path) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, limits::kMaxTokenizerBytes));
+  return ParseJsonTree(text, path);
+}
+
+Status ReadMergesText(const std::string& path, Lists& lists) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, limits::kMaxTokenizerBytes));
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    if (line.empty() || line.starts_with("#version")) continue;
+    const Status status = lists.AddMerge(line);
+    if (!status.ok()) return status.At(path);
+  }
+  return Status::Ok();
+}
+
+// Adds tokens from several files, the first of which that knows a token has the word.
+class AddedTokenCollector {
+ public:
+  explicit AddedTokenCollector(TokenizerFile& file) : file_(file) { index_.Build(file.vocabulary); }
+
+  // tokenizer_config.json: "added_tokens_decoder": {"49152": {"content": "<image>", ...}}
+  Status AddDecoder(const JsonObject& config) {
+    EYESHOT_ASSIGN_OR_RETURN(const std::optional<JsonObject> decoder, config.OptionalObject("added_tokens_decoder"));
+    if (!decoder) return Status::Ok();
+    for (const auto& [key, value] : decoder->json().items()) {
+      int32_t id = -1;
+      const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+      if (error != std::errc() || end != key.data() + key.size() || id < 0 || id > kMaxId) {
+        return decoder->Error(StatusCode::kCorrupt, key, fmt::format("a key that is an id in [0, {}]", kMaxId),
+                              kMendDownload);
+      }
+      EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, decoder->Object(key));
+      EYESHOT_ASSIGN_OR_RETURN(AddedToken token, ReadAddedToken(object, id));
+      Add(std::move(token));
+    }
+    return Status::Ok();
+  }
+
+  // added_tokens.json: {"<image>": 49190}
+  Status AddList(const JsonObject& list) {
+    for (const auto& [content, value] : list.json().items()) {
+      EYESHOT_ASSIGN_OR_RETURN(const int64_t id, list.Integer(content, 0, kMaxId));
+      Add({.id = static_cast<int32_t>(id), .content = content, .special = true});
+    }
+    return Status::Ok();
+  }
+
+  // special_tokens_map.json: {"bos_token": "<|im_start|>", "additional_special_tokens": [{"content": ...}]}
+  void AddSpecial(const Json& value) {
+    if (value.is_array()) {
+      for (const Json& item : value) AddSpecial(item);
+    }
+    const Json* content = &value;
+    if (value.is_object() && value.contains("content")) content = &value["content"];
+    if (!content->is_string()) return;
+    const std::optional<int32_t> id = index_.Find(content->get_ref<const std::string&>());
+    if (id) Add({.id = *id, .content = content->get<std::string>(), .special = true});
+  }
+
+ private:
+  void Add(AddedToken token) {
+    if (known_.insert(token.content).second) file_.added_tokens.push_back(std::move(token));
+  }
+
+  TokenizerFile& file_;
+  StringIndex index_;
+  std::set<std::string> known_;
+};
+
+Status ReadAddedTokenFiles(const std::string& dir, TokenizerFile& file) {
+  AddedTokenCollector collector(file);
+  const std::string config_path = JoinPath(dir, "tokenizer_config.json");
+  if (FileExists(config_path)) {
+    EYESHOT_ASSIGN_OR_RETURN(const Json tree, ReadTree(config_path));
+    EYESHOT_ASSIGN_OR_RETURN(const JsonObject config, JsonObject::Root(tree, config_path));
+    EYESHOT_ASSIGN_OR_RETURN(file.add_prefix_space, config.BoolOr("add_prefix_space", false));
+    EYESHOT_RETURN_IF_ERROR(collector.AddDecoder(config));
+  }
+  const std::string list_path = JoinPath(dir, "added_tokens.json");
+  if (FileExists(list_path)) {
+    EYESHOT_ASSIGN_OR_RETURN(const Json tree, ReadTree(list_path));
+    EYESHOT_ASSIGN_OR_RETURN(const JsonObject list, JsonObject::Root(tree, list_path));
+    EYESHOT_RETURN_IF_ERROR(collector.AddList(list));
+  }
+  const std::string map_path = JoinPath(dir, "special_tokens_map.json");
+  if (FileExists(map_path)) {
+    EYESHOT_ASSIGN_OR_RETURN(const Json tree, ReadTree(map_path));
+    EYESHOT_ASSIGN_OR_RETURN(const JsonObject map, JsonObject::Root(tree, map_path));
+    for (const auto& [key, value] : map.json().items()) collector.AddSpecial(value);
+  }
+  return CheckAddedTokens(file);
+}
+
+// Whether no merge reaches across a digit: then the vocabulary was trained on text that was cut at every digit, which
+// only tokenizer.json would say.
+bool NeverJoinsDigits(const TokenizerFile& file) {
+  return std::none_of(file.merges.begin(), file.merges.end(), [&](const BpeMerge& merge) {
+    const std::string& joined = file.vocabulary[static_cast<size_t>(merge.result)];
+    return std::any_of(joined.begin(), joined.end(), [](char c) { return c >= '0' && c <= '9'; });
+  });
+}
+
+Result<TokenizerFile> LoadSeparateFiles(const std::string& dir) {
+  const std::string vocabulary_path = JoinPath(dir, "vocab.json");
+  const std::string merges_path = JoinPath(dir, "merges.txt");
+  if (!FileExists(vocabulary_path) || !FileExists(merges_path)) {
+    return NotFoundError(fmt::format("{}: has neither tokenizer.json nor vocab.json with merges.txt", dir),
+                         "name the folder of a downloaded model");
+  }
+  TokenizerFile file;
+  Lists lists;
+  EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(vocabulary_path, limits::kMaxTokenizerBytes));
+  TokenizerHandler handler(lists, /*vocabulary_only=*/true);
+  EYESHOT_RETURN_IF_ERROR(ParseJson(text, vocabulary_path, handler));
+  EYESHOT_RETURN_IF_ERROR(JsonObject::Root(handler.root(), vocabulary_path).status());
+  EYESHOT_RETURN_IF_ERROR(ReadMergesText(merges_path, lists));
+  const Status resolved = lists.Resolve(file);
+  if (!resolved.ok()) return resolved.At(dir);
+  file.split_digits = file.individual_digits = NeverJoinsDigits(file);
+  const Status added = ReadAddedTokenFiles(dir, file);
+  if (!added.ok()) return added.At(dir);
+  return file;
+}
+
+}  // namespace
+
+Result<TokenizerFile> ParseTokenizerJson(std::string_view text, const std::string& file_name) {
+  Lists lists;
+  TokenizerHandler handler(lists, /*vocabulary_only=*/false);
+  EYESHOT_RETURN_IF_ERROR(ParseJson(text, file_name, handler));
+  EYESHOT_ASSIGN_OR_RETURN(const JsonObject root, JsonObject::Root(handler.root(), file_name));
+  TokenizerFile file;
+  EYESHOT_RETURN_IF_ERROR(CheckPipeline(root));
+  EYESHOT_RETURN_IF_ERROR(ReadPreTokenizer(root, file));
+  EYESHOT_ASSIGN_OR_RETURN(const JsonObject model, root.Object("model"));
+  EYESHOT_RETURN_IF_ERROR(ReadModel(model, lists, file));
+  EYESHOT_RETURN_IF_ERROR(ReadAddedTokens(root, file));
+  const Status status = CheckAddedTokens(file);
+  if (!status.ok()) return status.At(file_name);
+  return file;
+}
+
+Result<TokenizerFile> LoadTokenizerFile(const std::string& dir) {
+  const std::string path = JoinPath(dir, "tokenizer.json");
+  if (!FileExists(path)) return LoadSeparateFiles(dir);
+  EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, limits::kMaxTokenizerBytes));
+  return ParseTokenizerJson(text, path);
+}
+
+}  // namespace eyeshot
