@@ -87,6 +87,8 @@ def resize_cases() -> tuple:
         for name, number in FILTERS.items():
             resized = Image.fromarray(picture).resize(after, number)
             by_pillow.append({**case, "filter": name, "sha256": hashlib.sha256(resized.tobytes()).hexdigest()})
+        if after == (1, 1) and before != after:
+            continue  # torch 2.15 fails an assertion of its own here
         for name in ("lanczos", "bicubic"):
             resized = resize_by_torch(picture, after, name)
             by_torch.append({**case, "filter": name, "sha256": hashlib.sha256(resized.tobytes()).hexdigest()})

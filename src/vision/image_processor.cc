@@ -1,0 +1,239 @@
+#include "vision/image_processor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/limits.h"
+
+namespace eyeshot {
+namespace {
+
+struct Size {
+  int width, height;
+};
+
+int RoundUp(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+int AtLeastOneAndEven(int side) { return std::max(side + side % 2, 1); }
+
+// Step A: the longer side becomes `longest`, the other keeps the aspect ratio, made even. The two divisions are
+// each rounded to double, which is not the exact quotient's floor: 128 x 93 gives 1487 for 2048, not 1488.
+// The reference's cap of the longer side at 4,096 is not needed: Create() refuses such settings.
+Size FitLongestEdge(int width, int height, int longest) {
+  const double aspect = static_cast<double>(width) / height;
+  if (width >= height) return {longest, AtLeastOneAndEven(static_cast<int>(longest / aspect))};
+  return {AtLeastOneAndEven(static_cast<int>(longest * aspect)), longest};
+}
+
+// Step B: both sides become multiples of `side`, the longer one rounded up, the other from the aspect ratio of
+// the longer one rounded up.
+Size FitTiles(Size size, int side) {
+  const double aspect = static_cast<double>(size.width) / size.height;
+  if (size.width >= size.height) {
+    const int width = RoundUp(size.width, side);
+    return {width, RoundUp(std::max(static_cast<int>(width / aspect), 1), side)};
+  }
+  const int height = RoundUp(size.height, side);
+  return {RoundUp(std::max(static_cast<int>(height * aspect), 1), side), height};
+}
+
+Result<ResampleFilter> FilterOf(int resample) {
+  switch (resample) {
+    case 1:
+      return ResampleFilter::kLanczos;
+    case 2:
+      return ResampleFilter::kBilinear;
+    case 3:
+      return ResampleFilter::kBicubic;
+    default:
+      return UnsupportedError(fmt::format("preprocessor_config.json: resample = {}", resample),
+                              "use 1 (Lanczos), 2 (bilinear) or 3 (bicubic)");
+  }
+}
+
+Status CheckEdge(const char* key, int edge, int64_t limit) {
+  if (edge < 1) {
+    return InvalidArgumentError(fmt::format("preprocessor_config.json: {} = {}", key, edge),
+                                "give a positive number of pixels");
+  }
+  if (edge > limit) {
+    return LimitError(fmt::format("preprocessor_config.json: {} = {}, the limit is {}", key, edge, limit),
+                      "use a model made for smaller pictures");
+  }
+  return Status::Ok();
+}
+
+Status CheckNormalization(const ImageProcessorConfig& config) {
+  const auto finite = [](double value) { return std::isfinite(value); };
+  const bool good =
+      finite(config.rescale_factor) && std::all_of(config.mean.begin(), config.mean.end(), finite) &&
+      std::all_of(config.std.begin(), config.std.end(), [](double value) { return std::isfinite(value) && value > 0; });
+  if (good) return Status::Ok();
+  return InvalidArgumentError(
+      fmt::format("preprocessor_config.json: rescale_factor = {}, image_mean = {}, {}, {}, image_std = {}, {}, {}",
+                  config.rescale_factor, config.mean[0], config.mean[1], config.mean[2], config.std[0], config.std[1],
+                  config.std[2]),
+      "give finite numbers, and image_std above 0");
+}
+
+Status CheckPicture(const Image& image) {
+  if (image.width < 1 || image.height < 1 ||
+      image.rgb.size() != static_cast<size_t>(image.width) * static_cast<size_t>(image.height) * 3) {
+    return InvalidArgumentError(
+        fmt::format("a picture of {} x {} pixels with {} bytes of RGB", image.width, image.height, image.rgb.size()),
+        "give width * height * 3 bytes, and sides of at least 1");
+  }
+  const auto longer = static_cast<uint32_t>(std::max(image.width, image.height));
+  const auto shorter = static_cast<uint32_t>(std::min(image.width, image.height));
+  if (longer > limits::kMaxImageSide) {
+    return LimitError(fmt::format("a picture of {} x {} pixels, the limit for a side is {}", image.width, image.height,
+                                  limits::kMaxImageSide),
+                      "scale the picture down");
+  }
+  if (longer / shorter > limits::kMaxAspectRatio) {
+    return LimitError(fmt::format("a picture of {} x {} pixels, the limit for the ratio of the sides is {}",
+                                  image.width, image.height, limits::kMaxAspectRatio),
+                      "cut the picture");
+  }
+  return Status::Ok();
+}
+
+// Resizes pictures with one filter, arithmetic and pool.
+class Scaler {
+ public:
+  Scaler(ResampleFilter filter, ResampleArithmetic arithmetic, ThreadPool& pool)
+      : filter_(filter), arithmetic_(arithmetic), pool_(pool) {}
+
+  void Into(const RgbView& source, Size size, uint8_t* out) const {
+    Resize(source, size.width, size.height, filter_, arithmetic_, pool_, out);
+  }
+
+  Image Scale(const RgbView& source, Size size) const {
+    Image out{size.width, size.height, {}};
+    out.rgb.resize(static_cast<size_t>(size.width) * static_cast<size_t>(size.height) * 3);
+    Into(source, size, out.rgb.data());
+    return out;
+  }
+
+ private:
+  ResampleFilter filter_;
+  ResampleArithmetic arithmetic_;
+  ThreadPool& pool_;
+};
+
+RgbView ViewOf(const Image& image) { return {image.rgb.data(), image.width, image.height}; }
+
+// Copies tile (row, col) of a picture cut into squares to out: [side, side, 3].
+void CopyTile(const Image& image, int row, int col, int side, uint8_t* out) {
+  const size_t stride = static_cast<size_t>(image.width) * 3, bytes = static_cast<size_t>(side) * 3;
+  const uint8_t* from = &image.rgb[static_cast<size_t>(row * side) * stride + static_cast<size_t>(col) * bytes];
+  for (int y = 0; y < side; ++y)
+    std::memcpy(out + static_cast<size_t>(y) * bytes, from + static_cast<size_t>(y) * stride, bytes);
+}
+
+size_t TileBytes(int side) { return static_cast<size_t>(side) * static_cast<size_t>(side) * 3; }
+
+// Makes room for the tiles of `grid` and gives their place.
+uint8_t* Extend(const TileGrid& grid, int side, Tiles& tiles) {
+  EYESHOT_CHECK(tiles.side == side || tiles.grids.empty());
+  tiles.side = side;
+  tiles.grids.push_back(grid);
+  const size_t before = tiles.rgb.size();
+  tiles.rgb.resize(before + static_cast<size_t>(grid.tiles()) * TileBytes(side));
+  return tiles.rgb.data() + before;
+}
+
+}  // namespace
+
+int64_t Tiles::count() const {
+  int64_t count = 0;
+  for (const TileGrid& grid : grids) count += grid.tiles();
+  return count;
+}
+
+Result<ImageProcessor> ImageProcessor::Create(const ImageProcessorConfig& config) {
+  if (!config.do_resize) {
+    return UnsupportedError("preprocessor_config.json: do_resize = false", "set it to true: tiles have a fixed size");
+  }
+  EYESHOT_ASSIGN_OR_RETURN(const ResampleFilter filter, FilterOf(config.resample));
+  EYESHOT_RETURN_IF_ERROR(CheckEdge("size.longest_edge", config.longest_edge, limits::kMaxLongestEdge));
+  EYESHOT_RETURN_IF_ERROR(CheckEdge("max_image_size.longest_edge", config.max_image_edge, limits::kMaxTileSide));
+  if (config.video_longest_edge != 0) {
+    EYESHOT_RETURN_IF_ERROR(CheckEdge("video_size.longest_edge", config.video_longest_edge, limits::kMaxLongestEdge));
+  }
+  const int64_t tiles_a_side = RoundUp(config.longest_edge, config.max_image_edge) / config.max_image_edge;
+  if (tiles_a_side * tiles_a_side + 1 > static_cast<int64_t>(limits::kMaxTilesPerImage)) {
+    return LimitError(fmt::format("preprocessor_config.json: size.longest_edge = {} with max_image_size.longest_edge = "
+                                  "{} makes up to {} tiles, the limit is {}",
+                                  config.longest_edge, config.max_image_edge, tiles_a_side * tiles_a_side + 1,
+                                  limits::kMaxTilesPerImage),
+                      "use a smaller size or larger tiles");
+  }
+  EYESHOT_RETURN_IF_ERROR(CheckNormalization(config));
+  return ImageProcessor(config, filter);
+}
+
+TileGrid ImageProcessor::Plan(int width, int height, bool split) const {
+  EYESHOT_CHECK(width >= 1 && height >= 1);
+  const int side = config_.max_image_edge;
+  TileGrid grid{width, height};
+  Size size = FitLongestEdge(width, height, config_.longest_edge);
+  if (split) {
+    size = FitTiles(size, side);
+    if (size.width > side || size.height > side) {
+      grid.rows = size.height / side;
+      grid.cols = size.width / side;
+    }
+  }
+  grid.resized_width = size.width;
+  grid.resized_height = size.height;
+  return grid;
+}
+
+Status ImageProcessor::Append(const Image& image, bool split, ThreadPool& pool, Tiles& tiles) const {
+  EYESHOT_RETURN_IF_ERROR(CheckPicture(image));
+  const int side = config_.max_image_edge;
+  const TileGrid grid = Plan(image.width, image.height, split);
+  const Scaler scaler(filter_, ResampleArithmetic::kPillow, pool);
+  Image resized = scaler.Scale(ViewOf(image), FitLongestEdge(image.width, image.height, config_.longest_edge));
+  if (split && (resized.width != grid.resized_width || resized.height != grid.resized_height)) {
+    resized = scaler.Scale(ViewOf(resized), {grid.resized_width, grid.resized_height});
+  }
+
+  uint8_t* out = Extend(grid, side, tiles);
+  for (int tile = 0; tile < grid.rows * grid.cols; ++tile, out += TileBytes(side)) {
+    CopyTile(resized, tile / grid.cols, tile % grid.cols, side, out);
+  }
+  scaler.Into(ViewOf(resized), {side, side}, out);
+  return Status::Ok();
+}
+
+Status ImageProcessor::AppendFrame(const Image& image, ThreadPool& pool, Tiles& tiles) const {
+  EYESHOT_RETURN_IF_ERROR(CheckPicture(image));
+  const int side = config_.max_image_edge;
+  const int longest = config_.video_longest_edge != 0 ? config_.video_longest_edge : config_.longest_edge;
+  const Size size = FitLongestEdge(image.width, image.height, longest);
+  const Scaler scaler(filter_, ResampleArithmetic::kTorch, pool);
+  const Image resized = scaler.Scale(ViewOf(image), size);
+  uint8_t* out = Extend({image.width, image.height, 0, 0, size.width, size.height}, side, tiles);
+  scaler.Into(ViewOf(resized), {side, side}, out);
+  return Status::Ok();
+}
+
+std::array<std::array<float, 256>, 3> ImageProcessor::NormalizationTable() const {
+  std::array<std::array<float, 256>, 3> table;
+  for (size_t c = 0; c < 3; ++c) {
+    for (size_t byte = 0; byte < 256; ++byte) {
+      const double factor = config_.do_rescale ? config_.rescale_factor : 1.0;
+      const auto value = static_cast<float>(static_cast<double>(byte) * factor);
+      table[c][byte] = config_.do_normalize ? (value - config_.mean[c]) / config_.std[c] : value;
+    }
+  }
+  return table;
+}
+
+}  // namespace eyeshot

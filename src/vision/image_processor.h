@@ -1,0 +1,68 @@
+// From a picture to the tiles that a vision tower reads: resize, split, global view.
+#ifndef EYESHOT_VISION_IMAGE_PROCESSOR_H_
+#define EYESHOT_VISION_IMAGE_PROCESSOR_H_
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "base/threads.h"
+#include "eyeshot/media.h"
+#include "eyeshot/status.h"
+#include "formats/processor_config.h"
+#include "vision/resample.h"
+
+namespace eyeshot {
+
+// How one picture is cut.
+struct TileGrid {
+  int width = 0, height = 0;                  // of the source
+  int rows = 0, cols = 0;                     // of tiles; 0 x 0: unsplit, one tile that is the whole picture
+  int resized_width = 0, resized_height = 0;  // before the cut; of an unsplit picture, before it becomes a square
+
+  // All tiles, the global view included.
+  int tiles() const { return rows * cols + 1; }
+};
+
+// The tiles of one or more pictures or frames, one after the other: for each its rows * cols tiles, row by
+// row, and its global view last.
+struct Tiles {
+  int side = 0;                 // M, pixels
+  std::vector<uint8_t> rgb;     // [count, side, side, 3], before normalization
+  std::vector<TileGrid> grids;  // one a picture or frame, in order
+
+  int64_t count() const;
+};
+
+// Does what the Pillow image processor of Idefics3 and SmolVLM does, tile for tile to the byte, and to
+// video frames what their video processor does with torch on a CPU (docs/pictures.md, docs/deviations.md).
+class ImageProcessor {
+ public:
+  // Errors: kUnsupported (another filter, do_resize = false), kLimitExceeded (edges, tiles a picture),
+  // kInvalidArgument (edges, deviations or factors that can't be).
+  static Result<ImageProcessor> Create(const ImageProcessorConfig& config);
+
+  // The grid of a picture of that size: arithmetic only. REQUIRES: both sides at least 1.
+  TileGrid Plan(int width, int height, bool split) const;
+
+  // Adds the tiles of a picture. `tiles` holds only tiles of this processor, or none.
+  // Errors: kInvalidArgument (an empty picture), kLimitExceeded (a side, or the ratio of the sides).
+  Status Append(const Image& image, bool split, ThreadPool& pool, Tiles& tiles) const;
+
+  // Adds a video frame: one tile, resized first to the longest edge for videos, then to M x M.
+  Status AppendFrame(const Image& image, ThreadPool& pool, Tiles& tiles) const;
+
+  // What byte b of channel c is after rescaling and normalization: value [c][b]. As the Pillow processor
+  // computes it: the product with the rescale factor in double, the rest in float32.
+  std::array<std::array<float, 256>, 3> NormalizationTable() const;
+
+ private:
+  ImageProcessor(const ImageProcessorConfig& config, ResampleFilter filter) : config_(config), filter_(filter) {}
+
+  ImageProcessorConfig config_;
+  ResampleFilter filter_;
+};
+
+}  // namespace eyeshot
+
+#endif  // EYESHOT_VISION_IMAGE_PROCESSOR_H_

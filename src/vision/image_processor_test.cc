@@ -1,0 +1,208 @@
+#include "vision/image_processor.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "base/sha256.h"
+#include "vision/resample_test_pictures.h"
+
+namespace eyeshot {
+namespace {
+
+using testing_pictures::Blank;
+using testing_pictures::Noise;
+using testing_pictures::ReadGolden;
+using testing_pictures::Smooth;
+
+ImageProcessorConfig Config(int longest_edge, int tile) {
+  ImageProcessorConfig config;
+  config.longest_edge = longest_edge;
+  config.max_image_edge = tile;
+  return config;
+}
+
+// The settings of a processor that prompts.json names.
+ImageProcessorConfig ConfigOf(const nlohmann::json& goldens, const std::string& name) {
+  const auto& settings = goldens.at("processors").at(name);
+  return Config(settings.at("longest_edge"), settings.at("tile"));
+}
+
+// The picture of a case: synthetic, or one of the photographs among the test data; empty if it isn't among them.
+Image PictureOf(const nlohmann::json& golden) {
+  const auto& source = golden.at("source");
+  if (source.contains("file")) {
+    const std::string path = std::string(EYESHOT_SOURCE_DIR) + "/tests/data/media/" + std::string(source.at("file"));
+    auto image = LoadImage(path);
+    return image.ok() ? std::move(image).value() : Image();
+  }
+  const int width = golden.at("width"), height = golden.at("height");
+  return source.at("pattern") == "smooth" ? Smooth(width, height) : Noise(source.at("seed"), width, height);
+}
+
+// The pixel values [count, 3, side, side] as float32 bytes.
+std::vector<uint8_t> PixelValues(const ImageProcessor& processor, const Tiles& tiles) {
+  const auto table = processor.NormalizationTable();
+  const size_t pixels = static_cast<size_t>(tiles.side) * static_cast<size_t>(tiles.side);
+  std::vector<float> values;
+  values.reserve(tiles.rgb.size());
+  for (size_t tile = 0; tile < tiles.rgb.size(); tile += pixels * 3) {
+    for (size_t c = 0; c < 3; ++c) {
+      for (size_t i = 0; i < pixels; ++i) values.push_back(table[c][tiles.rgb[tile + 3 * i + c]]);
+    }
+  }
+  std::vector<uint8_t> bytes(values.size() * sizeof(float));
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  return bytes;
+}
+
+class ImageProcessorGoldens : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(ImageProcessorGoldens, TilesEqualTheReferenceToTheByte) {
+  const auto goldens = ReadGolden("golden/prompts.json");
+  auto processor = ImageProcessor::Create(ConfigOf(goldens, GetParam()));
+  ASSERT_TRUE(processor.ok()) << processor.status().message();
+  ThreadPool pool(0);
+  size_t cases = 0;
+  for (const auto& golden : goldens.at("tiles")) {
+    if (golden.at("processor") != GetParam()) continue;
+    const Image image = PictureOf(golden);
+    if (image.rgb.empty()) continue;
+    Tiles tiles;
+    const Status status = processor->Append(image, golden.at("split"), pool, tiles);
+    ASSERT_TRUE(status.ok()) << status.message();
+    EXPECT_EQ(Sha256Hex(tiles.rgb), golden.at("sha256")) << golden;
+    EXPECT_EQ(tiles.count(), golden.at("frames"));
+    EXPECT_EQ(tiles.grids[0].rows, golden.at("rows"));
+    EXPECT_EQ(tiles.grids[0].cols, golden.at("cols"));
+    if (golden.contains("pixel_values")) {
+      EXPECT_EQ(Sha256Hex(PixelValues(*processor, tiles)), golden.at("pixel_values").at("slow_sha256")) << golden;
+    }
+    ++cases;
+  }
+  EXPECT_GE(cases, 15u);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ImageProcessorGoldens, ::testing::Values("smolvlm-256m", "smolvlm-2.2b", "eyeshot-tiny"),
+                         [](const auto& named) {
+                           std::string name = named.param;
+                           for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+                           return name;
+                         });
+
+TEST(ImageProcessor, VideoFramesEqualTheReferenceToTheByte) {
+  const auto goldens = ReadGolden("golden/prompts.json");
+  ThreadPool pool(0);
+  size_t cases = 0;
+  for (const auto& golden : goldens.at("video_frames")) {
+    ImageProcessorConfig config = ConfigOf(goldens, golden.at("processor"));
+    config.video_longest_edge = golden.at("longest_edge");
+    auto processor = ImageProcessor::Create(config);
+    ASSERT_TRUE(processor.ok()) << processor.status().message();
+    Tiles tiles;
+    const Status status = processor->AppendFrame(PictureOf(golden), pool, tiles);
+    ASSERT_TRUE(status.ok()) << status.message();
+    EXPECT_EQ(Sha256Hex(tiles.rgb), golden.at("torch_lanczos_sha256")) << golden;
+    ++cases;
+  }
+  EXPECT_GE(cases, 12u);
+}
+
+struct PlanCase {
+  int width, height, rows, cols, resized_width, resized_height;
+};
+
+TEST(ImageProcessor, PlansTheGridsOfThePublishedSettings) {
+  // The two settings of SmolVLM; sizes whose grids depend on each rule (docs/pictures.md).
+  const PlanCase at_2048[] = {{640, 480, 3, 4, 2048, 1536},   {1, 1, 4, 4, 2048, 2048},
+                              {2048, 1024, 2, 4, 2048, 1024}, {3000, 200, 1, 4, 2048, 512},
+                              {50, 3000, 4, 1, 512, 2048},    {2048, 1537, 4, 4, 2048, 2048}};
+  const PlanCase at_1536[] = {
+      {1920, 1080, 3, 4, 1536, 1152}, {2048, 1537, 3, 4, 1536, 1152}, {600, 2400, 4, 1, 384, 1536}};
+  const auto check = [](int longest_edge, int tile, std::span<const PlanCase> cases) {
+    auto processor = ImageProcessor::Create(Config(longest_edge, tile));
+    ASSERT_TRUE(processor.ok());
+    for (const PlanCase& want : cases) {
+      const TileGrid grid = processor->Plan(want.width, want.height, true);
+      EXPECT_EQ(grid.rows, want.rows) << want.width << " x " << want.height;
+      EXPECT_EQ(grid.cols, want.cols) << want.width << " x " << want.height;
+      EXPECT_EQ(grid.resized_width, want.resized_width) << want.width << " x " << want.height;
+      EXPECT_EQ(grid.resized_height, want.resized_height) << want.width << " x " << want.height;
+    }
+  };
+  check(2048, 512, at_2048);
+  check(1536, 384, at_1536);
+}
+
+TEST(ImageProcessor, RoundsTwiceAsTheReferenceDoes) {
+  auto large = ImageProcessor::Create(Config(2048, 512)), small = ImageProcessor::Create(Config(1536, 384));
+  // 2048 / (128 / 93) is 1487 in double, made even 1488; 1536 / (512 / 75) is 224, the exact quotient 225.
+  EXPECT_EQ(large->Plan(128, 93, false).resized_height, 1488);
+  EXPECT_EQ(small->Plan(512, 75, false).resized_height, 224);
+}
+
+TEST(ImageProcessor, LeavesAPictureWholeWhenItFitsOneTile) {
+  auto processor = ImageProcessor::Create(Config(256, 256));
+  ThreadPool pool(1);
+  Tiles tiles;
+  ASSERT_TRUE(processor->Append(Noise(1, 256, 256), true, pool, tiles).ok());
+  EXPECT_EQ(tiles.grids[0].rows, 0);
+  EXPECT_EQ(tiles.count(), 1);
+  EXPECT_EQ(tiles.rgb, Noise(1, 256, 256).rgb);
+}
+
+TEST(ImageProcessor, AppendsPicturesOneAfterTheOther) {
+  auto processor = ImageProcessor::Create(Config(128, 64));
+  ThreadPool pool(1);
+  Tiles first, second, both;
+  ASSERT_TRUE(processor->Append(Noise(1, 90, 40), true, pool, first).ok());
+  ASSERT_TRUE(processor->Append(Noise(2, 40, 90), false, pool, second).ok());
+  ASSERT_TRUE(processor->Append(Noise(1, 90, 40), true, pool, both).ok());
+  ASSERT_TRUE(processor->Append(Noise(2, 40, 90), false, pool, both).ok());
+  std::vector<uint8_t> joined = first.rgb;
+  joined.insert(joined.end(), second.rgb.begin(), second.rgb.end());
+  EXPECT_EQ(both.rgb, joined);
+  EXPECT_EQ(both.count(), first.count() + 1);
+  EXPECT_EQ(both.grids[1].width, 40);
+}
+
+TEST(ImageProcessor, NormalizesBytesToMinusOneToOne) {
+  const auto table = ImageProcessor::Create(Config(512, 256))->NormalizationTable();
+  EXPECT_EQ(table[0][0], -1.0f);
+  EXPECT_EQ(table[2][255], 1.0f);
+  EXPECT_EQ(table[1][128], (static_cast<float>(128 * (1.0 / 255.0)) - 0.5f) / 0.5f);
+}
+
+TEST(ImageProcessor, RefusesSettingsThatCannotBe) {
+  const auto code = [](auto change) {
+    ImageProcessorConfig config = Config(2048, 512);
+    change(config);
+    return ImageProcessor::Create(config).status().code();
+  };
+  EXPECT_EQ(code([](auto& c) { c.resample = 0; }), StatusCode::kUnsupported);
+  EXPECT_EQ(code([](auto& c) { c.do_resize = false; }), StatusCode::kUnsupported);
+  EXPECT_EQ(code([](auto& c) { c.longest_edge = 0; }), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code([](auto& c) { c.longest_edge = 4097; }), StatusCode::kLimitExceeded);
+  EXPECT_EQ(code([](auto& c) { c.max_image_edge = -1; }), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code([](auto& c) { c.max_image_edge = 64; }), StatusCode::kLimitExceeded);
+  EXPECT_EQ(code([](auto& c) { c.video_longest_edge = 1 << 20; }), StatusCode::kLimitExceeded);
+  EXPECT_EQ(code([](auto& c) { c.std[1] = 0; }), StatusCode::kInvalidArgument);
+}
+
+TEST(ImageProcessor, RefusesPicturesThatCannotBe) {
+  auto processor = ImageProcessor::Create(Config(512, 256));
+  ThreadPool pool(1);
+  Tiles tiles;
+  EXPECT_EQ(processor->Append(Image(), true, pool, tiles).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(processor->AppendFrame(Image(), pool, tiles).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(processor->Append(Image{4, 4, std::vector<uint8_t>(47)}, true, pool, tiles).code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ(processor->Append(Blank(70000, 1), true, pool, tiles).code(), StatusCode::kLimitExceeded);
+  EXPECT_TRUE(tiles.grids.empty());
+  EXPECT_TRUE(processor->Append(Blank(65535, 1), true, pool, tiles).ok());
+}
+
+}  // namespace
+}  // namespace eyeshot
