@@ -1,0 +1,214 @@
+// Attention of the vision tower: every query of a run of tokens sees every key of it.
+//
+// A thread keeps the keys and values of one head in its L2, repacked as right operands, and takes the queries a
+// few register tiles at a time: the scores of such a group, all keys wide, stay in L2 too, laid out as the left
+// operand of the product with the values.
+#if defined(EYESHOT_KERNELS_PORTABLE_ATTENTION_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef EYESHOT_KERNELS_PORTABLE_ATTENTION_INL_H_
+#undef EYESHOT_KERNELS_PORTABLE_ATTENTION_INL_H_
+#else
+#define EYESHOT_KERNELS_PORTABLE_ATTENTION_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+#include "kernels/portable/kernels.h"
+#include "kernels/portable/math-inl.h"
+#include "kernels/portable/tile-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace eyeshot::portable::HWY_NAMESPACE {
+
+inline constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+// One head of one run, and where its packed parts lie in a thread's scratch. Scores are in powers of two (q is
+// scaled by `scale * log2(e)`): exp2 is what the vector code computes anyway.
+struct EncodeHead {
+  const EncodeAttentionArgs* args;
+  int64_t first;   // token
+  int64_t tokens;
+  int64_t head;
+  float* keys;     // [tokens / 32][head_dim][32]
+  float* values;   // [head_dim / 32][tokens][32]
+  float* key_add;  // [tokens rounded up to 32]: the key's bias, -infinity where there is no key
+  float* queries;  // [kEncodePanels][head_dim / 16][rows][16]
+  float* scores;   // [kEncodePanels][tokens / 16][rows][16]
+
+  int64_t padded_tokens() const { return RoundUp(tokens, kPanelColumns); }
+  const float* Q(int64_t token) const { return args->qkv.Row<float>(first + token) + head * args->head_dim; }
+  const float* K(int64_t token) const { return Q(token) + args->heads * args->head_dim; }
+  const float* V(int64_t token) const { return K(token) + args->heads * args->head_dim; }
+  float* panel_queries(int64_t panel) const { return queries + panel * kMaxRows * RoundUp(args->head_dim, kGroup); }
+  float* panel_scores(int64_t panel) const { return scores + panel * kMaxRows * padded_tokens(); }
+};
+
+// Rows [begin, end) of a register tile.
+struct RowRange {
+  int64_t begin;
+  int64_t end;
+  int64_t count() const { return end - begin; }
+};
+
+inline EncodeHead LayOut(const EncodePlan& plan, int64_t run, int64_t head, float* scratch) {
+  const EncodeAttentionArgs& args = *plan.args;
+  const int64_t first = args.cu_tokens.data[run];
+  EncodeHead h = {&args,   first,  args.cu_tokens.data[run + 1] - first, head, scratch, nullptr, nullptr,
+                  nullptr, nullptr};
+  h.values = h.keys + h.padded_tokens() * args.head_dim;
+  h.key_add = h.values + h.tokens * RoundUp(args.head_dim, kPanelColumns);
+  h.queries = h.key_add + h.padded_tokens();
+  h.scores = h.queries + kEncodePanels * kMaxRows * RoundUp(args.head_dim, kGroup);
+  return h;
+}
+
+inline void PackHead(const EncodeHead& h) {
+  const int64_t dim = h.args->head_dim;
+  for (int64_t token = 0; token < h.padded_tokens(); ++token) {
+    float* column = h.keys + token / kPanelColumns * dim * kPanelColumns + token % kPanelColumns;
+    const bool exists = token < h.tokens;
+    const float* k = h.K(exists ? token : 0);
+    for (int64_t i = 0; i < dim; ++i) column[i * kPanelColumns] = exists ? k[i] : 0.0f;
+    h.key_add[token] = !exists                    ? kMinusInfinity
+                       : h.args->key_bias.empty() ? 0.0f
+                                                  : h.args->key_bias.data[h.first + token] * kLog2E;
+  }
+  for (int64_t begin = 0; begin < dim; begin += kPanelColumns) {
+    const int64_t columns = std::min(kPanelColumns, dim - begin);
+    for (int64_t token = 0; token < h.tokens; ++token) {
+      float* row = h.values + begin * h.tokens + token * kPanelColumns;
+      std::copy_n(h.V(token) + begin, columns, row);
+      std::fill(row + columns, row + kPanelColumns, 0.0f);
+    }
+  }
+}
+
+// scores <- q k^T for one panel of 32 keys.
+inline void ScorePanel(const EncodeHead& h, int64_t panel, int64_t rows, int64_t key_begin) {
+  const int64_t dim = h.args->head_dim;
+  const auto tile = TileOf<FloatColumns<2>>(rows);
+  for (int64_t i = 0; i < kPanelColumns; i += 2 * kLanes) {
+    const int64_t key = key_begin + i;
+    float* c = h.panel_scores(panel) + key / kGroup * rows * kGroup + key % kGroup;
+    tile(h.panel_queries(panel), h.keys + key_begin * dim + i, kPanelColumns, dim, {c, kGroup, rows * kGroup, false});
+  }
+}
+
+// One row of scores -> powers of two of their distance to the highest. Returns their sum.
+HWY_INLINE float SoftmaxRow(const EncodeHead& h, float* row, int64_t rows) {
+  const Floats d;
+  Vec highest = hn::Set(d, kMinusInfinity);
+  for (int64_t key = 0; key < h.padded_tokens(); key += kGroup) {
+    float* scores = row + key * rows;
+    for (int64_t i = 0; i < kGroup; i += kLanes) {
+      const Vec score = hn::Add(hn::LoadU(d, scores + i), hn::LoadU(d, h.key_add + key + i));
+      hn::StoreU(score, d, scores + i);
+      highest = hn::Max(highest, score);
+    }
+  }
+  highest = hn::MaxOfLanes(d, highest);
+  Vec sum = hn::Zero(d);
+  for (int64_t key = 0; key < h.padded_tokens(); key += kGroup) {
+    float* scores = row + key * rows;
+    for (int64_t i = 0; i < kGroup; i += kLanes) {
+      const Vec power = Exp2(hn::Sub(hn::LoadU(d, scores + i), highest));
+      hn::StoreU(power, d, scores + i);
+      sum = hn::Add(sum, power);
+    }
+  }
+  return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+// received[key] += probabilities of one row; `factor` makes probabilities of its powers.
+HWY_INLINE void AddReceived(const EncodeHead& h, const float* row, int64_t rows, float factor, float* received) {
+  const Floats d;
+  const Vec factors = hn::Set(d, factor);
+  int64_t key = 0;
+  for (; key + kGroup <= h.tokens; key += kGroup) {
+    for (int64_t i = 0; i < kGroup; i += kLanes) {
+      const Vec old = hn::LoadU(d, received + key + i);
+      hn::StoreU(hn::MulAdd(factors, hn::LoadU(d, row + key * rows + i), old), d, received + key + i);
+    }
+  }
+  for (int64_t i = 0; key + i < h.tokens; ++i) received[key + i] += factor * row[key * rows + i];
+}
+
+// y <- probabilities times values, for the rows of one panel.
+inline void MixValues(const EncodeHead& h, int64_t panel, RowRange queries, const float* factors) {
+  const Floats d;
+  const int64_t dim = h.args->head_dim;
+  const int64_t rows = queries.count();
+  HWY_ALIGN float mixed[kMaxRows * kPanelColumns];
+  for (int64_t begin = 0; begin < dim; begin += kPanelColumns) {
+    const int64_t columns = std::min(kPanelColumns, dim - begin);
+    for (int64_t i = 0; i < columns; i += 2 * kLanes) {
+      const float* b = h.values + begin * h.tokens + i;
+      const TileTarget target = {mixed + i, kPanelColumns, kGroup, false};
+      if (columns - i > kLanes) {
+        TileOf<FloatColumns<2>>(rows)(h.panel_scores(panel), b, kPanelColumns, h.tokens, target);
+      } else {
+        TileOf<FloatColumns<1>>(rows)(h.panel_scores(panel), b, kPanelColumns, h.tokens, target);
+      }
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      float* y = h.args->y.Row<float>(h.first + queries.begin + r) + h.head * dim + begin;
+      const float* row = mixed + r * kPanelColumns;
+      const Vec factor = hn::Set(d, factors[r]);
+      int64_t i = 0;
+      for (; i + kLanes <= columns; i += kLanes) hn::StoreU(hn::Mul(factor, hn::LoadU(d, row + i)), d, y + i);
+      for (; i < columns; ++i) y[i] = factors[r] * row[i];
+    }
+  }
+}
+
+// Queries of up to kEncodePanels register tiles.
+inline void EncodeGroup(const EncodeHead& h, const RowRange* panels, int64_t count, float* received) {
+  const int64_t dim = h.args->head_dim;
+  for (int64_t p = 0; p < count; ++p) {
+    for (int64_t r = 0; r < panels[p].count(); ++r) {
+      PackRow(h.Q(panels[p].begin + r), dim, h.args->scale * kLog2E, panels[p].count(), r, h.panel_queries(p));
+    }
+  }
+  for (int64_t key = 0; key < h.tokens; key += kPanelColumns) {
+    for (int64_t p = 0; p < count; ++p) ScorePanel(h, p, panels[p].count(), key);
+  }
+  for (int64_t p = 0; p < count; ++p) {
+    const int64_t rows = panels[p].count();
+    float factors[kMaxRows];
+    for (int64_t r = 0; r < rows; ++r) {
+      float* row = h.panel_scores(p) + r * kGroup;
+      factors[r] = 1.0f / SoftmaxRow(h, row, rows);
+      if (received != nullptr) AddReceived(h, row, rows, factors[r], received);
+    }
+    MixValues(h, p, panels[p], factors);
+  }
+}
+
+inline void EncodeAttentionTask(const EncodePlan& plan, int64_t task, ThreadScratch& scratch) {
+  const EncodeAttentionArgs& args = *plan.args;
+  const int64_t run_head = task / plan.parts;
+  const EncodeHead h = LayOut(plan, run_head / args.heads, run_head % args.heads, scratch.data);
+  float* received = plan.received == nullptr ? nullptr : plan.received + task * args.max_tokens;
+  if (received != nullptr) std::fill_n(received, h.tokens, 0.0f);
+  if (h.tokens == 0) return;
+  if (scratch.packed != run_head) {
+    PackHead(h);
+    scratch.packed = run_head;
+  }
+  const int64_t row_panels = DivideUp(h.tokens, kMaxRows);
+  const int64_t end = PartBegin(row_panels, plan.parts, task % plan.parts + 1);
+  for (int64_t begin = PartBegin(row_panels, plan.parts, task % plan.parts); begin < end; begin += kEncodePanels) {
+    RowRange panels[kEncodePanels];
+    const int64_t count = std::min(kEncodePanels, end - begin);
+    for (int64_t p = 0; p < count; ++p) {
+      panels[p] = {PartBegin(h.tokens, row_panels, begin + p), PartBegin(h.tokens, row_panels, begin + p + 1)};
+    }
+    EncodeGroup(h, panels, count, received);
+  }
+}
+
+}  // namespace eyeshot::portable::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // EYESHOT_KERNELS_PORTABLE_ATTENTION_INL_H_

@@ -1,0 +1,124 @@
+// What the portable backend asks of its vector code: a table of functions for each instruction set. A plan says
+// what an operation is and how it's cut into tasks; each function does one task of it on one thread.
+#ifndef EYESHOT_KERNELS_PORTABLE_KERNELS_H_
+#define EYESHOT_KERNELS_PORTABLE_KERNELS_H_
+
+#include <cstdint>
+
+#include "base/cpu.h"
+#include "kernels/backend.h"
+#include "kernels/portable/kv_cache.h"
+#include "kernels/portable/weights.h"
+
+namespace eyeshot::portable {
+
+// Depth steps that lie together for each row of a packed left operand: one cache line. See tile-inl.h.
+inline constexpr int64_t kGroup = 16;
+
+// Register tiles of queries that attention scores together: each panel of keys is read once for all of them.
+inline constexpr int64_t kEncodePanels = 2;
+
+inline constexpr float kLog2E = 1.4426950408889634f;
+
+constexpr int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t RoundUp(int64_t a, int64_t b) { return DivideUp(a, b) * b; }
+
+// Part `i` of `parts` nearly equal parts of [0, total) begins here; part `parts` is the end.
+constexpr int64_t PartBegin(int64_t total, int64_t parts, int64_t i) { return total * i / parts; }
+
+// Memory of one thread, grown by the backend before an operation runs.
+struct ThreadScratch {
+  float* data = nullptr;
+  int64_t packed = -1;  // what of the current operation `data` holds packed: a row block, a head; -1: nothing
+};
+
+// The rows of a left operand, which may have to be made first.
+struct RowSource {
+  // Row `row` as `depth` floats: where it lies, or made in temp[0..depth).
+  const float* (*read)(const void* context, int64_t row, float* temp);
+  const void* context;
+};
+
+// y = epilogue(x weight^T). Task t: row block t / chunks, chunk t % chunks of the weight's panels.
+struct LinearPlan {
+  RowSource x;
+  int64_t rows = 0;
+  const Bf16Weight* weight = nullptr;
+  const float* bias = nullptr;  // [outputs] or null
+  Activation activation = Activation::kNone;
+  ConstMatrixView residual;     // may be empty
+  MatrixView y;
+
+  int64_t row_panels = 0;     // register tiles' worth of rows
+  int64_t blocks = 0;         // of row panels that stay packed in L2
+  int64_t weight_panels = 0;
+  int64_t chunks = 0;
+  int64_t scratch_floats = 0;  // of each thread
+};
+LinearPlan PlanLinear(int max_rows, int threads, int64_t rows, const Bf16Weight& weight);
+
+// Task t: part t % parts of the queries of head t / parts % heads of run t / parts / heads.
+struct EncodePlan {
+  const EncodeAttentionArgs* args = nullptr;
+  int64_t parts = 0;
+  float* received = nullptr;  // [tasks, max_tokens]: each task's share of the column sums, or null
+  int64_t tasks = 0;
+  int64_t scratch_floats = 0;
+};
+EncodePlan PlanEncode(int max_rows, int threads, const EncodeAttentionArgs& args);
+
+// Queries [query_begin, query_end) of a sequence, all heads of one kv head, keys [key_begin, key_end).
+struct PagedTask {
+  int64_t sequence = 0;
+  int64_t kv_head = 0;
+  int64_t query_begin = 0;  // within the sequence
+  int64_t query_end = 0;
+  int64_t key_begin = 0;
+  int64_t key_end = 0;
+  int64_t split = -1;  // index of its partial result, -1: it writes y
+};
+
+// Partial results [split, split + splits) of the same queries, to be merged into y.
+struct PagedMerge {
+  int64_t task = 0;  // one of them, for its queries
+  int64_t splits = 0;
+};
+
+struct PagedPlan {
+  const PagedAttentionArgs* args = nullptr;
+  const PagedTask* tasks = nullptr;
+  float* partial = nullptr;       // [splits][PartialFloats()]
+  int64_t max_rows = 0;           // query rows of the largest task
+  int64_t blocks_per_step = 0;    // cache blocks whose scores are held at a time
+  int64_t padded_dim = 0;         // head_dim rounded up to whole vectors
+  int64_t split_rows = 0;         // most query rows of a task that's split
+  int64_t scratch_floats = 0;
+
+  // Each row: its sum of probabilities, its maximum, padded_dim sums of values.
+  int64_t PartialFloats() const { return split_rows * (padded_dim + 2); }
+};
+
+struct RotaryPlan {
+  const RotaryStoreArgs* args = nullptr;
+  const float* cosines = nullptr;  // [tokens, head_dim / 2]
+  const float* sines = nullptr;
+};
+
+struct Kernels {
+  int max_rows;  // of a register tile
+  void (*linear)(const LinearPlan& plan, int64_t task, ThreadScratch& scratch);
+  void (*encode_attention)(const EncodePlan& plan, int64_t task, ThreadScratch& scratch);
+  void (*paged_attention)(const PagedPlan& plan, int64_t task, ThreadScratch& scratch);
+  void (*merge_attention)(const PagedPlan& plan, const PagedMerge& merge);
+  void (*rotary_store)(const RotaryPlan& plan, int64_t token);
+  // One row each; bias may be null (RMS norm otherwise uses the first).
+  void (*layer_norm)(const float* x, const float* gain, const float* bias, float epsilon, int64_t n, float* y);
+  void (*rms_norm)(const float* x, const float* gain, float epsilon, int64_t n, float* y);
+};
+
+// nullptr if the kernels of this instruction set need more than the CPU has.
+const Kernels* KernelsFor(Isa isa);
+
+}  // namespace eyeshot::portable
+
+#endif  // EYESHOT_KERNELS_PORTABLE_KERNELS_H_

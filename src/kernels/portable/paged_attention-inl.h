@@ -1,0 +1,233 @@
+// Causal attention over the paged cache, for prompts and for single tokens alike.
+//
+// The query heads that share a kv head become rows of one left operand, so that keys and values are read once for
+// all of them. Cache blocks are right operands as they lie (keys transposed, see kv_cache.h). A few blocks at a
+// time are scored and mixed with a running maximum and sum (Milakov and Gimelshein, arXiv 1805.02867), so scratch
+// doesn't depend on the context.
+#if defined(EYESHOT_KERNELS_PORTABLE_PAGED_ATTENTION_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef EYESHOT_KERNELS_PORTABLE_PAGED_ATTENTION_INL_H_
+#undef EYESHOT_KERNELS_PORTABLE_PAGED_ATTENTION_INL_H_
+#else
+#define EYESHOT_KERNELS_PORTABLE_PAGED_ATTENTION_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/portable/attention-inl.h"
+#include "kernels/portable/kernels.h"
+#include "kernels/portable/math-inl.h"
+#include "kernels/portable/tile-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace eyeshot::portable::HWY_NAMESPACE {
+
+// One task's constants and its scratch. Row t * group + g is query t's head g of the kv head.
+struct PagedHead {
+  const PagedPlan* plan;
+  const PagedTask* task;
+  const Bf16KvCache* cache;
+  const int32_t* block_table;
+  int64_t first_token;  // of the sequence, in the step
+  int64_t visible;      // keys that query 0 of the sequence sees
+  int64_t group;        // query heads of a kv head
+  int64_t rows;
+  float* sums;     // [rows] of powers so far
+  float* highest;  // [rows] score so far
+  float* mixed;    // [rows][padded_dim] powers times values so far
+  float* queries;  // [rows / kMaxRows][head_dim / 16][tile rows][16]
+  float* scores;   // [blocks_per_step][block_size / 16][tile rows][16]
+
+  int64_t dim() const { return cache->shape.head_dim; }
+  int64_t padded_block() const { return RoundUp(cache->shape.block_size, kGroup); }
+  int64_t RowKeys(int64_t row) const { return std::min(task->key_end, visible + task->query_begin + row / group); }
+};
+
+inline PagedHead LayOut(const PagedPlan& plan, const PagedTask& task, float* scratch) {
+  const PagedAttentionArgs& args = *plan.args;
+  const PagedBatch& batch = *args.batch;
+  const auto& cache = static_cast<const Bf16KvCache&>(*args.cache);
+  const int64_t layer_group = cache.shape.layer_group[static_cast<size_t>(args.layer)];
+  const int64_t row = layer_group * batch.sequences + task.sequence;
+  const int64_t first = batch.query_start.data[task.sequence];
+  const int64_t queries = batch.query_start.data[task.sequence + 1] - first;
+  PagedHead h = {};
+  h.plan = &plan;
+  h.task = &task;
+  h.cache = &cache;
+  h.block_table = batch.block_table.data + row * batch.max_blocks;
+  h.first_token = first;
+  h.visible = batch.context_length.data[row] - queries + 1;
+  h.group = args.heads / cache.shape.kv_heads;
+  h.rows = (task.query_end - task.query_begin) * h.group;
+  float* results = task.split < 0 ? scratch : plan.partial + task.split * plan.PartialFloats();
+  const int64_t result_rows = task.split < 0 ? plan.max_rows : plan.split_rows;
+  h.sums = results;
+  h.highest = h.sums + result_rows;
+  h.mixed = h.highest + result_rows;
+  h.queries = scratch + plan.max_rows * (plan.padded_dim + 2);
+  h.scores = h.queries + plan.max_rows * RoundUp(h.dim(), kGroup);
+  return h;
+}
+
+// Scores of a tile's rows and the keys [0, keys) of a block, at `scores` as a left operand.
+inline void ScoreBlock(const PagedHead& h, const float* queries, int64_t rows, const uint16_t* block_keys, int64_t keys,
+                       float* scores) {
+  const int64_t block_size = h.cache->shape.block_size;
+  for (int64_t key = 0; key < keys;) {
+    const TileTarget target = {scores + key / kGroup * rows * kGroup + key % kGroup, kGroup, rows * kGroup, false};
+    if (block_size - key >= 2 * kLanes && keys - key > kLanes) {
+      TileOf<Bf16Columns<2>>(rows)(queries, block_keys + key, block_size, h.dim(), target);
+      key += 2 * kLanes;
+    } else {
+      TileOf<Bf16Columns<1>>(rows)(queries, block_keys + key, block_size, h.dim(), target);
+      key += kLanes;
+    }
+  }
+}
+
+// One row of scores of the blocks [block_begin, block_end) -> powers of two, with keys from `keys` on masked;
+// moves the row's running maximum, sum and mix.
+inline void UpdateRow(const PagedHead& h, float* scores, int64_t rows, int64_t row, RowRange blocks) {
+  const Floats d;
+  const int64_t block_size = h.cache->shape.block_size;
+  const Vec lane = hn::Iota(d, 0.0f);
+  const Vec masked = hn::Set(d, kMinusInfinity);
+  Vec top = hn::Set(d, h.highest[row]);
+  float* at = scores;
+  for (int64_t block = blocks.begin; block < blocks.end; ++block, at += h.padded_block() * rows) {
+    // Keys that this row sees of the block; what lies beyond in the padded block is no key at all.
+    const int64_t seen = std::clamp<int64_t>(h.RowKeys(row) - block * block_size, 0, block_size);
+    for (int64_t i = 0; i < h.padded_block(); i += kLanes) {
+      float* score = at + i / kGroup * rows * kGroup + i % kGroup;
+      const auto exists = hn::Lt(lane, hn::Set(d, static_cast<float>(seen - i)));
+      const Vec value = hn::IfThenElse(exists, hn::LoadU(d, score), masked);
+      hn::StoreU(value, d, score);
+      top = hn::Max(top, value);
+    }
+  }
+  const float highest = hn::GetLane(hn::MaxOfLanes(d, top));
+  // A row that has seen no key yet (of this split) keeps a sum of 0.
+  const Vec base = hn::Set(d, highest == kMinusInfinity ? 0.0f : highest);
+  Vec sum = hn::Zero(d);
+  const int64_t padded = (blocks.end - blocks.begin) * h.padded_block();
+  for (int64_t i = 0; i < padded; i += kLanes) {
+    float* score = scores + i / kGroup * rows * kGroup + i % kGroup;
+    const Vec power = Exp2(hn::Sub(hn::LoadU(d, score), base));
+    hn::StoreU(power, d, score);
+    sum = hn::Add(sum, power);
+  }
+  const Vec rescale = Exp2(hn::Sub(hn::Set(d, h.highest[row]), base));
+  h.sums[row] = h.sums[row] * hn::GetLane(rescale) + hn::GetLane(hn::SumOfLanes(d, sum));
+  h.highest[row] = highest;
+  float* mixed = h.mixed + row * h.plan->padded_dim;
+  for (int64_t i = 0; i < h.plan->padded_dim; i += kLanes) {
+    hn::StoreU(hn::Mul(rescale, hn::LoadU(d, mixed + i)), d, mixed + i);
+  }
+}
+
+// mixed += powers times the first `keys` values of a block.
+inline void MixBlock(const PagedHead& h, const float* powers, int64_t row, int64_t rows, const uint16_t* values,
+                     int64_t keys) {
+  const int64_t dim = h.dim();
+  const int64_t stride = h.plan->padded_dim;
+  for (int64_t i = 0; i < dim;) {
+    const TileTarget target = {h.mixed + row * stride + i, stride, kGroup, true};
+    if (dim - i > kLanes) {
+      TileOf<Bf16Columns<2>>(rows)(powers, values + i, dim, keys, target);
+      i += 2 * kLanes;
+    } else {
+      TileOf<Bf16Columns<1>>(rows)(powers, values + i, dim, keys, target);
+      i += kLanes;
+    }
+  }
+}
+
+// The rows of one register tile against the cache blocks `blocks`.
+inline void PagedTile(const PagedHead& h, int64_t row, int64_t rows, const float* queries, RowRange blocks) {
+  const int64_t block_size = h.cache->shape.block_size;
+  const int64_t keys = h.RowKeys(row + rows - 1);
+  blocks.end = std::min(blocks.end, DivideUp(keys, block_size));
+  if (blocks.count() <= 0) return;
+  const auto keys_of = [&](int64_t block) { return std::min(block_size, keys - block * block_size); };
+  const auto scores_of = [&](int64_t block) { return h.scores + (block - blocks.begin) * h.padded_block() * rows; };
+  const int64_t layer = h.plan->args->layer;
+  for (int64_t block = blocks.begin; block < blocks.end; ++block) {
+    const uint16_t* block_keys = h.cache->Keys(layer, h.block_table[block], h.task->kv_head);
+    ScoreBlock(h, queries, rows, block_keys, keys_of(block), scores_of(block));
+  }
+  for (int64_t r = 0; r < rows; ++r) UpdateRow(h, h.scores + r * kGroup, rows, row + r, blocks);
+  for (int64_t block = blocks.begin; block < blocks.end; ++block) {
+    const uint16_t* values = h.cache->Values(layer, h.block_table[block], h.task->kv_head);
+    MixBlock(h, scores_of(block), row, rows, values, keys_of(block));
+  }
+}
+
+inline float* PagedOutput(const PagedPlan& plan, const PagedTask& task, int64_t row) {
+  const PagedAttentionArgs& args = *plan.args;
+  const int64_t group = args.heads / args.cache->shape.kv_heads;
+  const int64_t token = args.batch->query_start.data[task.sequence] + task.query_begin + row / group;
+  return args.y.Row<float>(token) + (task.kv_head * group + row % group) * args.cache->shape.head_dim;
+}
+
+inline void PagedAttentionTask(const PagedPlan& plan, int64_t index, ThreadScratch& scratch) {
+  const PagedTask& task = plan.tasks[index];
+  const PagedHead h = LayOut(plan, task, scratch.data);
+  const PagedAttentionArgs& args = *plan.args;
+  const int64_t packed_dim = RoundUp(h.dim(), kGroup);
+  const int64_t panels = DivideUp(h.rows, kMaxRows);
+  std::fill_n(h.sums, h.rows, 0.0f);
+  std::fill_n(h.highest, h.rows, kMinusInfinity);
+  std::fill_n(h.mixed, h.rows * plan.padded_dim, 0.0f);
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    const int64_t begin = PartBegin(h.rows, panels, panel);
+    const int64_t rows = PartBegin(h.rows, panels, panel + 1) - begin;
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t token = h.first_token + task.query_begin + (begin + r) / h.group;
+      const int64_t head = task.kv_head * h.group + (begin + r) % h.group;
+      PackRow(args.q.Row<float>(token) + head * h.dim(), h.dim(), args.scale * kLog2E, rows, r,
+              h.queries + begin * packed_dim);
+    }
+  }
+  const int64_t block_end = DivideUp(task.key_end, h.cache->shape.block_size);
+  for (int64_t block = task.key_begin / h.cache->shape.block_size; block < block_end; block += plan.blocks_per_step) {
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      const int64_t begin = PartBegin(h.rows, panels, panel);
+      PagedTile(h, begin, PartBegin(h.rows, panels, panel + 1) - begin, h.queries + begin * packed_dim,
+                {block, std::min(block_end, block + plan.blocks_per_step)});
+    }
+  }
+  if (task.split >= 0) return;
+  for (int64_t row = 0; row < h.rows; ++row) {
+    const float* mixed = h.mixed + row * plan.padded_dim;
+    float* y = PagedOutput(plan, task, row);
+    const float factor = 1.0f / h.sums[row];
+    for (int64_t i = 0; i < h.dim(); ++i) y[i] = factor * mixed[i];
+  }
+}
+
+inline void MergeAttention(const PagedPlan& plan, const PagedMerge& merge) {
+  const PagedTask& task = plan.tasks[merge.task];
+  const PagedHead first = LayOut(plan, task, nullptr);
+  const int64_t next = plan.PartialFloats();
+  for (int64_t row = 0; row < first.rows; ++row) {
+    float highest = kMinusInfinity;
+    for (int64_t s = 0; s < merge.splits; ++s) highest = std::max(highest, first.highest[s * next + row]);
+    float* y = PagedOutput(plan, task, row);
+    std::fill_n(y, first.dim(), 0.0f);
+    float sum = 0;
+    for (int64_t s = 0; s < merge.splits; ++s) {
+      const Vec distance = hn::Set(Floats(), first.highest[s * next + row] - highest);
+      const float weight = hn::GetLane(Exp2(distance));
+      sum += weight * first.sums[s * next + row];
+      const float* mixed = first.mixed + s * next + row * plan.padded_dim;
+      for (int64_t i = 0; i < first.dim(); ++i) y[i] += weight * mixed[i];
+    }
+    for (int64_t i = 0; i < first.dim(); ++i) y[i] /= sum;
+  }
+}
+
+}  // namespace eyeshot::portable::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // EYESHOT_KERNELS_PORTABLE_PAGED_ATTENTION_INL_H_

@@ -1,0 +1,64 @@
+// How operations are cut into tasks. Two aims: what a task packs stays in its core's L2, and there are enough
+// tasks that a core which others use too holds back only its own share.
+#include <algorithm>
+
+#include "kernels/portable/kernels.h"
+
+namespace eyeshot::portable {
+namespace {
+
+// A block of packed rows, of the 1 MB of L2 that current server cores have: a panel of weights streams through
+// what is left (196 KB for 3,072 inputs).
+constexpr int64_t kPackedBlockBytes = 512 << 10;
+
+// With T tasks a thread, all equal, the last to finish is up to 1 / T late: 6 %, and half of that on average.
+constexpr int64_t kTasksPerThread = 16;
+
+// Less weight than this is not worth a task: 32 KB take about 2 us from memory, handing out a task 0.1 us.
+constexpr int64_t kLeastChunkBytes = 32 << 10;
+
+// A chunk repacks its row block (about 1 cycle for 8 elements); with at least 4 panels of 32 outputs (4 cycles an
+// element) that stays below 4 %.
+constexpr int64_t kLeastChunkPanels = 4;
+
+// Attention packs a head's keys and values for each task (about 1 cycle an element, 2 x tokens x head_dim), as
+// much as scoring and mixing 32 queries takes; so few tasks are wanted.
+constexpr int64_t kAttentionTasksPerThread = 4;
+
+}  // namespace
+
+LinearPlan PlanLinear(int max_rows, int threads, int64_t rows, const Bf16Weight& weight) {
+  LinearPlan plan;
+  plan.rows = rows;
+  plan.weight = &weight;
+  plan.row_panels = DivideUp(rows, max_rows);
+  const int64_t panel_rows = DivideUp(rows, plan.row_panels);
+  const int64_t padded_depth = RoundUp(weight.inputs, kGroup);
+  const int64_t row_panel_bytes = panel_rows * padded_depth * static_cast<int64_t>(sizeof(float));
+  const int64_t block_panels = std::max<int64_t>(1, kPackedBlockBytes / row_panel_bytes);
+  plan.blocks = DivideUp(plan.row_panels, block_panels);
+  plan.scratch_floats = padded_depth * (1 + DivideUp(plan.row_panels, plan.blocks) * panel_rows);
+
+  plan.weight_panels = DivideUp(weight.outputs, weight.gated ? kPanelWords : kPanelColumns);
+  const int64_t panel_bytes = weight.inputs * kPanelWords * static_cast<int64_t>(sizeof(uint32_t));
+  const int64_t least = plan.row_panels > 1 ? kLeastChunkPanels : DivideUp(kLeastChunkBytes, panel_bytes);
+  const int64_t wanted = threads == 1 ? 1 : DivideUp(kTasksPerThread * threads, plan.blocks);
+  plan.chunks = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, plan.weight_panels / least));
+  return plan;
+}
+
+EncodePlan PlanEncode(int max_rows, int threads, const EncodeAttentionArgs& args) {
+  EncodePlan plan;
+  plan.args = &args;
+  const int64_t heads = (args.cu_tokens.size - 1) * args.heads;
+  const int64_t wanted = threads == 1 ? 1 : DivideUp(kAttentionTasksPerThread * threads, heads);
+  plan.parts = std::min(wanted, DivideUp(args.max_tokens, max_rows));
+  plan.tasks = heads * plan.parts;
+  // The parts of EncodeHead in attention-inl.h.
+  const int64_t tokens = RoundUp(args.max_tokens, kPanelColumns);
+  const int64_t dim = RoundUp(args.head_dim, kPanelColumns);
+  plan.scratch_floats = tokens * (2 * dim + 1) + kEncodePanels * max_rows * (dim + tokens);
+  return plan;
+}
+
+}  // namespace eyeshot::portable

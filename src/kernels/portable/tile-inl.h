@@ -1,0 +1,173 @@
+// The inner kernel of every matrix product: a tile of kRows rows and one or two vectors of columns, kept in
+// registers over the whole depth.
+//
+// The left operand ("A") is packed by row panels: [depth / 16][rows][16] floats, the last group partly filled.
+// Sixteen successive elements of a row are one cache line, so packing is copying lines (no transposition), every
+// address of the inner loop is one register and a constant, and rows never meet in one cache set however the
+// matrix is strided.
+#if defined(EYESHOT_KERNELS_PORTABLE_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef EYESHOT_KERNELS_PORTABLE_TILE_INL_H_
+#undef EYESHOT_KERNELS_PORTABLE_TILE_INL_H_
+#else
+#define EYESHOT_KERNELS_PORTABLE_TILE_INL_H_
+#endif
+
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "kernels/portable/kernels.h"
+#include "kernels/portable/math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace eyeshot::portable::HWY_NAMESPACE {
+
+// Rows of the largest tile: two accumulators each, two registers for the right operand and one for the left.
+#if HWY_TARGET == HWY_AVX3
+inline constexpr int kMaxRows = 14;  // of 32 registers
+#elif HWY_TARGET == HWY_NEON
+inline constexpr int kMaxRows = 12;  // of 32 registers
+#else
+inline constexpr int kMaxRows = 6;  // of 16 registers
+#endif
+
+// --- Right operands. Load() reads kVectors vectors of one depth step; vector v holds the columns
+// [v * kVectorColumns, v * kVectorColumns + kLanes) of the tile.
+
+// A weight panel (see weights.h): each word holds column i in its low half and column i + 16 in its high half.
+struct PanelColumns {
+  using Element = uint32_t;
+  static constexpr int kVectors = 2;
+  static constexpr int kVectorColumns = 16;
+  static constexpr int64_t Stride(int64_t) { return kPanelWords; }
+  static HWY_INLINE void Load(const Element* b, Vec (&columns)[kVectors]) {
+    const Words d;
+    const auto words = hn::LoadU(d, b);
+    columns[0] = hn::BitCast(Floats(), hn::ShiftLeft<16>(words));
+    columns[1] = hn::BitCast(Floats(), hn::And(words, hn::Set(d, 0xffff0000u)));
+  }
+};
+
+// Rows of float32.
+template <int kVectorCount>
+struct FloatColumns {
+  using Element = float;
+  static constexpr int kVectors = kVectorCount;
+  static constexpr int kVectorColumns = kLanes;
+  static constexpr int64_t Stride(int64_t stride) { return stride; }
+  static HWY_INLINE void Load(const Element* b, Vec (&columns)[kVectors]) {
+    for (int v = 0; v < kVectors; ++v) columns[v] = hn::LoadU(Floats(), b + v * kLanes);
+  }
+};
+
+// Rows of bfloat16.
+template <int kVectorCount>
+struct Bf16Columns {
+  using Element = uint16_t;
+  static constexpr int kVectors = kVectorCount;
+  static constexpr int kVectorColumns = kLanes;
+  static constexpr int64_t Stride(int64_t stride) { return stride; }
+  static HWY_INLINE void Load(const Element* b, Vec (&columns)[kVectors]) {
+    const Words d;
+    const hn::Rebind<uint16_t, Words> half;
+    for (int v = 0; v < kVectors; ++v) {
+      const auto words = hn::PromoteTo(d, hn::LoadU(half, b + v * kLanes));
+      columns[v] = hn::BitCast(Floats(), hn::ShiftLeft<16>(words));
+    }
+  }
+};
+
+// Where a tile goes: element (r, j) at c[r * row_stride + j / 16 * group_stride + j % 16]. With a group stride of
+// 16 that's a row-major matrix; otherwise it can be the packed left operand of the next product.
+struct TileTarget {
+  float* c;
+  int64_t row_stride;
+  int64_t group_stride;
+  bool accumulate;  // adds to what is there
+};
+
+template <class Columns>
+using TileFunction = void (*)(const float* a, const typename Columns::Element* b, int64_t b_stride, int64_t depth,
+                              const TileTarget& target);
+
+// a: packed rows; b: [depth] rows, b_stride elements apart.
+template <class Columns, int kRows>
+void Tile(const float* HWY_RESTRICT a, const typename Columns::Element* HWY_RESTRICT b, int64_t b_stride, int64_t depth,
+          const TileTarget& target) {
+  constexpr int kVectors = Columns::kVectors;
+  // A fused multiply-add takes 4 cycles and two start in each, so 8 sums must be on their way: few rows split
+  // the depth over several sums.
+  constexpr int kWanted = 8 / (kRows * kVectors);
+  constexpr int kSums = kWanted >= 4 ? 4 : (kWanted >= 2 ? 2 : 1);
+  const Floats d;
+  Vec sums[kSums][kRows][kVectors];
+#pragma GCC unroll 4
+  for (int s = 0; s < kSums; ++s) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) sums[s][r][v] = hn::Zero(d);
+    }
+  }
+  const auto step = [&](const float* HWY_RESTRICT a_step, int s) HWY_ATTR {
+    Vec columns[kVectors];
+    Columns::Load(b, columns);
+    b += Columns::Stride(b_stride);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const Vec left = hn::Set(d, a_step[r * kGroup]);
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) sums[s][r][v] = hn::MulAdd(left, columns[v], sums[s][r][v]);
+    }
+  };
+  for (; depth >= kGroup; depth -= kGroup, a += kRows * kGroup) {
+    for (int k = 0; k < kGroup; k += kSums) {
+#pragma GCC unroll 4
+      for (int s = 0; s < kSums; ++s) step(a + k + s, s);
+    }
+  }
+  for (int64_t k = 0; k < depth; ++k) step(a + k, 0);
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      Vec sum = sums[0][r][v];
+#pragma GCC unroll 4
+      for (int s = 1; s < kSums; ++s) sum = hn::Add(sum, sums[s][r][v]);
+      constexpr int kColumns = Columns::kVectorColumns;
+      float* c = target.c + r * target.row_stride + v * kColumns / kGroup * target.group_stride + v * kColumns % kGroup;
+      if (target.accumulate) sum = hn::Add(sum, hn::LoadU(d, c));
+      hn::StoreU(sum, d, c);
+    }
+  }
+}
+
+template <class Columns, int... kRows>
+constexpr std::array<TileFunction<Columns>, kMaxRows> TileTable(std::integer_sequence<int, kRows...>) {
+  return {&Tile<Columns, kRows + 1>...};
+}
+
+// The tile of `rows` rows, 1 to kMaxRows.
+template <class Columns>
+TileFunction<Columns> TileOf(int64_t rows) {
+  static constexpr auto kTable = TileTable<Columns>(std::make_integer_sequence<int, kMaxRows>());
+  return kTable[static_cast<size_t>(rows - 1)];
+}
+
+// dst: [depth / 16][rows][16] <- row r of it from src, times `scale`.
+HWY_INLINE void PackRow(const float* HWY_RESTRICT src, int64_t depth, float scale, int64_t rows, int64_t r,
+                        float* HWY_RESTRICT dst) {
+  const Floats d;
+  const Vec factor = hn::Set(d, scale);
+  dst += r * kGroup;
+  int64_t k = 0;
+  for (; k + kGroup <= depth; k += kGroup, dst += rows * kGroup) {
+    for (int i = 0; i < kGroup; i += kLanes) hn::StoreU(hn::Mul(factor, hn::LoadU(d, src + k + i)), d, dst + i);
+  }
+  for (int64_t i = 0; k + i < depth; ++i) dst[i] = scale * src[k + i];
+}
+
+}  // namespace eyeshot::portable::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // EYESHOT_KERNELS_PORTABLE_TILE_INL_H_
