@@ -48,6 +48,7 @@ struct AskOptions {
   SamplingOptions sampling;
   bool split_images = true;       // false: one view a picture instead of tiles and a global view
   std::vector<std::string> stop;  // the answer ends before any of these strings
+  bool ignore_end = false;        // true: goes on to max_tokens whatever token the model says (benchmarks)
   // Called with each new piece of the answer, whole UTF-8 characters only. Returning false stops.
   std::function<bool(std::string_view)> on_text;
   // Called during encode and prefill with a stage name and a share in [0, 1]; may be empty.

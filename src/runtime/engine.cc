@@ -318,7 +318,7 @@ Status ChatImpl::Generate(const PromptPlan& plan, const AskOptions& options, Ans
       stage.AddTokens(1);
       ++answer.completion_tokens;
     }
-    bool stopped = IsStopToken(token);
+    bool stopped = !options.ignore_end && IsStopToken(token);
     if (stopped) answer.finish_reason = FinishReason::kStop;
     if (!stopped) {
       Stage stage(answer.ledger, StageId::kDetokenize);
