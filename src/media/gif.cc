@@ -106,9 +106,8 @@ Result<Image> ReadPicture(GifFileType* gif, int transparent, uint64_t width, uin
   const auto colors = Palette(*gif);
   const auto background = static_cast<GifByteType>(std::max(transparent, 0));
   Image image = BlackImage(width, height);
-  for (uint64_t y = 0; y < height; ++y) {
-    Paint(std::vector<GifByteType>(width, background), colors, &image.rgb[y * width * 3]);
-  }
+  const std::vector<GifByteType> empty_row(width, background);
+  for (uint64_t y = 0; y < height; ++y) Paint(empty_row, colors, &image.rgb[y * width * 3]);
   const GifImageDesc& frame = gif->Image;
   std::vector<GifByteType> row(static_cast<size_t>(frame.Width));
   for (const int y : RowOrder(frame.Height, frame.Interlace)) {
@@ -132,6 +131,9 @@ Result<Decoded> DecodeGif(std::span<const uint8_t> bytes, const ImageLimits& lim
   int error = 0;
   const Gif gif(DGifOpen(&cursor, ReadBytes, &error));
   if (gif == nullptr) return Damaged(fmt::format("not a readable GIF: {}", Reason(error)));
+  // A frame may enlarge a canvas without a size, but not make a bomb harmless.
+  EYESHOT_RETURN_IF_ERROR(CheckSize(static_cast<uint64_t>(std::max(gif->SWidth, 1)),
+                                    static_cast<uint64_t>(std::max(gif->SHeight, 1)), limits));
   int transparent = NO_TRANSPARENT_COLOR;
   EYESHOT_RETURN_IF_ERROR(FindPicture(gif.get(), transparent));
   if (DGifGetImageDesc(gif.get()) == GIF_ERROR) return Damaged(fmt::format("GIF picture: {}", Reason(gif->Error)));

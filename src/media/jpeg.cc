@@ -31,6 +31,7 @@ struct ErrorManager {
   jpeg_error_mgr base;  // first, so that cinfo->err can be cast
   std::jmp_buf back;
   char message[JMSG_LENGTH_MAX];
+  bool too_many_scans;
 };
 
 [[noreturn]] void OnError(j_common_ptr cinfo) {
@@ -46,7 +47,7 @@ void OnProgress(j_common_ptr cinfo) {
   const auto* decoder = reinterpret_cast<jpeg_decompress_struct*>(cinfo);
   if (decoder->input_scan_number <= limits::kMaxJpegScans) return;
   auto* manager = reinterpret_cast<ErrorManager*>(cinfo->err);
-  std::strcpy(manager->message, "it has more scans than the limit (kMaxJpegScans)");
+  manager->too_many_scans = true;
   std::longjmp(manager->back, 1);
 }
 
@@ -69,6 +70,7 @@ class JpegDecoder {
     error_.base.error_exit = OnError;
     error_.base.output_message = OnMessage;
     error_.message[0] = '\0';
+    error_.too_many_scans = false;
     source_.init_source = OnSource;
     source_.fill_input_buffer = NoMoreData;
     source_.skip_input_data = SkipData;
@@ -112,6 +114,7 @@ class JpegDecoder {
 
   const jpeg_decompress_struct& info() const { return cinfo_; }
   std::string message() const { return error_.message; }
+  bool too_many_scans() const { return error_.too_many_scans; }
 
  private:
   jpeg_decompress_struct cinfo_;
@@ -157,6 +160,12 @@ void AdobeCmykToRgb(const uint8_t* inks, size_t count, uint8_t* rgb) {
   }
 }
 
+Status StartError(const JpegDecoder& decoder) {
+  if (!decoder.too_many_scans()) return Damaged(fmt::format("JPEG data can't be read: {}", decoder.message()));
+  return LimitError(fmt::format("a JPEG of more than {} scans (kMaxJpegScans)", limits::kMaxJpegScans),
+                    "save it again as an ordinary JPEG");
+}
+
 Result<Image> ReadPixels(JpegDecoder& decoder) {
   const jpeg_decompress_struct& info = decoder.info();
   const size_t width = info.output_width, height = info.output_height;
@@ -194,7 +203,7 @@ Result<Decoded> DecodeJpeg(std::span<const uint8_t> bytes, const ImageLimits& li
   EYESHOT_RETURN_IF_ERROR(CheckPlausible(info, bytes.size()));
   EYESHOT_ASSIGN_OR_RETURN(const J_COLOR_SPACE color, OutputColor(info));
   const int orientation = Orientation(info);
-  if (!decoder.Start(color)) return Damaged(fmt::format("JPEG data can't be read: {}", decoder.message()));
+  if (!decoder.Start(color)) return StartError(decoder);
   EYESHOT_ASSIGN_OR_RETURN(Image image, ReadPixels(decoder));
   return Decoded{std::move(image), orientation};
 }

@@ -34,8 +34,10 @@ Status Damaged(std::string found) {
 
 Status ChunkError(int code) {
   if (code == SPNG_ECHUNK_LIMITS) {
-    return LimitError(fmt::format("a PNG chunk of more than {} bytes (kMaxPngChunkBytes)", limits::kMaxPngChunkBytes),
-                      "save the picture without metadata");
+    return LimitError(
+        fmt::format("PNG metadata of no sensible size; the limit for a chunk is {} bytes (kMaxPngChunkBytes)",
+                    limits::kMaxPngChunkBytes),
+        "save the picture without metadata");
   }
   return Damaged(fmt::format("not a readable PNG: {}", spng_strerror(code)));
 }
@@ -47,16 +49,11 @@ class RowConverter {
 
   void Convert(const uint8_t* row, uint8_t* rgb) const {
     switch (header_.color_type) {
-      case SPNG_COLOR_TYPE_INDEXED:
-        return ConvertIndexed(row, rgb);
-      case SPNG_COLOR_TYPE_GRAYSCALE:
-        return header_.bit_depth == 16 ? ConvertGrey16(row, rgb) : ConvertGrey(row, rgb);
-      case SPNG_COLOR_TYPE_GRAYSCALE_ALPHA:
-        return ConvertWide(row, 2, {0, 0, 0}, rgb);
-      case SPNG_COLOR_TYPE_TRUECOLOR:
-        return ConvertWide(row, 3, {0, 1, 2}, rgb);
-      default:
-        return ConvertWide(row, 4, {0, 1, 2}, rgb);
+      case SPNG_COLOR_TYPE_INDEXED: return ConvertIndexed(row, rgb);
+      case SPNG_COLOR_TYPE_GRAYSCALE: return header_.bit_depth == 16 ? ConvertGrey16(row, rgb) : ConvertGrey(row, rgb);
+      case SPNG_COLOR_TYPE_GRAYSCALE_ALPHA: return ConvertWide(row, 2, {0, 0, 0}, rgb);
+      case SPNG_COLOR_TYPE_TRUECOLOR: return ConvertWide(row, 3, {0, 1, 2}, rgb);
+      default: return ConvertWide(row, 4, {0, 1, 2}, rgb);
     }
   }
 
@@ -180,9 +177,15 @@ std::vector<uint8_t> RawProfile(std::string_view text) {
   return bytes;
 }
 
+// Reads what follows the pixels, for the checksum of their last chunk and for metadata. Other damage there is let
+// pass: the picture is complete.
+Status ReadTrailer(spng_ctx* context) {
+  if (spng_decode_chunks(context) != SPNG_ECHUNK_CRC) return Status::Ok();
+  return Damaged("the checksum of the PNG's pixel data is wrong");
+}
+
 // From the eXIf chunk, else from the text chunks. Unreadable metadata states nothing.
 int Orientation(spng_ctx* context) {
-  if (spng_decode_chunks(context) != 0) return 1;
   spng_exif block = {};
   int exif = 0, xmp = 0;
   if (spng_get_exif(context, &block) == 0) {
@@ -222,6 +225,7 @@ Result<Decoded> DecodePng(std::span<const uint8_t> bytes, const ImageLimits& lim
   EYESHOT_RETURN_IF_ERROR(header.interlace_method == SPNG_INTERLACE_ADAM7
                               ? ReadInterlaced(context.get(), converter, raw_bytes, image)
                               : ReadRows(context.get(), converter, raw_bytes, image));
+  EYESHOT_RETURN_IF_ERROR(ReadTrailer(context.get()));
   return Decoded{std::move(image), Orientation(context.get())};
 }
 
