@@ -214,6 +214,8 @@ Status ReadSplit(const JsonObject& step, TokenizerFile& file) {
 
 Status ReadByteLevel(const JsonObject& step, TokenizerFile& file) {
   EYESHOT_ASSIGN_OR_RETURN(file.add_prefix_space, step.BoolOr("add_prefix_space", true));
+  // After a Split the space would go before every word; no published tokenizer does that.
+  if (file.split_words && file.add_prefix_space) return Refuse(step, "add_prefix_space", "false after a Split");
   EYESHOT_ASSIGN_OR_RETURN(const bool use_regex, step.BoolOr("use_regex", true));
   file.split_words = file.split_words || use_regex;
   return Status::Ok();

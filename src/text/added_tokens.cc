@@ -80,7 +80,8 @@ void AddedTokenMatcher::Split(std::string_view text, std::vector<TextPart>& part
     if (token.lstrip) begin = std::max(WithoutTrailingSpace(text.substr(0, begin)), done);
     if (token.rstrip) end += LeadingSpace(text.substr(end));
     if (done < begin) parts.push_back({text.substr(done, begin - done)});
-    parts.push_back({text.substr(begin, end - begin), token.id});
+    // The token before this one may have taken the white space of which it consists: then there is nothing left.
+    if (begin < end) parts.push_back({text.substr(begin, end - begin), token.id});
     done = end;
   }
   if (done < text.size()) parts.push_back({text.substr(done)});
