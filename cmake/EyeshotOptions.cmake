@@ -7,6 +7,8 @@ target_compile_options(eyeshot_options INTERFACE
 if(EYESHOT_SANITIZE)
   # Global: third-party static code linked in must be instrumented alike, and so must the tests.
   add_compile_options(-fsanitize=${EYESHOT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  # After the build type's own -O2 -g: compiles in half the time, and reports keep their lines.
+  add_compile_options(-O1 -g1)
   add_link_options(-fsanitize=${EYESHOT_SANITIZE})
 endif()
 

@@ -2,7 +2,7 @@
 """Prints the parts of a test run and, as the last line, `N passed, N failed[, N skipped]`.
 
 The file holds a line a part: name, passed, failed, skipped, seconds, separated by tabs (scripts/tally.sh writes
-it). Exits with 1 when a test failed or none ran.
+it). Exits with 1 when a test failed or there was none.
 """
 import argparse
 import sys
@@ -24,7 +24,7 @@ def main() -> int:
         passed, failed, skipped = passed + int(numbers[0]), failed + int(numbers[1]), skipped + int(numbers[2])
     if not args.no_closing_line:
         print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""), flush=True)
-    return 1 if failed or not passed else 0
+    return 1 if failed or not (passed or skipped) else 0
 
 
 if __name__ == "__main__":
