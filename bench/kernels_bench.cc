@@ -1,0 +1,372 @@
+// The operations of a backend at the shapes of SmolVLM, beside what the machine can do at most.
+//
+//   kernels_bench --benchmark_filter=Linear     EYESHOT_THREADS, EYESHOT_ISA and EYESHOT_BACKEND choose what runs
+//
+// Each line gives the best and the median run; rates are those of the best, since other programs use the cores too.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bench/machine_peak.h"
+#include "kernels/backend.h"
+
+namespace eyeshot {
+namespace {
+
+int Threads() {
+  const char* threads = std::getenv("EYESHOT_THREADS");
+  return threads == nullptr ? 0 : std::atoi(threads);
+}
+
+Backend& Engine() {
+  static const std::unique_ptr<Backend> backend = [] {
+    const char* name = std::getenv("EYESHOT_BACKEND");
+    auto created = CreateBackend({.name = name == nullptr ? "auto" : name, .threads = Threads()});
+    if (!created.ok()) {
+      std::fprintf(stderr, "%s\n", created.status().message().c_str());
+      std::exit(1);
+    }
+    return std::move(created).value();
+  }();
+  return *backend;
+}
+
+const MachinePeak& Peak() {
+  static const MachinePeak peak = MeasurePeak(Engine().info().threads);
+  return peak;
+}
+
+// A matrix of small values that are neither constant nor denormal.
+struct Matrix {
+  Matrix(int64_t rows_in, int64_t cols_in) : rows(rows_in), cols(cols_in) {
+    data.resize(static_cast<size_t>(rows * cols));
+    uint32_t state = 1;
+    for (float& value : data) {
+      state = state * 1664525u + 1013904223u;
+      value = static_cast<float>(state >> 8) / static_cast<float>(1 << 24) - 0.5f;
+    }
+  }
+  MatrixView view() { return {data.data(), DType::kF32, rows, cols, cols}; }
+  int64_t rows, cols;
+  std::vector<float> data;
+};
+
+// Random bfloat16 weights in [-1/16, 1/16].
+PackedWeightPtr RandomLinear(int64_t outputs, int64_t inputs, bool gated = false) {
+  std::vector<uint16_t> data(static_cast<size_t>(outputs * inputs) * (gated ? 2 : 1));
+  uint32_t state = 1;
+  for (uint16_t& value : data) {
+    state = state * 1664525u + 1013904223u;
+    value = static_cast<uint16_t>((0x3d80u - (state >> 24)) | (state & 0x8000u));
+  }
+  const HostTensor tensor = {.name = "w",
+                             .dtype = DType::kBF16,
+                             .shape = {outputs, inputs},
+                             .data = reinterpret_cast<const uint8_t*>(data.data())};
+  LinearSource source = {.parts = {tensor}, .gated = gated};
+  if (gated) {
+    source.parts.push_back(tensor);
+    source.parts[1].data += tensor.bytes();
+  }
+  return std::move(Engine().PackLinear(source)).value();
+}
+
+PackedWeightPtr RandomVector(int64_t size) {
+  Matrix values(1, size);
+  const HostTensor tensor = {
+      .name = "v", .shape = {size}, .data = reinterpret_cast<const uint8_t*>(values.data.data())};
+  return std::move(Engine().PackVector(tensor)).value();
+}
+
+// Seconds of CPU time that the process has used, all threads together.
+double CpuSeconds() {
+  timespec time;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+// Times run() and reports its rates; run() counts its FLOPs and bytes on the stream. "cpu_ms" is the least CPU time
+// of a run over the threads: what a run would take if no other program used the cores.
+template <typename Run>
+void Measure(benchmark::State& state, const Run& run) {
+  using Clock = std::chrono::steady_clock;
+  const std::unique_ptr<Stream> stream = Engine().NewStream();
+  run(*stream);
+  stream->counters = {};
+  std::vector<double> seconds;
+  double cpu = 1e30;
+  for (auto _ : state) {
+    const double cpu_start = CpuSeconds();
+    const auto start = Clock::now();
+    run(*stream);
+    cpu = std::min(cpu, CpuSeconds() - cpu_start);
+    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+    state.SetIterationTime(seconds.back());
+  }
+  std::sort(seconds.begin(), seconds.end());
+  const double best = seconds.front();
+  const auto runs = static_cast<double>(seconds.size());
+  const double gflops = static_cast<double>(stream->counters.flops) / runs / best / 1e9;
+  const double gbytes = static_cast<double>(stream->counters.bytes) / runs / best / 1e9;
+  state.counters["best_ms"] = best * 1e3;
+  state.counters["median_ms"] = seconds[seconds.size() / 2] * 1e3;
+  state.counters["cpu_ms"] = cpu * 1e3 / Engine().info().threads;
+  state.counters["GFLOP/s"] = gflops;
+  state.counters["%peak"] = 100 * gflops / Peak().gflops;
+  state.counters["GB/s"] = gbytes;
+  state.counters["%mem"] = 100 * gbytes / Peak().gbytes;
+}
+
+enum Kind { kPlain, kBiasGelu, kResidual, kGated };
+
+void Linear(benchmark::State& state, Kind kind) {
+  const int64_t m = state.range(0), n = state.range(1), k = state.range(2);
+  Matrix x(m, k), y(m, n), residual(m, n);
+  const auto weight = RandomLinear(n, k, kind == kGated);
+  const auto bias = RandomVector(n);
+  LinearArgs args = {.x = x.view(), .weight = weight.get(), .y = y.view()};
+  if (kind == kBiasGelu || kind == kResidual) args.bias = bias.get();
+  if (kind == kBiasGelu) args.activation = Activation::kGeluTanh;
+  if (kind == kResidual) args.residual = residual.view();
+  Measure(state, [&](Stream& stream) { Engine().Linear(stream, args); });
+}
+
+void LayerNorm(benchmark::State& state) {
+  Matrix x(state.range(0), state.range(1)), y(state.range(0), state.range(1));
+  const auto gain = RandomVector(x.cols), bias = RandomVector(x.cols);
+  Measure(state, [&](Stream& stream) {
+    Engine().LayerNorm(stream,
+                       {.x = x.view(), .gain = gain.get(), .bias = bias.get(), .epsilon = 1e-6f, .y = y.view()});
+  });
+}
+
+void EncodeAttention(benchmark::State& state) {
+  const int64_t runs = state.range(0), tokens = state.range(1), heads = state.range(2), dim = state.range(3);
+  Matrix qkv(runs * tokens, 3 * heads * dim), y(runs * tokens, heads * dim);
+  std::vector<int32_t> starts;
+  for (int64_t run = 0; run <= runs; ++run) starts.push_back(static_cast<int32_t>(run * tokens));
+  Measure(state, [&](Stream& stream) {
+    Engine().EncodeAttention(stream, {.qkv = qkv.view(),
+                                      .cu_tokens = {starts.data(), runs + 1},
+                                      .max_tokens = tokens,
+                                      .heads = heads,
+                                      .head_dim = dim,
+                                      .scale = 0.125f,
+                                      .y = y.view()});
+  });
+}
+
+// Patch embedding, all blocks, the last norm and the connector of SmolVLM-256M on `tiles` tiles of 512 x 512.
+class Tower {
+ public:
+  static constexpr int64_t kPatches = 1024, kWidth = 768, kWide = 3072, kLayers = 12, kHeads = 12, kText = 576;
+
+  explicit Tower(int64_t tiles)
+      : tokens_(tiles * kPatches),
+        pixels_(static_cast<size_t>(tiles * 512 * 512 * 3), 100),
+        normalization_(768, 0.5f),
+        x_(tokens_, kWidth),
+        h_(tokens_, kWidth),
+        qkv_(tokens_, 3 * kWidth),
+        wide_(tokens_, kWide),
+        text_(tiles * 64, kText) {
+    for (int64_t i = 0; i < tokens_; ++i) positions_.push_back(static_cast<int32_t>(i % kPatches));
+    for (int64_t t = 0; t <= tiles; ++t) starts_.push_back(static_cast<int32_t>(t * kPatches));
+  }
+
+  void Run(Stream& s) {
+    Engine().PatchEmbed(s, {.tiles = {pixels_.data(), static_cast<int64_t>(pixels_.size())},
+                            .side = 512,
+                            .patch = 16,
+                            .normalization = {normalization_.data(), 768},
+                            .weight = patch_.get(),
+                            .bias = bias_.get(),
+                            .positions = position_.get(),
+                            .position_ids = {positions_.data(), tokens_},
+                            .y = x_.view()});
+    for (const Block& b : blocks_) {
+      Norm(s);
+      Engine().Linear(s, {.x = h_.view(), .weight = b.qkv.get(), .bias = qkv_bias_.get(), .y = qkv_.view()});
+      Engine().EncodeAttention(s, {.qkv = qkv_.view(),
+                                   .cu_tokens = {starts_.data(), static_cast<int64_t>(starts_.size())},
+                                   .max_tokens = kPatches,
+                                   .heads = kHeads,
+                                   .head_dim = kWidth / kHeads,
+                                   .scale = 0.125f,
+                                   .y = h_.view()});
+      Add(s, h_, b.out);
+      Norm(s);
+      Engine().Linear(s, {.x = h_.view(),
+                          .weight = b.fc1.get(),
+                          .bias = wide_bias_.get(),
+                          .activation = Activation::kGeluTanh,
+                          .y = wide_.view()});
+      Add(s, wide_, b.fc2);
+    }
+    Norm(s);
+    Engine().PixelShuffleLinear(
+        s, {.x = h_.view(), .grid = 32, .scale = 4, .weight = connector_.get(), .y = text_.view()});
+  }
+
+ private:
+  struct Block {
+    PackedWeightPtr qkv = RandomLinear(3 * kWidth, kWidth), out = RandomLinear(kWidth, kWidth),
+                    fc1 = RandomLinear(kWide, kWidth), fc2 = RandomLinear(kWidth, kWide);
+  };
+
+  void Norm(Stream& s) {
+    Engine().LayerNorm(s, {.x = x_.view(), .gain = bias_.get(), .bias = bias_.get(), .epsilon = 1e-6f, .y = h_.view()});
+  }
+  void Add(Stream& s, Matrix& from, const PackedWeightPtr& weight) {
+    Engine().Linear(
+        s, {.x = from.view(), .weight = weight.get(), .bias = bias_.get(), .residual = x_.view(), .y = x_.view()});
+  }
+
+  int64_t tokens_;
+  std::vector<uint8_t> pixels_;
+  std::vector<float> normalization_;
+  std::vector<int32_t> positions_, starts_;
+  Matrix x_, h_, qkv_, wide_, text_;
+  Block blocks_[kLayers];
+  PackedWeightPtr patch_ = RandomLinear(kWidth, 768), position_ = RandomLinear(kPatches, kWidth),
+                  connector_ = RandomLinear(kText, 16 * kWidth), bias_ = RandomVector(kWidth),
+                  qkv_bias_ = RandomVector(3 * kWidth), wide_bias_ = RandomVector(kWide);
+};
+
+void VisionTower(benchmark::State& state) {
+  Tower tower(state.range(0));
+  Measure(state, [&](Stream& stream) { tower.Run(stream); });
+  state.counters["tile_ms"] = state.counters["best_ms"].value / static_cast<double>(state.range(0));
+}
+
+// One step of one sequence: `queries` tokens after which `context` are in the cache, in blocks of 16.
+void PagedAttention(benchmark::State& state) {
+  const int64_t queries = state.range(0), context = state.range(1), heads = state.range(2), kv_heads = state.range(3);
+  const int64_t blocks = (context + 15) / 16;
+  auto cache = Engine().NewKvCache(
+      {.layer_group = {0}, .blocks = blocks, .block_size = 16, .kv_heads = kv_heads, .head_dim = 64});
+  std::vector<int32_t> positions, slots, table;
+  for (int64_t i = 0; i < context; ++i) {
+    positions.push_back(static_cast<int32_t>(i));
+    slots.push_back(static_cast<int32_t>(i));
+  }
+  for (int64_t i = 0; i < blocks; ++i) table.push_back(static_cast<int32_t>(i));
+  std::vector<int32_t> starts = {0, static_cast<int32_t>(context)}, length = {static_cast<int32_t>(context)};
+  PagedBatch batch = {.tokens = context,
+                      .sequences = 1,
+                      .max_blocks = blocks,
+                      .positions = {positions.data(), context},
+                      .query_start = {starts.data(), 2},
+                      .slots = {slots.data(), context},
+                      .context_length = {length.data(), 1},
+                      .block_table = {table.data(), blocks},
+                      .max_context = context};
+  Matrix qkv(context, (heads + 2 * kv_heads) * 64), y(queries, heads * 64);
+  const std::vector<float> frequencies(32, 0.01f);
+  const auto stream = Engine().NewStream();
+  Engine().RotaryStore(*stream, {.qkv = qkv.view(),
+                                 .heads = heads,
+                                 .inverse_frequency = {frequencies.data(), 32},
+                                 .cache = cache->get(),
+                                 .layer = 0,
+                                 .batch = &batch});
+  starts[1] = static_cast<int32_t>(queries);
+  batch.tokens = queries;
+  Measure(state, [&](Stream& s) {
+    Engine().PagedAttention(s, {.q = qkv.view().Rows(context - queries, queries).Cols(0, heads * 64),
+                                .heads = heads,
+                                .scale = 0.125f,
+                                .cache = cache->get(),
+                                .layer = 0,
+                                .batch = &batch,
+                                .y = y.view()});
+  });
+}
+
+// Packing the 256 million weights of SmolVLM-256M (513 MB of bfloat16).
+void PackModel(benchmark::State& state) {
+  const int64_t outputs = 8192, inputs = 31250;
+  std::vector<uint16_t> data(static_cast<size_t>(outputs * inputs), 0x3d80);
+  const HostTensor tensor = {.name = "w",
+                             .dtype = DType::kBF16,
+                             .shape = {outputs, inputs},
+                             .data = reinterpret_cast<const uint8_t*>(data.data())};
+  Measure(state, [&](Stream& stream) {
+    stream.counters.bytes += 2 * tensor.bytes();
+    benchmark::DoNotOptimize(Engine().PackLinear({.parts = {tensor}}));
+  });
+}
+
+void RegisterLinear(const char* name, Kind kind, const std::vector<std::vector<int64_t>>& shapes) {
+  auto* linear = benchmark::RegisterBenchmark(name, Linear, kind)->UseManualTime()->Unit(benchmark::kMillisecond);
+  for (const auto& shape : shapes) linear->Args(shape);
+}
+
+void RegisterAll() {
+  // Shapes are rows / outputs / inputs.
+  const auto named = [](const char* name, void (*fn)(benchmark::State&)) {
+    return benchmark::RegisterBenchmark(name, fn)->UseManualTime()->Unit(benchmark::kMillisecond);
+  };
+  RegisterLinear("Linear/tower", kResidual,
+                 {{1024, 2304, 768},
+                  {1024, 768, 768},
+                  {1024, 768, 3072},
+                  {2048, 768, 3072},
+                  {729, 3456, 1152},
+                  {729, 1152, 1152},
+                  {729, 1152, 4304},
+                  {64, 576, 12288},
+                  {81, 2048, 10368}});
+  RegisterLinear("Linear/gelu", kBiasGelu, {{1024, 3072, 768}, {2048, 3072, 768}, {729, 4304, 1152}});
+  RegisterLinear("Linear/prompt", kPlain,
+                 {{64, 960, 576},
+                  {1000, 960, 576},
+                  {1000, 576, 1536},
+                  {1000, 1600, 960},
+                  {1000, 960, 2560},
+                  {1000, 6144, 2048},
+                  {1000, 2048, 8192}});
+  RegisterLinear("Linear/prompt_gated", kGated,
+                 {{64, 1536, 576}, {1000, 1536, 576}, {1000, 2560, 960}, {1000, 8192, 2048}});
+  RegisterLinear("Linear/decode", kPlain,
+                 {{1, 960, 576},
+                  {1, 576, 1536},
+                  {1, 49280, 576},
+                  {4, 49280, 576},
+                  {8, 49280, 576},
+                  {1, 49280, 960},
+                  {1, 2048, 8192}});
+  RegisterLinear("Linear/decode_gated", kGated, {{1, 1536, 576}, {1, 2560, 960}, {1, 8192, 2048}});
+  named("LayerNorm", LayerNorm)->Args({1024, 768})->Args({729, 1152});
+  named("EncodeAttention", EncodeAttention)->Args({1, 1024, 12, 64})->Args({2, 1024, 12, 64})->Args({1, 729, 16, 72});
+  named("VisionTower", VisionTower)->Arg(1)->Arg(2)->Arg(4)->MinTime(4);
+  named("PagedAttention", PagedAttention)
+      ->Args({1, 1000, 9, 3})
+      ->Args({1, 8000, 9, 3})
+      ->Args({1, 1000, 32, 32})
+      ->Args({1000, 1000, 9, 3})
+      ->Args({1000, 1000, 32, 32});
+  named("PackModel", PackModel)->MinTime(2);
+}
+
+}  // namespace
+}  // namespace eyeshot
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  const eyeshot::BackendInfo& info = eyeshot::Engine().info();
+  std::printf("%s, %s, %d threads; peak %.0f GFLOP/s float32 FMA, %.1f GB/s reading memory\n", info.name.c_str(),
+              info.isa.c_str(), info.threads, eyeshot::Peak().gflops, eyeshot::Peak().gbytes);
+  eyeshot::RegisterAll();
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
