@@ -1,0 +1,223 @@
+// Conversations with the built-in model: what include/eyeshot/engine.h promises.
+#include "eyeshot/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "support/allocation_counter.h"
+
+namespace eyeshot {
+namespace {
+
+const std::string kImages = EYESHOT_SOURCE_DIR "/tests/data/golden/eyeshot-tiny/images/";
+
+Engine& TheEngine() {
+  static const std::shared_ptr<Engine> engine = [] {
+    auto loaded = Engine::Load({.model = EYESHOT_SOURCE_DIR "/models/eyeshot-tiny", .on_progress = {}});
+    if (!loaded.ok()) throw std::runtime_error(loaded.status().message());
+    return *std::move(loaded);
+  }();
+  return *engine;
+}
+
+std::unique_ptr<Chat> NewChat(std::string_view system = {}) {
+  auto chat = TheEngine().NewChat(system);
+  if (!chat.ok()) throw std::runtime_error(chat.status().message());
+  return *std::move(chat);
+}
+
+// A picture of the model's goldens: text on a plain ground.
+std::shared_ptr<const Image> Picture() {
+  auto image = LoadImage(kImages + "dev_0002_0.png");
+  if (!image.ok()) throw std::runtime_error(image.status().message());
+  return std::make_shared<const Image>(*std::move(image));
+}
+
+Answer Ask(Chat& chat, std::vector<ContentPart> parts, const AskOptions& options = {}) {
+  auto answer = chat.Ask(std::move(parts), options);
+  if (!answer.ok()) throw std::runtime_error(answer.status().message());
+  return *std::move(answer);
+}
+
+TEST(EngineTest, SecondTurnReusesCacheAndPicture) {
+  const auto chat = NewChat();
+  const Answer first = Ask(*chat, {Picture(), "How many lines of text are there?"});
+  EXPECT_EQ(first.cached_tokens, 0);
+  EXPECT_EQ(first.visual_tokens, first.tiles * 64);
+  EXPECT_EQ(first.ledger.cost(StageId::kEncode).tokens, static_cast<uint64_t>(first.tiles) * 256);
+
+  const Answer second = Ask(*chat, {"Read the text."});
+  EXPECT_GE(second.cached_tokens, first.prompt_tokens);
+  EXPECT_EQ(second.ledger.cost(StageId::kEncode).runs, 0u);
+  EXPECT_EQ(second.ledger.cost(StageId::kPrefill).tokens,
+            static_cast<uint64_t>(second.prompt_tokens - second.cached_tokens));
+  EXPECT_EQ(second.visual_tokens, first.visual_tokens);
+  ASSERT_EQ(chat->messages().size(), 4u);
+
+  // The same conversation from scratch, in one prompt, gives the same answer.
+  const auto replay = NewChat();
+  Ask(*replay, {Picture(), "How many lines of text are there?"});
+  EXPECT_EQ(Ask(*replay, {"Read the text."}).text, second.text);
+}
+
+TEST(EngineTest, ResetForgetsAllButTheSystemMessage) {
+  const auto chat = NewChat("Answer briefly.");
+  const Answer first = Ask(*chat, {"Hello"}, {.max_tokens = 4});
+  chat->Reset();
+  ASSERT_EQ(chat->messages().size(), 1u);
+  const Answer again = Ask(*chat, {"Hello"}, {.max_tokens = 4});
+  EXPECT_EQ(again.text, first.text);
+  EXPECT_EQ(again.prompt_tokens, first.prompt_tokens);
+}
+
+TEST(EngineTest, ResetForgetsPictures) {
+  const auto chat = NewChat();
+  Ask(*chat, {Picture(), "Read the text."}, {.max_tokens = 4});
+  chat->Reset();
+  EXPECT_EQ(Ask(*chat, {"Hello"}, {.max_tokens = 4}).visual_tokens, 0);
+}
+
+TEST(EngineTest, StreamedPiecesMakeTheAnswer) {
+  std::string streamed;
+  AskOptions options;
+  options.on_text = [&](std::string_view piece) {
+    streamed += piece;
+    return true;
+  };
+  const Answer answer = Ask(*NewChat(), {Picture(), "Read the text."}, options);
+  EXPECT_EQ(streamed, answer.text);
+  EXPECT_FALSE(answer.text.empty());
+  EXPECT_EQ(answer.finish_reason, FinishReason::kStop);
+}
+
+TEST(EngineTest, SeedsRepeatAndDiffer) {
+  AskOptions options{.max_tokens = 24};
+  options.sampling = {.temperature = 1.5f, .seed = 7};
+  const auto ask = [&] { return Ask(*NewChat(), {Picture(), "Read the text."}, options).text; };
+  const std::string first = ask();
+  EXPECT_EQ(ask(), first);
+  options.sampling.seed = 8;
+  EXPECT_NE(ask(), first);
+}
+
+TEST(EngineTest, RepetitionPenaltyCountsThePrompt) {
+  AskOptions options{.max_tokens = 8};
+  const auto ask = [&] { return Ask(*NewChat(), {Picture(), "Read the text."}, options).text; };
+  const std::string plain = ask();
+  options.sampling.repetition_penalty = 100.0f;
+  EXPECT_NE(ask(), plain);
+}
+
+TEST(EngineTest, EndsAtMaxTokensAndAtStopStrings) {
+  const auto picture = Picture();
+  const Answer whole = Ask(*NewChat(), {picture, "Read the text."});
+  const Answer cut = Ask(*NewChat(), {picture, "Read the text."}, {.max_tokens = 3});
+  EXPECT_EQ(cut.finish_reason, FinishReason::kLength);
+  EXPECT_EQ(cut.completion_tokens, 3);
+  EXPECT_TRUE(whole.text.starts_with(cut.text));
+
+  const size_t space = whole.text.find(' ');
+  ASSERT_NE(space, std::string::npos);
+  const Answer stopped = Ask(*NewChat(), {picture, "Read the text."}, {.stop = {" "}});
+  EXPECT_EQ(stopped.text, whole.text.substr(0, space));
+  EXPECT_EQ(stopped.finish_reason, FinishReason::kStop);
+}
+
+TEST(EngineTest, CancelsBetweenTokensAndBeforeThem) {
+  std::atomic<bool> cancel{false};
+  AskOptions options;
+  options.cancel = &cancel;
+  options.on_text = [&](std::string_view) {
+    cancel = true;
+    return true;
+  };
+  const auto chat = NewChat();
+  const Answer answer = Ask(*chat, {Picture(), "Read the text."}, options);
+  EXPECT_EQ(answer.finish_reason, FinishReason::kCancelled);
+  EXPECT_LT(answer.completion_tokens, 4);
+
+  const auto refused = chat->Ask({Picture(), "And this?"}, options);  // the flag is still set
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.status().code(), StatusCode::kCancelled);
+  EXPECT_EQ(chat->messages().size(), 2u);  // as before the refused question
+}
+
+TEST(EngineTest, PromptsThatDoNotFitAreRefusedWithNumbersAndLeaveTheChatAsItWas) {
+  const auto chat = NewChat();
+  Ask(*chat, {"Hello"}, {.max_tokens = 2});
+  std::vector<ContentPart> parts;
+  for (int i = 0; i < 12; ++i) parts.emplace_back(Picture());
+  parts.emplace_back("What is the same in all of them?");
+  const auto answer = chat->Ask(parts);
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(answer.status().code(), StatusCode::kContextFull);
+  const std::string message = answer.status().message();
+  EXPECT_NE(message.find("2304 of them visual, of 36 tiles"), std::string::npos) << message;
+  EXPECT_NE(message.find("the context holds 2048"), std::string::npos) << message;
+  EXPECT_NE(message.find("use fewer pictures or turn splitting off"), std::string::npos) << message;
+  EXPECT_EQ(chat->messages().size(), 2u);
+  EXPECT_GT(Ask(*chat, {"Hello again"}, {.max_tokens = 2}).cached_tokens, 0);
+}
+
+TEST(EngineTest, AnswersEndWhereTheContextEnds) {
+  auto engine = Engine::Load(
+      {.model = EYESHOT_SOURCE_DIR "/models/eyeshot-tiny", .threads = 1, .context_tokens = 24, .on_progress = {}});
+  ASSERT_TRUE(engine.ok()) << engine.status().message();
+  auto chat = (*engine)->NewChat();
+  ASSERT_TRUE(chat.ok());
+  const Answer answer = Ask(**chat, {"Hello"}, {.ignore_end = true});
+  EXPECT_EQ(answer.finish_reason, FinishReason::kContext);
+  EXPECT_EQ(answer.prompt_tokens + answer.completion_tokens, 24);
+}
+
+TEST(EngineTest, BadOptionsAreNamed) {
+  const auto chat = NewChat();
+  const auto message = [&](const AskOptions& options) { return chat->Ask({"Hi"}, options).status().message(); };
+  EXPECT_EQ(message({.max_tokens = 0}), "max_tokens is 0: use at least 1");
+  AskOptions options;
+  options.sampling.top_p = 1.5f;
+  EXPECT_EQ(message(options), "top_p is 1.5: use more than 0, at most 1 (off)");
+  EXPECT_FALSE(chat->Ask({}).ok());
+  EXPECT_FALSE(chat->Ask({std::shared_ptr<const Image>()}).ok());
+  EXPECT_TRUE(chat->messages().empty());
+}
+
+TEST(EngineTest, OneViewInsteadOfTilesOnRequest) {
+  const Answer answer = Ask(*NewChat(), {Picture(), "Read the text."}, {.max_tokens = 2, .split_images = false});
+  EXPECT_EQ(answer.tiles, 1);
+  EXPECT_EQ(answer.visual_tokens, 64);
+}
+
+TEST(EngineTest, PicturesStandWhereTheyWereSaid) {
+  const auto picture = Picture();
+  AskOptions options{.max_tokens = 1};
+  const Answer before = Ask(*NewChat(), {picture, picture, "Which one?"}, options);
+  const Answer around = Ask(*NewChat(), {picture, "and", picture, "Which one?"}, options);
+  EXPECT_EQ(before.visual_tokens, around.visual_tokens);
+  EXPECT_EQ(before.tiles, 2 * Ask(*NewChat(), {picture}, options).tiles);
+  EXPECT_GT(around.prompt_tokens, before.prompt_tokens);
+}
+
+TEST(EngineTest, DecodeLoopDoesNotAllocate) {
+  uint64_t first = 0;
+  uint64_t last = 0;
+  int pieces = 0;
+  AskOptions options{.max_tokens = 64, .ignore_end = true};
+  options.sampling = {.temperature = 1.0f, .top_k = 40, .top_p = 0.95f, .repetition_penalty = 1.1f};
+  options.on_text = [&](std::string_view) {
+    last = eyeshot::testing::Allocations();
+    if (pieces++ == 0) first = last;
+    return true;
+  };
+  const auto chat = NewChat();
+  Ask(*chat, {Picture(), "Read the text."}, options);
+  EXPECT_GT(pieces, 20);
+  EXPECT_EQ(last - first, 0u) << "over " << pieces << " tokens";
+}
+
+}  // namespace
+}  // namespace eyeshot
