@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "formats/byte_symbols.h"
 #include "formats/testing.h"
 
 namespace eyeshot {
@@ -79,6 +82,160 @@ TEST(TokenizerGoldens, SmolVLM2200M) {
 }
 
 TEST(TokenizerGoldens, BuiltInModel) { CompareWithGoldens(LoadOrDie(TinyModelDir()), "eyeshot-tiny"); }
+
+// A tokenizer whose vocabulary is the 256 byte symbols in the order of the bytes, and what `change` makes of it.
+Tokenizer ByteTokenizer(const std::function<void(TokenizerFile&)>& change) {
+  TokenizerFile file;
+  for (int byte = 0; byte < 256; ++byte) file.vocabulary.push_back(ByteSymbol(static_cast<uint8_t>(byte)));
+  change(file);
+  return Tokenizer::FromFile(std::move(file));
+}
+
+// Adds the token of a merge to the end of the vocabulary.
+void AddMerge(TokenizerFile& file, int32_t left, int32_t right) {
+  const auto id = static_cast<int32_t>(file.vocabulary.size());
+  file.vocabulary.push_back(file.vocabulary[static_cast<size_t>(left)] + file.vocabulary[static_cast<size_t>(right)]);
+  file.merges.push_back({left, right, id});
+}
+
+using Ids = std::vector<int32_t>;
+
+TEST(TokenizerTest, ReadsAFolderWithoutTokenizerJsonAlike) {
+  const std::string source = CheckpointDir("SmolVLM2-500M-Video-Instruct");
+  const json tokenizer = json::parse(testing::ReadAll(source + "/tokenizer.json"));
+  const testing::TempDir dir;
+  dir.Write("vocab.json", tokenizer.at("model").at("vocab").dump());
+  std::string merges = "#version: 0.2\n";
+  for (const json& merge : tokenizer.at("model").at("merges")) {
+    merges += merge.at(0).get<std::string>() + " " + merge.at(1).get<std::string>() + "\n";
+  }
+  dir.Write("merges.txt", merges);
+  for (const std::string name : {"added_tokens.json", "tokenizer_config.json", "special_tokens_map.json"}) {
+    dir.Write(name, testing::ReadAll(source + "/" + name));
+  }
+  CompareWithGoldens(LoadOrDie(dir.path()), "SmolVLM-256M-Instruct");
+}
+
+TEST(TokenizerTest, SpecialTokensOfSmolVLM) {
+  const Tokenizer tokenizer = LoadOrDie(CheckpointDir("SmolVLM-256M-Instruct"));
+  EXPECT_EQ(tokenizer.vocab_size(), 49280);
+  EXPECT_EQ(tokenizer.TokenId("<image>"), 49190);
+  EXPECT_EQ(tokenizer.TokenId("<row_6_col_6>"), 49188);
+  EXPECT_EQ(tokenizer.TokenId("<end_of_utterance>"), 49279);
+  EXPECT_EQ(tokenizer.TokenId("\xC4\xA0the"), tokenizer.Encode(" the").at(0));
+  EXPECT_EQ(tokenizer.TokenId("no such token"), std::nullopt);
+  EXPECT_EQ(tokenizer.TokenId(""), std::nullopt);
+  EXPECT_TRUE(tokenizer.IsSpecial(49190));
+  EXPECT_FALSE(tokenizer.IsSpecial(500));
+  EXPECT_FALSE(tokenizer.IsSpecial(-1));
+  EXPECT_FALSE(tokenizer.IsSpecial(49280));
+  EXPECT_EQ(tokenizer.TokenBytes(49190), "<image>");
+  EXPECT_EQ(tokenizer.TokenBytes(1116), "\n\n");
+  EXPECT_EQ(tokenizer.TokenBytes(-1), "");
+  EXPECT_EQ(tokenizer.TokenBytes(1 << 30), "");
+}
+
+TEST(TokenizerTest, DecodeLeavesOutUnknownAndSpecialIds) {
+  const Tokenizer tokenizer = LoadOrDie(CheckpointDir("SmolVLM-256M-Instruct"));
+  Ids ids = tokenizer.Encode("<|im_start|>Hi<image>!");
+  ids.push_back(-5);
+  ids.push_back(1 << 20);
+  EXPECT_EQ(tokenizer.Decode(ids), "<|im_start|>Hi<image>!");
+  EXPECT_EQ(tokenizer.Decode(ids, /*skip_special=*/true), "Hi!");
+  EXPECT_EQ(tokenizer.Decode({}), "");
+}
+
+TEST(TokenizerTest, TokensMayEndInsideCharacters) {
+  const Tokenizer tokenizer = ByteTokenizer([](TokenizerFile&) {});
+  const Ids ids = tokenizer.Encode("\xF0\x9F\x98\x80");
+  EXPECT_EQ(ids, (Ids{0xF0, 0x9F, 0x98, 0x80}));
+  EXPECT_EQ(tokenizer.Decode(ids), "\xF0\x9F\x98\x80");
+  EXPECT_EQ(tokenizer.Decode(std::span(ids).first(3)), "\xEF\xBF\xBD");
+}
+
+TEST(TokenizerTest, ReadsIllFormedTextAsReplacementCharacters) {
+  const Tokenizer tokenizer = LoadOrDie(CheckpointDir("SmolVLM-256M-Instruct"));
+  EXPECT_EQ(tokenizer.Encode("a\xFF<image>\xE2\x82"), tokenizer.Encode("a\xEF\xBF\xBD<image>\xEF\xBF\xBD"));
+}
+
+TEST(TokenizerTest, BytesWithoutATokenAreDroppedAndTheirNeighboursTouch) {
+  const Tokenizer tokenizer = ByteTokenizer([](TokenizerFile& file) {
+    file.vocabulary[0x04].clear();
+    AddMerge(file, 'a', 'b');
+  });
+  EXPECT_EQ(tokenizer.Encode("\x04"), Ids{});
+  EXPECT_EQ(tokenizer.Encode("ab"), Ids{256});
+  EXPECT_EQ(tokenizer.Encode("a\x04"
+                             "b"),
+            (Ids{'a', 'b'}))
+      << "letters and controls are different words";
+  EXPECT_EQ(tokenizer.Encode("!\x04\x04!"), (Ids{'!', '!'}));
+}
+
+TEST(TokenizerTest, MergesByRankThenFromTheLeft) {
+  const Tokenizer tokenizer = ByteTokenizer([](TokenizerFile& file) {
+    AddMerge(file, 'b', 'c');  // 256
+    AddMerge(file, 'a', 'b');  // 257
+    AddMerge(file, 'a', 'a');  // 258
+    AddMerge(file, 258, 258);  // 259
+  });
+  EXPECT_EQ(tokenizer.Encode("abc"), (Ids{'a', 256}));
+  EXPECT_EQ(tokenizer.Encode("ab"), Ids{257});
+  EXPECT_EQ(tokenizer.Encode("aaa"), (Ids{258, 'a'}));
+  EXPECT_EQ(tokenizer.Encode("aaaaaaa"), (Ids{259, 258, 'a'}));
+}
+
+TEST(TokenizerTest, IgnoreMergesTakesWholeWords) {
+  const auto tokenizer = [](bool ignore_merges) {
+    return ByteTokenizer([=](TokenizerFile& file) {
+      file.vocabulary.push_back("xyz");  // 256, which no merge makes
+      file.ignore_merges = ignore_merges;
+    });
+  };
+  EXPECT_EQ(tokenizer(true).Encode("xyz xyz"), (Ids{256, ' ', 'x', 'y', 'z'}));
+  EXPECT_EQ(tokenizer(false).Encode("xyz"), (Ids{'x', 'y', 'z'}));
+}
+
+TEST(TokenizerTest, PrefixSpaceGoesBeforeEveryPiece) {
+  const Tokenizer tokenizer = ByteTokenizer([](TokenizerFile& file) {
+    file.add_prefix_space = true;
+    file.added_tokens = {{.id = 256, .content = "<x>"}};
+  });
+  EXPECT_EQ(tokenizer.Encode("a<x> b<x>c"), (Ids{' ', 'a', 256, ' ', 'b', 256, ' ', 'c'}));
+  EXPECT_EQ(tokenizer.Encode(""), Ids{});
+}
+
+TEST(TokenizerTest, FlagsOfAddedTokens) {
+  const Tokenizer tokenizer = ByteTokenizer([](TokenizerFile& file) {
+    file.added_tokens = {{.id = 256, .content = "<l>", .lstrip = true},
+                         {.id = 257, .content = "<r>", .rstrip = true},
+                         {.id = 258, .content = "one", .single_word = true},
+                         {.id = 259, .content = "<r><r>"},
+                         {.id = 260, .content = "e<", .normalized = true},
+                         {.id = 261, .content = " ", .lstrip = true, .rstrip = true}};
+  });
+  EXPECT_EQ(tokenizer.Encode("a\n\t<l>b"), (Ids{'a', 256, 'b'}));
+  EXPECT_EQ(tokenizer.Encode("<r>\n\xE3\x80\x80"
+                             "b"),
+            (Ids{257, 'b'}));
+  EXPECT_EQ(tokenizer.Encode("<r><r>"), Ids{259}) << "of two at one place the longest";
+  EXPECT_EQ(tokenizer.Encode("one,"), (Ids{258, ','}));
+  EXPECT_EQ(tokenizer.Encode("ones"), (Ids{'o', 'n', 'e', 's'}));
+  EXPECT_EQ(tokenizer.Encode("_one"), (Ids{'_', 'o', 'n', 'e'}));
+  EXPECT_EQ(tokenizer.Encode("e<r>"), (Ids{'e', 257})) << "a normalized token is looked for in what the others leave";
+  EXPECT_EQ(tokenizer.Encode("e<"), Ids{260});
+  EXPECT_EQ(tokenizer.Encode("a   b"), (Ids{'a', 261, 'b'})) << "the first of the spaces takes the others";
+}
+
+TEST(TokenizerTest, LongWordsTakeNoQuadraticTime) {
+  // A word of 2 MB with a merge at every place: quadratic time would be hours.
+  const Tokenizer tokenizer = ByteTokenizer([](TokenizerFile& file) {
+    AddMerge(file, 'a', 'a');
+    for (int32_t id = 256; id < 266; ++id) AddMerge(file, id, id);
+  });
+  const Ids ids = tokenizer.Encode(std::string(size_t{2048} * 1000, 'a'));
+  EXPECT_EQ(ids, Ids(1000, 266));
+}
 
 }  // namespace
 }  // namespace eyeshot
