@@ -26,10 +26,11 @@ function(eyeshot_room)
   endif()
 endfunction()
 
-# eyeshot_test(NAME <binary> ROOMS <room>... SOURCES <file>... [LABELS <label>...] [TIMEOUT <s>])
+# eyeshot_test(NAME <binary> ROOMS <room>... SOURCES <file>... [LABELS <label>...] [TIMEOUT <s>]
+#              [FIXTURE <name>])
 # Object libraries do not pass their objects on, so every room that a test reaches is collected here.
 function(eyeshot_test)
-  cmake_parse_arguments(TEST "" "NAME;TIMEOUT" "ROOMS;SOURCES;LABELS;LIBS" ${ARGN})
+  cmake_parse_arguments(TEST "" "NAME;TIMEOUT;FIXTURE" "ROOMS;SOURCES;LABELS;LIBS" ${ARGN})
   add_executable(${TEST_NAME} ${TEST_SOURCES})
   eyeshot_link_rooms(${TEST_NAME} ${TEST_ROOMS})
   target_link_libraries(${TEST_NAME} PRIVATE eyeshot_options GTest::gtest_main ${TEST_LIBS})
@@ -39,8 +40,12 @@ function(eyeshot_test)
   if(NOT TEST_TIMEOUT)
     set(TEST_TIMEOUT 300)
   endif()
+  set(fixture "")
+  if(TEST_FIXTURE)
+    set(fixture FIXTURES_REQUIRED ${TEST_FIXTURE})
+  endif()
   gtest_discover_tests(${TEST_NAME} DISCOVERY_MODE PRE_TEST WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
-    DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${TEST_TIMEOUT})
+    DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${TEST_TIMEOUT} ${fixture})
   if(TEST_LABELS)
     # In a file of its own, read after discovery: gtest_discover_tests cannot pass on a list of several labels.
     set(labels ${CMAKE_CURRENT_BINARY_DIR}/${TEST_NAME}_labels.cmake)

@@ -47,9 +47,9 @@ Status LlamaDecoder::LoadHead(WeightLoader& loader, const DecoderNames& names, b
     return Status::Ok();
   }
   if (!tied) {
-    return NotFoundError(fmt::format("the checkpoint has no tensor {} and config.json does not tie it to {}",
-                                     names.head, embedding),
-                         "download the whole checkpoint, or set tie_word_embeddings if the head is shared");
+    return NotFoundError(
+        fmt::format("the checkpoint has no tensor {} and config.json does not tie it to {}", names.head, embedding),
+        "download the whole checkpoint, or set tie_word_embeddings if the head is shared");
   }
   EYESHOT_ASSIGN_OR_RETURN(head_, loader.Linear({embedding}, {config_.vocab_size}, config_.hidden_size));
   return Status::Ok();
@@ -78,9 +78,8 @@ Result<LlamaDecoder::Layer> LlamaDecoder::LoadLayer(WeightLoader& loader, const 
   Layer layer;
   EYESHOT_ASSIGN_OR_RETURN(layer.input_norm, loader.Vector({prefix + "input_layernorm.weight"}, {width}));
   EYESHOT_ASSIGN_OR_RETURN(
-      layer.qkv,
-      loader.Linear({attention + "q_proj.weight", attention + "k_proj.weight", attention + "v_proj.weight"},
-                    {q, kv, kv}, width));
+      layer.qkv, loader.Linear({attention + "q_proj.weight", attention + "k_proj.weight", attention + "v_proj.weight"},
+                               {q, kv, kv}, width));
   EYESHOT_ASSIGN_OR_RETURN(layer.out, loader.Linear({attention + "o_proj.weight"}, {width}, q));
   EYESHOT_ASSIGN_OR_RETURN(layer.post_norm, loader.Vector({prefix + "post_attention_layernorm.weight"}, {width}));
   EYESHOT_ASSIGN_OR_RETURN(layer.gate_up, loader.Gated(prefix + "mlp.gate_proj.weight", prefix + "mlp.up_proj.weight",
@@ -121,8 +120,8 @@ void LlamaDecoder::RunLayer(Stream& stream, DecoderWorkspace& workspace, KvCache
   const MatrixView attended = workspace.attended.Rows(0, tokens);
   const MatrixView inner = workspace.inner.Rows(0, tokens);
 
-  backend_->RmsNorm(
-      stream, {.x = step.x, .gain = layer.input_norm.get(), .epsilon = config_.rms_norm_eps, .y = normed});
+  backend_->RmsNorm(stream,
+                    {.x = step.x, .gain = layer.input_norm.get(), .epsilon = config_.rms_norm_eps, .y = normed});
   backend_->Linear(stream, {.x = normed, .weight = layer.qkv.get(), .y = qkv});
   backend_->RotaryStore(
       stream, {.qkv = qkv,
@@ -139,8 +138,7 @@ void LlamaDecoder::RunLayer(Stream& stream, DecoderWorkspace& workspace, KvCache
                                     .batch = &step.batch,
                                     .y = attended});
   backend_->Linear(stream, {.x = attended, .weight = layer.out.get(), .residual = step.x, .y = step.x});
-  backend_->RmsNorm(stream,
-                    {.x = step.x, .gain = layer.post_norm.get(), .epsilon = config_.rms_norm_eps, .y = normed});
+  backend_->RmsNorm(stream, {.x = step.x, .gain = layer.post_norm.get(), .epsilon = config_.rms_norm_eps, .y = normed});
   backend_->Linear(stream, {.x = normed, .weight = layer.gate_up.get(), .y = inner});
   backend_->Linear(stream, {.x = inner, .weight = layer.down.get(), .residual = step.x, .y = step.x});
 }

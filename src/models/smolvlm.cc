@@ -138,9 +138,10 @@ Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(const ModelOptions& opt
   EYESHOT_ASSIGN_OR_RETURN(ModelConfig config, LoadModelConfig(dir));
   EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig processor_config, LoadProcessorConfig(dir));
   if (processor_config.max_image_edge != config.vision.image_size) {
-    return CorruptError(fmt::format("{}: preprocessor_config.json cuts tiles of {} pixels, config.json's tower takes {}",
-                                    dir, processor_config.max_image_edge, config.vision.image_size),
-                        "take both files from one model");
+    return CorruptError(
+        fmt::format("{}: preprocessor_config.json cuts tiles of {} pixels, config.json's tower takes {}", dir,
+                    processor_config.max_image_edge, config.vision.image_size),
+        "take both files from one model");
   }
   EYESHOT_ASSIGN_OR_RETURN(ImageProcessor processor, ImageProcessor::Create(processor_config));
   EYESHOT_ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Load(dir));
@@ -156,11 +157,9 @@ Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(const ModelOptions& opt
   WeightLoader loader(checkpoint, backend, options.on_progress);
   EYESHOT_ASSIGN_OR_RETURN(VisionTower tower, VisionTower::Load(loader, backend, config.vision, kTowerPrefix));
   const int64_t shuffled = config.vision.hidden_size * config.scale_factor * config.scale_factor;
-  EYESHOT_ASSIGN_OR_RETURN(PackedWeightPtr connector,
-                           loader.Linear({kConnector}, {config.text.hidden_size}, shuffled));
-  EYESHOT_ASSIGN_OR_RETURN(
-      LlamaDecoder decoder,
-      LlamaDecoder::Load(loader, backend, config.text, Names(), config.tie_word_embeddings));
+  EYESHOT_ASSIGN_OR_RETURN(PackedWeightPtr connector, loader.Linear({kConnector}, {config.text.hidden_size}, shuffled));
+  EYESHOT_ASSIGN_OR_RETURN(LlamaDecoder decoder,
+                           LlamaDecoder::Load(loader, backend, config.text, Names(), config.tie_word_embeddings));
   stage.AddBytes(loader.source_bytes() + loader.packed_bytes());
 
   auto model = std::make_unique<SmolVlm>(backend, std::move(config), std::move(tokenizer), std::move(format),
@@ -177,11 +176,10 @@ MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, int64_
   const auto floats = [](int64_t count) { return static_cast<size_t>(count) * sizeof(float); };
 
   MemoryPlan plan;
-  const size_t tower_layer = linear(3 * vision.hidden_size, vision.hidden_size) +
-                             linear(vision.hidden_size, vision.hidden_size) +
-                             linear(vision.intermediate_size, vision.hidden_size) +
-                             linear(vision.hidden_size, vision.intermediate_size) +
-                             floats(9 * vision.hidden_size + vision.intermediate_size);
+  const size_t tower_layer =
+      linear(3 * vision.hidden_size, vision.hidden_size) + linear(vision.hidden_size, vision.hidden_size) +
+      linear(vision.intermediate_size, vision.hidden_size) + linear(vision.hidden_size, vision.intermediate_size) +
+      floats(9 * vision.hidden_size + vision.intermediate_size);
   plan.tower_weights = static_cast<size_t>(vision.num_layers) * tower_layer +
                        linear(vision.hidden_size, vision.num_channels * vision.patch_size * vision.patch_size) +
                        linear(vision.patches(), vision.hidden_size) + floats(3 * vision.hidden_size);

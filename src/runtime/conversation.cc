@@ -47,9 +47,9 @@ Status Conversation::Add(Message message, bool split_images) {
     return InvalidArgumentError("the message is empty", "say something, or add a picture");
   }
   if (messages_.size() >= limits::kMaxTurns) {
-    return LimitError(fmt::format("the conversation has {} messages, the limit is {}", messages_.size(),
-                                  limits::kMaxTurns),
-                      "start a new one");
+    return LimitError(
+        fmt::format("the conversation has {} messages, the limit is {}", messages_.size(), limits::kMaxTurns),
+        "start a new one");
   }
   const size_t visuals_before = visuals_.size();
   PromptMessage prompt{.role = message.role, .parts = {}};

@@ -17,8 +17,7 @@ void DecoderRunner::Layout(Arena& arena, int64_t context_tokens) {
   const int64_t tokens = std::min(kPrefillChunk, context_tokens);
   const int64_t blocks = (context_tokens + kKvBlockSize - 1) / kKvBlockSize;
   const int64_t vocabulary = model_.config().text.vocab_size;
-  workspace_ =
-      DecoderWorkspace(arena, model_.config().text, model_.backend().info().activation, tokens, 1, blocks, 1);
+  workspace_ = DecoderWorkspace(arena, model_.config().text, model_.backend().info().activation, tokens, 1, blocks, 1);
   params_ = arena.Array<SamplerParams>(1);
   steps_ = arena.Array<uint32_t>(1);
   seen_ = arena.Array<uint8_t>(vocabulary);
@@ -69,8 +68,7 @@ DecoderStep DecoderRunner::UploadStep(Stream& stream, const KvSequence& sequence
 
 Status DecoderRunner::Run(Stream& stream, KvCache& cache, DecoderStep& step, bool want_logits) {
   const LlamaDecoder& decoder = model_.decoder();
-  EYESHOT_RETURN_IF_ERROR(
-      decoder.RunLayers(stream, workspace_, cache, step, 0, decoder.config().num_layers, nullptr));
+  EYESHOT_RETURN_IF_ERROR(decoder.RunLayers(stream, workspace_, cache, step, 0, decoder.config().num_layers, nullptr));
   last_rows_ = step.x;
   if (want_logits) decoder.Logits(stream, workspace_, step, 1);
   return model_.backend().Sync(stream);
