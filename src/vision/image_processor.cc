@@ -43,12 +43,9 @@ Size FitTiles(Size size, int side) {
 
 Result<ResampleFilter> FilterOf(int resample) {
   switch (resample) {
-    case 1:
-      return ResampleFilter::kLanczos;
-    case 2:
-      return ResampleFilter::kBilinear;
-    case 3:
-      return ResampleFilter::kBicubic;
+    case 1: return ResampleFilter::kLanczos;
+    case 2: return ResampleFilter::kBilinear;
+    case 3: return ResampleFilter::kBicubic;
     default:
       return UnsupportedError(fmt::format("preprocessor_config.json: resample = {}", resample),
                               "use 1 (Lanczos), 2 (bilinear) or 3 (bicubic)");

@@ -42,12 +42,9 @@ struct Kernel {
 
 Kernel KernelOf(ResampleFilter filter) {
   switch (filter) {
-    case ResampleFilter::kBilinear:
-      return {Bilinear, 1.0};
-    case ResampleFilter::kBicubic:
-      return {Bicubic, 2.0};
-    case ResampleFilter::kLanczos:
-      return {Lanczos, 3.0};
+    case ResampleFilter::kBilinear: return {Bilinear, 1.0};
+    case ResampleFilter::kBicubic: return {Bicubic, 2.0};
+    case ResampleFilter::kLanczos: return {Lanczos, 3.0};
   }
   EYESHOT_CHECK(false);
 }
