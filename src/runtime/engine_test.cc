@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "support/allocation_counter.h"
+#include "base/allocation_counter.h"
 
 namespace eyeshot {
 namespace {
