@@ -1,6 +1,7 @@
 // Tells what kind of file a picture is, and hands it to its decoder.
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <string>
 #include <string_view>
 
@@ -142,7 +143,7 @@ Result<Image> LoadImage(const std::string& path, const ImageLimits& limits) {
 
 Result<Frames> FramesFromImages(std::vector<Image> images, double fps) {
   if (images.empty()) return InvalidArgumentError("no picture was given as a frame", "give at least one");
-  if (!(fps > 0)) {
+  if (!(fps > 0) || !std::isfinite(fps)) {
     return InvalidArgumentError(fmt::format("{} frames a second", fps), "give a positive frame rate");
   }
   if (images.size() > limits::kMaxFramesPerPrompt) {

@@ -269,8 +269,9 @@ TEST(FramesFromImages, RefusesWhatIsNoVideo) {
   const Image image{1, 1, {1, 2, 3}};
   EXPECT_EQ(FramesFromImages({}, 1.0).status().code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(FramesFromImages({image}, 0.0).status().code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(FramesFromImages({image}, std::numeric_limits<double>::quiet_NaN()).status().code(),
-            StatusCode::kInvalidArgument);
+  for (const double fps : {-1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    EXPECT_EQ(FramesFromImages({image}, fps).status().code(), StatusCode::kInvalidArgument) << fps;
+  }
   EXPECT_EQ(FramesFromImages(std::vector<Image>(limits::kMaxFramesPerPrompt + 1, image), 1.0).status().code(),
             StatusCode::kLimitExceeded);
 }

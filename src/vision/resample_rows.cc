@@ -1,15 +1,11 @@
-// Highway 1.0.3's weakest vectors on x86 are SSSE3's, which every CPU since 2011 has; AVX3_DL adds nothing here.
-#if defined(__x86_64__)
-#define HWY_BASELINE_TARGETS HWY_SSSE3
-#define HWY_DISABLED_TARGETS (HWY_SSE4 | HWY_AVX3_DL)
-#endif
+#include "kernels/portable/targets.h"  // before any Highway header
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "vision/resample_rows.cc"
-#include "vision/resample_rows.h"
-
 #include <hwy/foreach_target.h>  // compiles this file once for each instruction set
 #include <hwy/highway.h>
+
+#include "vision/resample_rows.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace eyeshot {
