@@ -3,8 +3,8 @@ add_library(eyeshot_options INTERFACE)
 target_compile_options(eyeshot_options INTERFACE
   -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor -Wold-style-cast
   -Wcast-qual -Woverloaded-virtual -Wno-missing-field-initializers
-  # Highway opens such a region for each target, functions or not.
-  $<$<CXX_COMPILER_ID:Clang>:-Wno-pragma-clang-attribute>)
+  # Highway opens such a region for each target, functions or not; libstdc++ 12's stable_sort uses what it deprecates.
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-pragma-clang-attribute> $<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-declarations>)
 
 if(EYESHOT_SANITIZE)
   # Global: third-party static code linked in must be instrumented alike, and so must the tests.
