@@ -60,8 +60,7 @@ Status ReadSampling(const JsonObject& object, GenerationConfig& config) {
   return ReadCount(object, "max_new_tokens", limits::kMaxContext, config.max_new_tokens);
 }
 
-Status ReadGenerationFile(const std::string& path, GenerationConfig& config) {
-  EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, limits::kMaxConfigBytes));
+Status ReadGenerationFile(const std::string& text, const std::string& path, GenerationConfig& config) {
   EYESHOT_ASSIGN_OR_RETURN(const Json tree, ParseJsonTree(text, path));
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject root, JsonObject::Root(tree, path));
   EYESHOT_RETURN_IF_ERROR(ReadEos(root, config.eos_token_ids));
@@ -78,8 +77,7 @@ Status FillIds(const JsonObject& object, GenerationConfig& config) {
   return Status::Ok();
 }
 
-Status FillFromModelConfig(const std::string& path, GenerationConfig& config) {
-  EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, limits::kMaxConfigBytes));
+Status FillFromModelConfig(const std::string& text, const std::string& path, GenerationConfig& config) {
   EYESHOT_ASSIGN_OR_RETURN(const Json tree, ParseJsonTree(text, path));
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject root, JsonObject::Root(tree, path));
   EYESHOT_RETURN_IF_ERROR(FillIds(root, config));
@@ -87,15 +85,27 @@ Status FillFromModelConfig(const std::string& path, GenerationConfig& config) {
   return decoder ? FillIds(*decoder, config) : Status::Ok();
 }
 
+constexpr char kGenerationFile[] = "generation_config.json";
+constexpr char kModelFile[] = "config.json";
+
 }  // namespace
 
-Result<GenerationConfig> LoadGenerationConfig(const std::string& dir) {
+Result<GenerationConfig> ParseGenerationConfig(const std::string& generation_config, const std::string& model_config,
+                                               const std::string& dir) {
   GenerationConfig config;
-  const std::string own = JoinPath(dir, "generation_config.json");
-  if (FileExists(own)) EYESHOT_RETURN_IF_ERROR(ReadGenerationFile(own, config));
-  const std::string model = JoinPath(dir, "config.json");
-  if (FileExists(model)) EYESHOT_RETURN_IF_ERROR(FillFromModelConfig(model, config));
+  if (!generation_config.empty()) {
+    EYESHOT_RETURN_IF_ERROR(ReadGenerationFile(generation_config, JoinPath(dir, kGenerationFile), config));
+  }
+  if (!model_config.empty()) {
+    EYESHOT_RETURN_IF_ERROR(FillFromModelConfig(model_config, JoinPath(dir, kModelFile), config));
+  }
   return config;
+}
+
+Result<GenerationConfig> LoadGenerationConfig(const std::string& dir) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::string own, ReadConfigIfThere(JoinPath(dir, kGenerationFile)));
+  EYESHOT_ASSIGN_OR_RETURN(const std::string model, ReadConfigIfThere(JoinPath(dir, kModelFile)));
+  return ParseGenerationConfig(own, model, dir);
 }
 
 }  // namespace eyeshot

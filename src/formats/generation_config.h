@@ -30,6 +30,10 @@ struct GenerationConfig {
 // (its top level, then its text_config); both files may be absent. Errors: kCorrupt (a wrong type), kLimitExceeded.
 Result<GenerationConfig> LoadGenerationConfig(const std::string& dir);
 
+// The same for the contents of the two files; an empty text is an absent file.
+Result<GenerationConfig> ParseGenerationConfig(const std::string& generation_config, const std::string& model_config,
+                                               const std::string& dir);
+
 }  // namespace eyeshot
 
 #endif  // EYESHOT_FORMATS_GENERATION_CONFIG_H_

@@ -1,11 +1,11 @@
 #include "formats/json.h"
 
-#include <algorithm>
 #include <exception>
 #include <limits>
 #include <utility>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/limits.h"
 
 namespace eyeshot {
@@ -118,6 +118,11 @@ Result<Json> ParseJsonTree(std::string_view text, const std::string& file) {
   JsonTreeBuilder builder;
   EYESHOT_RETURN_IF_ERROR(ParseJson(text, file, builder));
   return std::move(builder.root());
+}
+
+Result<std::string> ReadConfigIfThere(const std::string& path) {
+  if (!FileExists(path)) return std::string();
+  return ReadTextFile(path, limits::kMaxConfigBytes);
 }
 
 Result<JsonObject> JsonObject::Root(const Json& tree, const std::string& file) {

@@ -76,6 +76,9 @@ class JsonTreeBuilder : public JsonHandler {
 // The tree of a whole text. Errors: kCorrupt (not JSON, or a key twice), kLimitExceeded.
 Result<Json> ParseJsonTree(std::string_view text, const std::string& file);
 
+// The text of a configuration file; empty if there is no such file. Errors: kIo, kLimitExceeded.
+Result<std::string> ReadConfigIfThere(const std::string& path);
+
 // An object of a JSON tree that knows its file and place. The tree must outlive it.
 //
 // Required values: kNotFound if the key is absent, kCorrupt if the value is of another type, kLimitExceeded if it is

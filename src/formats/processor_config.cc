@@ -104,12 +104,6 @@ Status ReadProcessorFile(const std::string& text, const std::string& file, bool 
   return sampling ? ReadVideoSampling(*sampling, config) : Status::Ok();
 }
 
-// The content of a file, or nothing if there is no such file.
-Result<std::string> ReadIfThere(const std::string& path) {
-  if (!FileExists(path)) return std::string();
-  return ReadTextFile(path, limits::kMaxConfigBytes);
-}
-
 }  // namespace
 
 Result<ImageProcessorConfig> ParseProcessorConfig(const std::string& preprocessor_config,
@@ -130,8 +124,8 @@ Result<ImageProcessorConfig> ParseProcessorConfig(const std::string& preprocesso
 }
 
 Result<ImageProcessorConfig> LoadProcessorConfig(const std::string& dir) {
-  EYESHOT_ASSIGN_OR_RETURN(const std::string image, ReadIfThere(JoinPath(dir, kImageFile)));
-  EYESHOT_ASSIGN_OR_RETURN(const std::string processor, ReadIfThere(JoinPath(dir, kProcessorFile)));
+  EYESHOT_ASSIGN_OR_RETURN(const std::string image, ReadConfigIfThere(JoinPath(dir, kImageFile)));
+  EYESHOT_ASSIGN_OR_RETURN(const std::string processor, ReadConfigIfThere(JoinPath(dir, kProcessorFile)));
   return ParseProcessorConfig(image, processor, dir);
 }
 

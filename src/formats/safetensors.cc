@@ -7,6 +7,7 @@
 #include <cstring>
 #include <iterator>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "base/error.h"
@@ -343,8 +344,8 @@ Result<std::vector<HostTensor>> ParseSafetensors(std::span<const uint8_t> bytes,
     const Status status = CheckEntry(entry, data.size());
     if (!status.ok()) return status.At(file);
   }
-  std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::tie(a.begin, a.end, a.tensor.name) < std::tie(b.begin, b.end, b.tensor.name);
   });
   const Status layout = CheckLayout(entries, data.size());
   if (!layout.ok()) return layout.At(file);
