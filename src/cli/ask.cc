@@ -1,0 +1,131 @@
+// eyeshot ask: one question about pictures, one answer.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/generation_flags.h"
+#include "cli/help.h"
+#include "cli/interrupt.h"
+#include "cli/model_flags.h"
+#include "cli/pictures.h"
+#include "cli/progress.h"
+#include "cli/report.h"
+
+namespace eyeshot::cli {
+namespace {
+
+struct AskFlags {
+  std::vector<std::string> arguments;  // pictures, then the question
+  ModelFlags model;
+  AskOptions options;
+  std::string system;
+  bool frames = false;
+  double fps = 1;
+  bool json = false;
+  bool quiet = false;
+};
+
+// Loads, asks, and leaves the costs of the whole run in `ledger`.
+Result<Answer> Ask(const AskFlags& flags, std::shared_ptr<Engine>& engine, Ledger& ledger) {
+  const std::string& question = flags.arguments.back();
+  EYESHOT_ASSIGN_OR_RETURN(
+      std::vector<ContentPart> parts,
+      ReadPictureParts({flags.arguments.begin(), flags.arguments.end() - 1}, flags.frames, flags.fps, ledger));
+  parts.emplace_back(question);
+  const bool chatty = !flags.json && !flags.quiet;
+  EYESHOT_ASSIGN_OR_RETURN(engine, LoadEngine(flags.model, chatty));
+  ledger.Add(engine->load_ledger());
+  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Chat> chat, engine->NewChat(flags.system));
+
+  const Interrupt interrupt;
+  Progress progress(chatty);
+  AskOptions options = flags.options;
+  options.cancel = interrupt.flag();
+  options.on_progress = [&](StageId stage, double share) { progress.Show(StageName(stage), share); };
+  if (!flags.json) {
+    options.on_text = [&](std::string_view text) {
+      progress.Clear();
+      const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+      return std::fflush(stdout) == 0 && written;
+    };
+  }
+  EYESHOT_ASSIGN_OR_RETURN(Answer answer, chat->Ask(std::move(parts), options));
+  ledger.Add(answer.ledger);
+  return answer;
+}
+
+Status CheckArguments(const AskFlags& flags) {
+  const std::string& question = flags.arguments.back();
+  if (FileExists(question)) {
+    return InvalidArgumentError(
+        fmt::format("the last argument, '{}', is the question, but a file has that name", question),
+        "put the question after the pictures: eyeshot ask IMAGE... \"question\"");
+  }
+  if (question.empty()) return InvalidArgumentError("the question is empty", "ask something");
+  if (flags.frames && flags.arguments.size() < 2) {
+    return InvalidArgumentError("--frames without pictures", "name the frames of the clip in order");
+  }
+  return Status::Ok();
+}
+
+int RunAsk(const AskFlags& flags) {
+  if (const Status status = CheckArguments(flags); !status.ok()) {
+    ReportError(status, flags.json);
+    return kExitUsage;
+  }
+  std::shared_ptr<Engine> engine;
+  Ledger ledger;
+  const Result<Answer> answer = Ask(flags, engine, ledger);
+  if (!answer.ok()) return ReportError(answer.status(), flags.json);
+  if (flags.json) {
+    PrintJson(AnswerJson(*answer, engine->info(), ledger));
+  } else {
+    fmt::print("\n");
+    std::fflush(stdout);
+    if (!flags.quiet) fmt::print(stderr, "\n{}\n{}", AnswerSummary(*answer, engine->info()), ledger.Table());
+  }
+  return answer->finish_reason == FinishReason::kCancelled ? kExitCancelled : kExitOk;
+}
+
+}  // namespace
+
+void AddAskCommand(CLI::App& program, int& exit_code) {
+  auto flags = std::make_shared<AskFlags>();
+  CLI::App* command = program.add_subcommand("ask", "Ask a question about pictures");
+  SetUsage(*command, "eyeshot ask [OPTIONS] [IMAGE...] \"question\"");
+  command
+      ->add_option("arguments", flags->arguments,
+                   "Pictures (JPEG, PNG, WebP, GIF; - is standard input), then the question")
+      ->required()
+      ->type_name("IMAGE... QUESTION");
+  AddModelFlags(*command, flags->model);
+  AddGenerationFlags(*command, flags->options);
+  command->add_option("--system", flags->system, "What the model is told before the question")->type_name("TEXT");
+  CLI::Option* frames = command->add_flag("--frames", flags->frames, "The pictures are the frames of a clip, in order");
+  command->add_option("--fps", flags->fps, "Frames a second of the clip")
+      ->check(CLI::Range(1e-3, 1e3))
+      ->needs(frames)
+      ->capture_default_str()
+      ->type_name("F");
+  command->add_flag("--json", flags->json, "Print one JSON object");
+  command->add_flag("-q,--quiet", flags->quiet, "Print the answer alone, without the table of stages");
+  command->footer(R"(Examples:
+  eyeshot ask receipt.png "What is the total?"
+  eyeshot ask before.png after.png "What changed?"
+  eyeshot ask --frames --fps 2 clip_*.png "Which direction does the circle move?"
+  curl -s https://example.org/sign.jpg | eyeshot ask - "What does the sign say?"
+  eyeshot ask --json chart.png "Which bar is the highest?" | python3 -m json.tool
+
+The answer goes to standard output, the table of stages to standard error.
+A question that begins with '-' comes after '--'.)");
+  command->callback([flags, &exit_code] { exit_code = RunAsk(*flags); });
+}
+
+}  // namespace eyeshot::cli

@@ -1,0 +1,346 @@
+// eyeshot bench: what each stage costs on this machine.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "cli/commands.h"
+#include "cli/help.h"
+#include "cli/interrupt.h"
+#include "cli/model_flags.h"
+#include "cli/png_writer.h"
+#include "cli/progress.h"
+#include "cli/report.h"
+#include "formats/processor_config.h"
+#include "ledger/stage.h"
+#include "vision/image_processor.h"
+
+namespace eyeshot::cli {
+namespace {
+
+constexpr const char* kQuestion = "Describe the image.";
+
+struct BenchFlags {
+  ModelFlags model;
+  std::vector<int> tiles;                         // empty: every number that one picture can have
+  std::vector<int64_t> depths = {64, 512, 1024};  // those that the context holds
+  int tokens = 32;
+  int repeat = 5;
+  int warmup = 1;
+  bool json = false;
+};
+
+// A picture of `width` x `height` that the model cuts into `tiles`.
+struct PictureCase {
+  int width = 0;
+  int height = 0;
+  int tiles = 0;
+  bool split = true;
+};
+
+struct PictureResult {
+  PictureCase picture;
+  int64_t visual_tokens = 0;
+  int64_t prompt_tokens = 0;
+  Ledger median;
+
+  // From the encoded picture to the first token.
+  double TtftMs() const {
+    return static_cast<double>(median.total_wall_ns() - median.cost(StageId::kDecode).wall_ns -
+                               median.cost(StageId::kDetokenize).wall_ns) /
+           1e6;
+  }
+};
+
+struct DepthResult {
+  int64_t depth = 0;  // tokens before the answer
+  double ms_per_token = 0;
+  double tokens_per_s = 0;
+  double prefill_tokens_per_s = 0;
+};
+
+double Median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  if (values.size() % 2 == 1) return *middle;
+  return (*middle + *std::max_element(values.begin(), middle)) / 2;
+}
+
+// The last run's counts with the median time of each stage.
+Ledger MedianOf(const std::vector<Ledger>& runs) {
+  Ledger median;
+  for (size_t i = 0; i < kStageCount; ++i) {
+    const auto id = static_cast<StageId>(i);
+    std::vector<double> times;
+    for (const Ledger& run : runs) times.push_back(static_cast<double>(run.cost(id).wall_ns));
+    StageCost cost = runs.back().cost(id);
+    cost.wall_ns = static_cast<uint64_t>(Median(std::move(times)));
+    median.Add(id, cost);
+  }
+  return median;
+}
+
+// No two tiles alike, no large flat part: what a compressor or a cache could profit from.
+Image SyntheticPicture(int width, int height) {
+  Image image{width, height, {}};
+  image.rgb.reserve(static_cast<size_t>(width) * static_cast<size_t>(height) * 3);
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      for (int c = 0; c < 3; ++c) image.rgb.push_back(static_cast<uint8_t>(7 * x + 3 * y + 50 * c + (x * y >> 5)));
+    }
+  }
+  return image;
+}
+
+// One case for each number of tiles that one picture can have.
+Result<std::vector<PictureCase>> AllPictureCases(const std::string& dir) {
+  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig config, LoadProcessorConfig(dir));
+  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(config));
+  const int edge = config.longest_edge;
+  std::map<int, PictureCase> by_tiles;
+  by_tiles[1] = {edge, edge, 1, false};
+  for (int height = config.max_image_edge; height <= edge; height += config.max_image_edge) {
+    const int tiles = processor.Plan(edge, height, true).tiles();
+    by_tiles.try_emplace(tiles, PictureCase{edge, height, tiles, true});
+  }
+  std::vector<PictureCase> cases;
+  for (const auto& [tiles, picture] : by_tiles) cases.push_back(picture);
+  return cases;
+}
+
+Result<std::vector<PictureCase>> PictureCases(const std::string& dir, const std::vector<int>& wanted) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::vector<PictureCase> all, AllPictureCases(dir));
+  if (wanted.empty()) return all;
+  std::vector<PictureCase> cases;
+  for (int tiles : wanted) {
+    const auto found = std::find_if(all.begin(), all.end(), [&](const PictureCase& c) { return c.tiles == tiles; });
+    if (found == all.end()) {
+      std::string known;
+      for (const PictureCase& c : all) known += fmt::format("{}{}", known.empty() ? "" : ", ", c.tiles);
+      return InvalidArgumentError(fmt::format("--tiles {}: no picture is cut into so many by this model", tiles),
+                                  fmt::format("use some of {}", known));
+    }
+    cases.push_back(*found);
+  }
+  return cases;
+}
+
+class Bench {
+ public:
+  explicit Bench(const BenchFlags& flags) : flags_(flags), progress_(true) {}
+  Status Run();
+  void Print() const;
+
+ private:
+  Result<PictureResult> RunPicture(const PictureCase& picture);
+  Result<DepthResult> RunDepth(int64_t depth);
+  // Calls `once` for the warm-up and each repetition, which gives the ledgers.
+  Result<std::vector<Ledger>> Repeat(const std::string& what, const std::function<Result<Answer>()>& once);
+  Result<Answer> Ask(std::vector<ContentPart> parts, bool split);
+  std::string TextOfDepth(int64_t tokens) const;
+
+  const BenchFlags& flags_;
+  Progress progress_;
+  Interrupt interrupt_;
+  std::shared_ptr<Engine> engine_;
+  std::vector<PictureResult> pictures_;
+  std::vector<DepthResult> depths_;
+};
+
+Result<Answer> Bench::Ask(std::vector<ContentPart> parts, bool split) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Chat> chat, engine_->NewChat());
+  AskOptions options;
+  options.max_tokens = flags_.tokens;
+  options.ignore_end = true;
+  options.split_images = split;
+  options.cancel = interrupt_.flag();
+  Result<Answer> answer = chat->Ask(std::move(parts), options);
+  if (answer.ok() && answer->finish_reason == FinishReason::kCancelled) return CancelledError("cancelled");
+  return answer;
+}
+
+Result<std::vector<Ledger>> Bench::Repeat(const std::string& what, const std::function<Result<Answer>()>& once) {
+  std::vector<Ledger> runs;
+  const int all = flags_.warmup + flags_.repeat;
+  for (int i = 0; i < all; ++i) {
+    progress_.Show(what, static_cast<double>(i) / all);
+    EYESHOT_ASSIGN_OR_RETURN(const Answer answer, once());
+    if (i >= flags_.warmup) runs.push_back(answer.ledger);
+  }
+  progress_.Clear();
+  return runs;
+}
+
+Result<PictureResult> Bench::RunPicture(const PictureCase& picture) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::vector<uint8_t> png, EncodePng(SyntheticPicture(picture.width, picture.height)));
+  PictureResult result;
+  result.picture = picture;
+  EYESHOT_ASSIGN_OR_RETURN(
+      const std::vector<Ledger> runs, Repeat(fmt::format("{} tiles", picture.tiles), [&]() -> Result<Answer> {
+        Ledger decoding;
+        Stage stage(decoding, StageId::kDecodeImage);
+        EYESHOT_ASSIGN_OR_RETURN(Image image, DecodeImage(png, "synthetic picture"));
+        stage.AddBytes(png.size() + image.rgb.size());
+        stage.Finish();
+        Result<Answer> answer = Ask({std::make_shared<const Image>(std::move(image)), kQuestion}, picture.split);
+        if (!answer.ok()) return answer;
+        answer->ledger.Add(decoding);
+        result.visual_tokens = answer->visual_tokens;
+        result.prompt_tokens = answer->prompt_tokens;
+        return answer;
+      }));
+  result.median = MedianOf(runs);
+  return result;
+}
+
+// A word a token; the chat template adds some.
+std::string Bench::TextOfDepth(int64_t tokens) const {
+  std::string text = "a";
+  for (int64_t i = 1; i < tokens; ++i) text += " a";
+  return text;
+}
+
+Result<DepthResult> Bench::RunDepth(int64_t depth) {
+  DepthResult result;
+  EYESHOT_ASSIGN_OR_RETURN(const std::vector<Ledger> runs,
+                           Repeat(fmt::format("depth {}", depth), [&]() -> Result<Answer> {
+                             Result<Answer> answer = Ask({TextOfDepth(depth)}, true);
+                             if (answer.ok()) result.depth = answer->prompt_tokens;
+                             return answer;
+                           }));
+  const Ledger median = MedianOf(runs);
+  const StageCost& decode = median.cost(StageId::kDecode);
+  const StageCost& prefill = median.cost(StageId::kPrefill);
+  result.ms_per_token = static_cast<double>(decode.wall_ns) / 1e6 / static_cast<double>(decode.tokens);
+  result.tokens_per_s = 1e3 / result.ms_per_token;
+  result.prefill_tokens_per_s = static_cast<double>(prefill.tokens) * 1e9 / static_cast<double>(prefill.wall_ns);
+  return result;
+}
+
+Status Bench::Run() {
+  EYESHOT_ASSIGN_OR_RETURN(const FoundModel model, FindModel(flags_.model.model));
+  EYESHOT_ASSIGN_OR_RETURN(const std::vector<PictureCase> cases, PictureCases(model.dir, flags_.tiles));
+  EYESHOT_ASSIGN_OR_RETURN(engine_, LoadEngine(flags_.model, false));
+  for (const PictureCase& picture : cases) {
+    EYESHOT_ASSIGN_OR_RETURN(PictureResult result, RunPicture(picture));
+    pictures_.push_back(std::move(result));
+  }
+  constexpr int64_t kTemplateTokens = 16;  // more than the template adds to a text
+  for (int64_t depth : flags_.depths) {
+    if (depth + kTemplateTokens + flags_.tokens > engine_->info().context_tokens) continue;
+    EYESHOT_ASSIGN_OR_RETURN(const DepthResult result, RunDepth(depth));
+    depths_.push_back(result);
+  }
+  return Status::Ok();
+}
+
+OrderedJson PictureJson(const PictureResult& result) {
+  const StageCost& decode = result.median.cost(StageId::kDecode);
+  return {{"width", result.picture.width},
+          {"height", result.picture.height},
+          {"tiles", result.picture.tiles},
+          {"visual_tokens", result.visual_tokens},
+          {"prompt_tokens", result.prompt_tokens},
+          {"ttft_ms", result.TtftMs()},
+          {"decode_tokens_per_s", static_cast<double>(decode.tokens) * 1e9 / static_cast<double>(decode.wall_ns)},
+          {"stages", StagesJson(result.median)}};
+}
+
+void Bench::Print() const {
+  const ModelInfo& info = engine_->info();
+  const double load_ms = static_cast<double>(engine_->load_ledger().total_wall_ns()) / 1e6;
+  if (flags_.json) {
+    OrderedJson json = {{"model", info.name},
+                        {"device", info.device},
+                        {"cpu", CpuName()},
+                        {"isa", info.isa},
+                        {"precision", info.precision},
+                        {"threads", info.threads},
+                        {"repeat", flags_.repeat},
+                        {"warmup", flags_.warmup},
+                        {"load_ms", load_ms},
+                        {"peak_rss_bytes", PeakResidentBytes()}};
+    json["pictures"] = OrderedJson::array();
+    for (const PictureResult& result : pictures_) json["pictures"].push_back(PictureJson(result));
+    json["decode"] = OrderedJson::array();
+    for (const DepthResult& result : depths_) {
+      json["decode"].push_back({{"depth", result.depth},
+                                {"ms_per_token", result.ms_per_token},
+                                {"tokens_per_s", result.tokens_per_s},
+                                {"prefill_tokens_per_s", result.prefill_tokens_per_s}});
+    }
+    PrintJson(json);
+    return;
+  }
+  fmt::print("{} ({}, {}), {} thread{}, {}\n", info.name, info.precision, info.isa, info.threads,
+             info.threads == 1 ? "" : "s", CpuName());
+  fmt::print("loaded in {:.0f} ms; medians of {} runs after {} to warm up; peak memory {}\n", load_ms, flags_.repeat,
+             flags_.warmup, BytesText(PeakResidentBytes()));
+  for (const PictureResult& result : pictures_) {
+    fmt::print("\n{} x {} pixels: {} tiles, {} visual tokens, first token after {:.1f} ms\n{}", result.picture.width,
+               result.picture.height, result.picture.tiles, result.visual_tokens, result.TtftMs(),
+               result.median.Table());
+  }
+  if (depths_.empty()) return;
+  fmt::print("\n{:>14}{:>16}{:>16}{:>20}\n", "prompt tokens", "ms a token", "tokens a s", "prefill tokens a s");
+  for (const DepthResult& result : depths_) {
+    fmt::print("{:>14}{:>16.3f}{:>16.1f}{:>20.0f}\n", result.depth, result.ms_per_token, result.tokens_per_s,
+               result.prefill_tokens_per_s);
+  }
+}
+
+int RunBench(const BenchFlags& flags) {
+  Bench bench(flags);
+  if (const Status status = bench.Run(); !status.ok()) return ReportError(status, flags.json);
+  bench.Print();
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddBenchCommand(CLI::App& program, int& exit_code) {
+  auto flags = std::make_shared<BenchFlags>();
+  CLI::App* command = program.add_subcommand("bench", "Measure each stage on this machine");
+  SetUsage(*command, "eyeshot bench [OPTIONS]");
+  AddModelFlags(*command, flags->model);
+  command->add_option("--tiles", flags->tiles, "Numbers of tiles of the pictures, with commas; all without it")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Range(1, 1 << 16))
+      ->type_name("N,...");
+  command->add_option("--depths", flags->depths, "Prompt lengths at which to measure decoding")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str()
+      ->type_name("N,...");
+  command->add_option("-n,--tokens", flags->tokens, "Tokens of each answer")
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str()
+      ->type_name("N");
+  command->add_option("--repeat", flags->repeat, "Runs that the medians are of")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str()
+      ->type_name("N");
+  command->add_option("--warmup", flags->warmup, "Runs before that")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str()
+      ->type_name("N");
+  command->add_flag("--json", flags->json, "Print one JSON object");
+  command->footer(R"(Examples:
+  eyeshot bench
+  eyeshot bench --tiles 1,5 --repeat 9 --threads 1 --json
+
+Pictures are synthetic; answers go on to their full length whatever the model says.)");
+  command->callback([flags, &exit_code] { exit_code = RunBench(*flags); });
+}
+
+}  // namespace eyeshot::cli

@@ -1,0 +1,175 @@
+// eyeshot chat: a conversation about pictures, a line a turn.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "cli/commands.h"
+#include "cli/generation_flags.h"
+#include "cli/help.h"
+#include "cli/interrupt.h"
+#include "cli/model_flags.h"
+#include "cli/pictures.h"
+#include "cli/progress.h"
+#include "cli/report.h"
+
+namespace eyeshot::cli {
+namespace {
+
+constexpr const char* kHelp = R"(/image FILE  show a picture with the next question
+/reset       forget the conversation
+/stats       the stages of the last answer
+/help        this list
+/quit        end (so does Ctrl-D); Ctrl-C stops an answer)";
+
+struct ChatFlags {
+  std::vector<std::string> pictures;
+  ModelFlags model;
+  AskOptions options;
+  std::string system;
+  bool quiet = false;
+};
+
+// One conversation with the person (or pipe) at standard input.
+class ChatLoop {
+ public:
+  ChatLoop(const ChatFlags& flags, Engine& engine, Chat& chat)
+      : flags_(flags), engine_(engine), chat_(chat), interactive_(isatty(STDIN_FILENO) == 1) {}
+
+  Status ShowPicture(const std::string& path);
+  // Returns the exit code.
+  int Run();
+
+ private:
+  // False to end.
+  bool Handle(const std::string& line);
+  Status Ask(const std::string& question);
+  void PrintStats() const;
+
+  const ChatFlags& flags_;
+  Engine& engine_;
+  Chat& chat_;
+  bool interactive_;
+  Interrupt interrupt_;
+  std::vector<ContentPart> pending_;  // pictures that go with the next question
+  Ledger ledger_;                     // of the next question: decoding of pictures
+  Answer last_;
+  int exit_code_ = kExitOk;
+};
+
+Status ChatLoop::ShowPicture(const std::string& path) {
+  EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts, ReadPictureParts({path}, false, 1, ledger_));
+  pending_.push_back(std::move(parts.front()));
+  return Status::Ok();
+}
+
+Status ChatLoop::Ask(const std::string& question) {
+  Progress progress(true);
+  AskOptions options = flags_.options;
+  options.cancel = interrupt_.flag();
+  options.on_progress = [&](StageId stage, double share) { progress.Show(StageName(stage), share); };
+  options.on_text = [&](std::string_view text) {
+    progress.Clear();
+    return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  };
+  std::vector<ContentPart> parts = pending_;
+  parts.emplace_back(question);
+  EYESHOT_ASSIGN_OR_RETURN(last_, chat_.Ask(std::move(parts), options));
+  progress.Clear();
+  fmt::print("\n");
+  std::fflush(stdout);
+  last_.ledger.Add(std::exchange(ledger_, {}));
+  pending_.clear();
+  return Status::Ok();
+}
+
+void ChatLoop::PrintStats() const {
+  if (last_.prompt_tokens == 0) {
+    fmt::print(stderr, "no answer yet\n");
+  } else {
+    fmt::print(stderr, "{}\n{}", AnswerSummary(last_, engine_.info()), last_.ledger.Table());
+  }
+}
+
+bool ChatLoop::Handle(const std::string& line) {
+  Status status;
+  if (line == "/quit" || line == "/exit") return false;
+  if (line == "/help") {
+    fmt::print(stderr, "{}\n", kHelp);
+  } else if (line == "/stats") {
+    PrintStats();
+  } else if (line == "/reset") {
+    chat_.Reset();
+    pending_.clear();
+    ledger_ = {};
+  } else if (line.starts_with("/image ")) {
+    status = ShowPicture(line.substr(line.find_first_not_of(' ', 6)));
+  } else if (line.starts_with('/')) {
+    status = InvalidArgumentError(fmt::format("'{}' is no command", line), "/help lists those that there are");
+  } else {
+    status = Ask(line);
+  }
+  if (status.ok()) return true;
+  const int code = ReportError(status, false);
+  // A person reads the message and goes on; a script shall learn of it.
+  if (!interactive_) exit_code_ = code;
+  interrupt_.Clear();
+  return true;
+}
+
+int ChatLoop::Run() {
+  std::string line;
+  while (true) {
+    if (interactive_) fmt::print(stderr, "> ");
+    if (!std::getline(std::cin, line)) break;
+    while (!line.empty() && (line.back() == ' ' || line.back() == '\r')) line.pop_back();
+    if (line.empty()) continue;
+    if (!Handle(line)) return exit_code_;
+    if (interrupt_.happened() && !interactive_) return kExitCancelled;
+    interrupt_.Clear();
+  }
+  if (interactive_) fmt::print(stderr, "\n");
+  return interrupt_.happened() ? kExitCancelled : exit_code_;
+}
+
+int RunChat(const ChatFlags& flags) {
+  const Result<std::shared_ptr<Engine>> engine = LoadEngine(flags.model, !flags.quiet);
+  if (!engine.ok()) return ReportError(engine.status(), false);
+  const Result<std::unique_ptr<Chat>> chat = (*engine)->NewChat(flags.system);
+  if (!chat.ok()) return ReportError(chat.status(), false);
+  ChatLoop loop(flags, **engine, **chat);
+  for (const std::string& path : flags.pictures) {
+    if (const Status status = loop.ShowPicture(path); !status.ok()) return ReportError(status, false);
+  }
+  if (!flags.quiet && isatty(STDIN_FILENO) == 1) fmt::print(stderr, "{}\n", kHelp);
+  return loop.Run();
+}
+
+}  // namespace
+
+void AddChatCommand(CLI::App& program, int& exit_code) {
+  auto flags = std::make_shared<ChatFlags>();
+  CLI::App* command = program.add_subcommand("chat", "Talk about pictures, a line a turn");
+  SetUsage(*command, "eyeshot chat [OPTIONS] [IMAGE...]");
+  command->add_option("pictures", flags->pictures, "Pictures that go with the first question")->type_name("IMAGE...");
+  AddModelFlags(*command, flags->model);
+  AddGenerationFlags(*command, flags->options);
+  command->add_option("--system", flags->system, "What the model is told first")->type_name("TEXT");
+  command->add_flag("-q,--quiet", flags->quiet, "Answers alone");
+  command->footer(std::string("While it runs:\n") + kHelp + R"(
+
+Examples:
+  eyeshot chat chart.png
+  printf 'What is the total?\n/image b.png\nWhat changed?\n' | eyeshot chat a.png
+
+Pictures and text of earlier turns stay in the key/value cache: each turn pays only for what is new.)");
+  command->callback([flags, &exit_code] { exit_code = RunChat(*flags); });
+}
+
+}  // namespace eyeshot::cli

@@ -1,0 +1,28 @@
+// The commands of the program `eyeshot`, one file each, and what they have in common.
+#ifndef EYESHOT_CLI_COMMANDS_H_
+#define EYESHOT_CLI_COMMANDS_H_
+
+#include <CLI/CLI.hpp>
+
+#include "eyeshot/status.h"
+
+namespace eyeshot::cli {
+
+// What the program returns to the shell. docs/cli.md lists these for users.
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;        // a bad file, model, picture or limit
+inline constexpr int kExitUsage = 2;         // a flag or argument that can't be
+inline constexpr int kExitContextFull = 3;   // the prompt does not fit into the model's context
+inline constexpr int kExitCancelled = 130;   // Ctrl-C, as shells count it: 128 + SIGINT
+
+// Each adds its subcommand; when that was chosen, `exit_code` is set while the arguments are parsed.
+void AddAskCommand(CLI::App& program, int& exit_code);
+void AddChatCommand(CLI::App& program, int& exit_code);
+void AddInspectCommand(CLI::App& program, int& exit_code);
+void AddBenchCommand(CLI::App& program, int& exit_code);
+void AddEvalCommand(CLI::App& program, int& exit_code);
+void AddDevCommand(CLI::App& program, int& exit_code);
+
+}  // namespace eyeshot::cli
+
+#endif  // EYESHOT_CLI_COMMANDS_H_

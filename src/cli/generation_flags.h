@@ -1,0 +1,17 @@
+// The flags that say how an answer is generated.
+#ifndef EYESHOT_CLI_GENERATION_FLAGS_H_
+#define EYESHOT_CLI_GENERATION_FLAGS_H_
+
+#include <CLI/CLI.hpp>
+
+#include "eyeshot/engine.h"
+
+namespace eyeshot::cli {
+
+// --max-tokens, --temperature, --top-k, --top-p, --min-p, --repetition-penalty, --seed, --stop, --no-split, into
+// `options`, whose values are the defaults.
+void AddGenerationFlags(CLI::App& command, AskOptions& options);
+
+}  // namespace eyeshot::cli
+
+#endif  // EYESHOT_CLI_GENERATION_FLAGS_H_

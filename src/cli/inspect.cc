@@ -1,0 +1,54 @@
+// eyeshot inspect: what a model is, or what it sees of a picture.
+#include "cli/inspect.h"
+
+#include <memory>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/help.h"
+#include "cli/report.h"
+
+namespace eyeshot::cli {
+namespace {
+
+int RunInspect(const InspectFlags& flags) {
+  const bool is_model = IsDirectory(flags.target);
+  if (is_model && (!flags.question.empty() || !flags.tiles_out.empty() || !flags.split)) {
+    ReportError(InvalidArgumentError(fmt::format("'{}' is a folder, so a model, and --question, --tiles and --no-split "
+                                                 "are about pictures",
+                                                 flags.target),
+                                     "name a picture, or leave them out"),
+                flags.json);
+    return kExitUsage;
+  }
+  const Status status = is_model ? InspectModel(flags) : InspectImage(flags);
+  return status.ok() ? kExitOk : ReportError(status, flags.json);
+}
+
+}  // namespace
+
+void AddInspectCommand(CLI::App& program, int& exit_code) {
+  auto flags = std::make_shared<InspectFlags>();
+  CLI::App* command = program.add_subcommand("inspect", "Show what a model is, or what it sees of a picture");
+  SetUsage(*command, "eyeshot inspect [OPTIONS] MODEL|IMAGE [QUESTION]");
+  command->add_option("target", flags->target, "A model's folder, or a picture (- is standard input)")
+      ->required()
+      ->type_name("MODEL|IMAGE");
+  command->add_option("--question,question", flags->question, "The question that the prompt of a picture shall ask")
+      ->type_name("TEXT");
+  AddModelFlags(*command, flags->model);
+  command->add_option("--tiles", flags->tiles_out, "Draw the tiles of a picture into a PNG")->type_name("OUT.png");
+  command->add_flag("!--no-split", flags->split, "One view of the picture instead of tiles");
+  command->add_flag("--json", flags->json, "Print one JSON object");
+  command->footer(R"(Examples:
+  eyeshot inspect models/eyeshot-tiny               shapes, parameters, memory plan (reads headers only)
+  eyeshot inspect receipt.png --tiles tiles.png     the tiles that the model sees, drawn
+  eyeshot inspect receipt.png --json --question "What is the total?" --model DIR
+
+For a picture, DIR needs its preprocessor and processor files for the tiles, config.json for patches,
+and the tokenizer's files for the prompt; what is missing is left out.)");
+  command->callback([flags, &exit_code] { exit_code = RunInspect(*flags); });
+}
+
+}  // namespace eyeshot::cli

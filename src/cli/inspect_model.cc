@@ -1,0 +1,224 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "cli/inspect.h"
+#include "cli/report.h"
+#include "formats/generation_config.h"
+#include "formats/model_config.h"
+#include "formats/processor_config.h"
+#include "formats/safetensors.h"
+#include "kernels/backend.h"
+#include "models/model.h"
+#include "text/tokenizer.h"
+#include "vision/image_processor.h"
+
+namespace eyeshot::cli {
+namespace {
+
+struct Parameters {
+  int64_t tower = 0;
+  int64_t connector = 0;
+  int64_t embedding = 0;
+  int64_t decoder = 0;
+  int64_t head = 0;
+  int64_t other = 0;
+  int64_t total() const { return tower + connector + embedding + decoder + head + other; }
+};
+
+struct ModelReport {
+  std::string dir;
+  std::string family;
+  ModelConfig config;
+  size_t files = 0;
+  uint64_t bytes = 0;
+  std::string dtypes;  // "bfloat16", or several with commas
+  Parameters parameters;
+  int64_t context = 0;
+  BackendInfo backend;
+  MemoryPlan plan;
+  ImageProcessorConfig processing;
+  int most_tiles = 0;  // of one picture
+  std::vector<std::pair<int32_t, std::string>> stop_tokens;
+};
+
+Parameters CountParameters(const Checkpoint& checkpoint) {
+  Parameters counts;
+  for (const HostTensor& tensor : checkpoint.tensors()) {
+    const auto has = [&](std::string_view part) { return tensor.name.find(part) != std::string::npos; };
+    int64_t& part = has("vision_model.")                  ? counts.tower
+                    : has("connector.")                   ? counts.connector
+                    : has("embed_tokens.")                ? counts.embedding
+                    : tensor.name.starts_with("lm_head.") ? counts.head
+                    : has("text_model.")                  ? counts.decoder
+                                                          : counts.other;
+    part += tensor.elements();
+  }
+  return counts;
+}
+
+std::string DTypes(const Checkpoint& checkpoint) {
+  std::set<std::string_view> names;
+  for (const HostTensor& tensor : checkpoint.tensors()) names.insert(DTypeName(tensor.dtype));
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+Result<std::vector<std::pair<int32_t, std::string>>> StopTokens(const std::string& dir) {
+  EYESHOT_ASSIGN_OR_RETURN(const GenerationConfig generation, LoadGenerationConfig(dir));
+  EYESHOT_ASSIGN_OR_RETURN(const Tokenizer tokenizer, Tokenizer::Load(dir));
+  std::set<int32_t> ids(generation.eos_token_ids.begin(), generation.eos_token_ids.end());
+  if (const auto end = tokenizer.TokenId("<end_of_utterance>")) ids.insert(*end);
+  std::vector<std::pair<int32_t, std::string>> tokens;
+  for (int32_t id : ids) tokens.emplace_back(id, tokenizer.TokenBytes(id));
+  return tokens;
+}
+
+Result<ModelReport> Examine(const InspectFlags& flags) {
+  ModelReport report;
+  report.dir = flags.target;
+  EYESHOT_ASSIGN_OR_RETURN(report.config, LoadModelConfig(report.dir));
+  EYESHOT_ASSIGN_OR_RETURN(const ModelFamily* family, FindModelFamily(report.config.model_type));
+  report.family = family->name;
+  EYESHOT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(report.dir));
+  report.files = checkpoint.files().size();
+  report.bytes = checkpoint.bytes();
+  report.dtypes = DTypes(checkpoint);
+  report.parameters = CountParameters(checkpoint);
+
+  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
+                           CreateBackend({.name = flags.model.backend, .threads = flags.model.threads}));
+  report.backend = backend->info();
+  report.context = flags.model.context > 0 ? flags.model.context : report.config.text.max_positions;
+  report.plan = family->plan(report.config, *backend, report.context);
+
+  EYESHOT_ASSIGN_OR_RETURN(report.processing, LoadProcessorConfig(report.dir));
+  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(report.processing));
+  const int edge = report.processing.longest_edge;
+  report.most_tiles = processor.Plan(edge, edge, report.processing.do_image_splitting).tiles();
+  EYESHOT_ASSIGN_OR_RETURN(report.stop_tokens, StopTokens(report.dir));
+  return report;
+}
+
+OrderedJson ShapesJson(const ModelConfig& config) {
+  const VisionConfig& vision = config.vision;
+  const TextConfig& text = config.text;
+  return {{"vision",
+           {{"layers", vision.num_layers},
+            {"width", vision.hidden_size},
+            {"mlp", vision.intermediate_size},
+            {"heads", vision.num_heads},
+            {"tile_side", vision.image_size},
+            {"patch_side", vision.patch_size},
+            {"patches_per_tile", vision.patches()}}},
+          {"connector",
+           {{"scale_factor", config.scale_factor}, {"visual_tokens_per_tile", config.visual_tokens_per_tile()}}},
+          {"text",
+           {{"layers", text.num_layers},
+            {"width", text.hidden_size},
+            {"mlp", text.intermediate_size},
+            {"heads", text.num_heads},
+            {"kv_heads", text.num_kv_heads},
+            {"head_dim", text.head_dim},
+            {"vocabulary", text.vocab_size},
+            {"positions", text.max_positions},
+            {"rope_theta", text.rope_theta},
+            {"tied_head", config.tie_word_embeddings}}}};
+}
+
+void PrintModelJson(const ModelReport& report) {
+  const Parameters& parameters = report.parameters;
+  const MemoryPlan& plan = report.plan;
+  OrderedJson json = {{"model", report.dir},
+                      {"family", report.family},
+                      {"model_type", report.config.model_type},
+                      {"files", report.files},
+                      {"bytes", report.bytes},
+                      {"dtype", report.dtypes},
+                      {"parameters",
+                       {{"total", parameters.total()},
+                        {"vision", parameters.tower},
+                        {"connector", parameters.connector},
+                        {"embedding", parameters.embedding},
+                        {"decoder", parameters.decoder},
+                        {"head", parameters.head},
+                        {"other", parameters.other}}},
+                      {"shapes", ShapesJson(report.config)},
+                      {"most_tiles", report.most_tiles},
+                      {"longest_edge", report.processing.longest_edge}};
+  json["stop_tokens"] = OrderedJson::array();
+  for (const auto& [id, text] : report.stop_tokens) json["stop_tokens"].push_back({{"id", id}, {"text", text}});
+  json["memory_plan"] = {{"backend", report.backend.name},
+                         {"precision", report.backend.precision},
+                         {"context_tokens", report.context},
+                         {"tower_weights", plan.tower_weights},
+                         {"connector_weights", plan.connector_weights},
+                         {"decoder_weights", plan.decoder_weights},
+                         {"tower_workspace", plan.tower_workspace},
+                         {"decoder_workspace", plan.decoder_workspace},
+                         {"kv_cache", plan.kv_cache},
+                         {"total", plan.total()}};
+  PrintJson(json);
+}
+
+void PrintShapes(const ModelReport& report) {
+  const VisionConfig& vision = report.config.vision;
+  const TextConfig& text = report.config.text;
+  fmt::print("\nvision tower   {} layers, width {}, MLP {}, {} heads of {}\n", vision.num_layers, vision.hidden_size,
+             vision.intermediate_size, vision.num_heads, vision.head_dim());
+  fmt::print("tile           {} x {} pixels, {} patches of {} x {}\n", vision.image_size, vision.image_size,
+             vision.patches(), vision.patch_size, vision.patch_size);
+  fmt::print("connector      pixel shuffle {} x {}: {} visual tokens a tile, at most {} tiles a picture\n",
+             report.config.scale_factor, report.config.scale_factor, report.config.visual_tokens_per_tile(),
+             report.most_tiles);
+  fmt::print("decoder        {} layers, width {}, MLP {}, {} heads of {}, {} key/value heads\n", text.num_layers,
+             text.hidden_size, text.intermediate_size, text.num_heads, text.head_dim, text.num_kv_heads);
+  fmt::print("text           {} tokens, {} positions, rotary base {}, head {}\n", text.vocab_size, text.max_positions,
+             text.rope_theta, report.parameters.head > 0 ? "of its own" : "tied to the embedding");
+  fmt::print("stops at      ");
+  for (const auto& [id, content] : report.stop_tokens) fmt::print(" {} ({})", content, id);
+  fmt::print("\n");
+}
+
+void PrintModelText(const ModelReport& report) {
+  const Parameters& parameters = report.parameters;
+  fmt::print("{}: {} ({}), {} in {} file{}, {}\n", report.dir, report.config.model_type, report.family,
+             BytesText(report.bytes), report.files, report.files == 1 ? "" : "s", report.dtypes);
+  PrintShapes(report);
+  fmt::print("\nparameters     {:>13}\n", parameters.total());
+  const std::pair<const char*, int64_t> parts[] = {
+      {"vision tower", parameters.tower}, {"connector", parameters.connector}, {"embedding", parameters.embedding},
+      {"decoder", parameters.decoder},    {"head", parameters.head},           {"other", parameters.other}};
+  for (const auto& [name, count] : parts) {
+    if (count > 0) fmt::print("  {:<13}{:>13}\n", name, count);
+  }
+  const MemoryPlan& plan = report.plan;
+  fmt::print("\nmemory plan    {:>13}   {}, {} backend, a conversation of {} tokens\n", BytesText(plan.total()),
+             report.backend.precision, report.backend.name, report.context);
+  const std::pair<const char*, size_t> memory[] = {
+      {"vision tower", plan.tower_weights},        {"connector", plan.connector_weights},
+      {"decoder", plan.decoder_weights},           {"tower scratch", plan.tower_workspace},
+      {"decoder scratch", plan.decoder_workspace}, {"KV cache", plan.kv_cache}};
+  for (const auto& [name, bytes] : memory) fmt::print("  {:<13}{:>13}\n", name, BytesText(bytes));
+}
+
+}  // namespace
+
+Status InspectModel(const InspectFlags& flags) {
+  EYESHOT_ASSIGN_OR_RETURN(const ModelReport report, Examine(flags));
+  if (flags.json) {
+    PrintModelJson(report);
+  } else {
+    PrintModelText(report);
+  }
+  return Status::Ok();
+}
+
+}  // namespace eyeshot::cli

@@ -1,0 +1,64 @@
+// The program `eyeshot`: what it can do and what its exit codes mean. One file a command.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <string_view>
+
+#include "base/error.h"
+#include "cli/commands.h"
+#include "cli/help.h"
+#include "cli/report.h"
+
+namespace eyeshot::cli {
+namespace {
+
+constexpr const char* kFooter = R"(Examples:
+  eyeshot ask receipt.png "What is the total?"     a question about a picture
+  eyeshot chat chart.png                           a conversation
+  eyeshot inspect photo.jpg --tiles tiles.png      how a picture is cut into tiles
+  eyeshot bench                                    what each stage costs on this machine
+`eyeshot COMMAND --help` says more about each.
+
+Exit codes: 0 success; 1 the run failed (bad file, model, picture, limit); 2 wrong usage;
+3 the question does not fit into the model's context; 130 cancelled by Ctrl-C.
+Environment: EYESHOT_MODEL (a model's folder), EYESHOT_ISA (an instruction set).)";
+
+int Run(int argc, char** argv) {
+  CLI::App program("Eyeshot answers questions about pictures with small vision-language models.", "eyeshot");
+  int exit_code = kExitOk;
+  program.set_version_flag("--version", EYESHOT_VERSION);
+  program.require_subcommand(1);
+  SetUsage(program, "eyeshot COMMAND [OPTIONS] [ARGUMENTS]");
+  program.footer(kFooter);
+  AddAskCommand(program, exit_code);
+  AddChatCommand(program, exit_code);
+  AddInspectCommand(program, exit_code);
+  AddBenchCommand(program, exit_code);
+  AddEvalCommand(program, exit_code);
+  AddDevCommand(program, exit_code);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    return program.exit(help);
+  } catch (const CLI::ParseError& error) {
+    const bool json = std::any_of(argv, argv + argc, [](std::string_view word) { return word == "--json"; });
+    ReportError(InvalidArgumentError(error.what(), "`eyeshot --help` and `eyeshot COMMAND --help` list what there is"),
+                json);
+    return kExitUsage;
+  }
+  return exit_code;
+}
+
+}  // namespace
+}  // namespace eyeshot::cli
+
+int main(int argc, char** argv) {
+  try {
+    return eyeshot::cli::Run(argc, argv);
+  } catch (const std::exception& error) {
+    // Out of memory for something small, or a full disk under standard output.
+    fmt::print(stderr, "eyeshot: {}\n", error.what());
+    return eyeshot::cli::kExitFailed;
+  }
+}

@@ -1,0 +1,94 @@
+#include "cli/model_flags.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "cli/progress.h"
+
+namespace eyeshot::cli {
+namespace {
+
+constexpr const char* kBuiltIn = "models/eyeshot-tiny";
+
+bool IsModelFolder(const std::filesystem::path& dir) { return FileExists((dir / "config.json").string()); }
+
+Result<FoundModel> FindBuiltIn() {
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) {
+    return NotFoundError(
+        "the program's own place is not known (/proc/self/exe), so that neither is the built-in model's",
+        "name a model with --model DIR");
+  }
+  const std::filesystem::path installed = program.parent_path() / "../share/eyeshot" / kBuiltIn;
+  if (IsModelFolder(installed)) return FoundModel{installed.lexically_normal().string(), true};
+  for (auto dir = program.parent_path(); dir.has_relative_path(); dir = dir.parent_path()) {
+    if (IsModelFolder(dir / kBuiltIn)) return FoundModel{(dir / kBuiltIn).string(), true};
+  }
+  return NotFoundError(
+      fmt::format("no model was named, and the built-in one is neither at {} nor as {} in a folder above",
+                  installed.lexically_normal().string(), kBuiltIn),
+      "name a model with --model DIR or EYESHOT_MODEL, or install Eyeshot again");
+}
+
+}  // namespace
+
+void AddModelFlag(CLI::App& command, ModelFlags& flags) {
+  command
+      .add_option("-m,--model", flags.model,
+                  "A Hugging Face folder; without it $EYESHOT_MODEL, else the built-in model")
+      ->type_name("DIR");
+}
+
+void AddModelFlags(CLI::App& command, ModelFlags& flags) {
+  AddModelFlag(command, flags);
+  command.add_option("--backend", flags.backend, "auto, portable, or reference (slow float32)")
+      ->check(CLI::IsMember({"auto", "portable", "reference"}))
+      ->type_name("NAME");
+  command.add_option("-t,--threads", flags.threads, "Threads; 0 takes the cores that this process may use")
+      ->check(CLI::Range(0, limits::kMaxThreads))
+      ->type_name("N");
+  command.add_option("--context", flags.context, "Tokens of context to take memory for; 0 takes the model's own")
+      ->check(CLI::Range(int64_t{0}, limits::kMaxContext))
+      ->type_name("N");
+}
+
+Result<FoundModel> FindModel(const std::string& asked) {
+  std::string dir = asked;
+  std::string where = "--model";
+  if (const char* variable = std::getenv("EYESHOT_MODEL"); dir.empty() && variable != nullptr && *variable != '\0') {
+    dir = variable;
+    where = "EYESHOT_MODEL";
+  }
+  if (dir.empty()) return FindBuiltIn();
+  if (!IsDirectory(dir)) {
+    return NotFoundError(
+        fmt::format("{} names '{}', which is {}", where, dir, FileExists(dir) ? "a file, not a folder" : "not there"),
+        "name a Hugging Face folder with config.json, tokenizer.json and model.safetensors");
+  }
+  return FoundModel{dir, false};
+}
+
+Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty) {
+  EYESHOT_ASSIGN_OR_RETURN(const FoundModel found, FindModel(flags.model));
+  if (found.built_in && chatty && isatty(STDERR_FILENO) == 1) {
+    fmt::print(stderr,
+               "The built-in model is a demonstrator of 29 million parameters: it reads short printed text, charts, "
+               "shapes and icons,\nnot photographs. --model DIR takes a SmolVLM.\n");
+  }
+  Progress progress(chatty);
+  return Engine::Load({.model = found.dir,
+                       .backend = flags.backend,
+                       .threads = flags.threads,
+                       .context_tokens = flags.context,
+                       .on_progress = [&progress](double share) { progress.Show("loading", share); }});
+}
+
+}  // namespace eyeshot::cli

@@ -1,0 +1,41 @@
+// The flags that name a model and the machine it runs on, and how the model is found and loaded.
+#ifndef EYESHOT_CLI_MODEL_FLAGS_H_
+#define EYESHOT_CLI_MODEL_FLAGS_H_
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "eyeshot/engine.h"
+
+namespace eyeshot::cli {
+
+struct ModelFlags {
+  std::string model;  // empty: $EYESHOT_MODEL or the built-in model
+  std::string backend = "auto";
+  int threads = 0;
+  int64_t context = 0;
+};
+
+// --model alone.
+void AddModelFlag(CLI::App& command, ModelFlags& flags);
+// --model, --backend, --threads, --context.
+void AddModelFlags(CLI::App& command, ModelFlags& flags);
+
+struct FoundModel {
+  std::string dir;
+  bool built_in = false;
+};
+
+// The folder of the model: `asked`, else $EYESHOT_MODEL, else the built-in model, which is looked for beside the
+// program (PREFIX/share/eyeshot/models for PREFIX/bin) and then in the folders above it (a source tree).
+// Errors: kNotFound, naming what was looked for.
+Result<FoundModel> FindModel(const std::string& asked);
+
+// Loads it, with progress. With `chatty`, the built-in model's limits are told on a terminal.
+Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty);
+
+}  // namespace eyeshot::cli
+
+#endif  // EYESHOT_CLI_MODEL_FLAGS_H_

@@ -1,0 +1,67 @@
+#include "cli/pictures.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "ledger/stage.h"
+
+namespace eyeshot::cli {
+namespace {
+
+Result<std::vector<uint8_t>> ReadStandardInput() {
+  std::vector<uint8_t> bytes;
+  constexpr size_t kPiece = 1 << 16;
+  size_t got = kPiece;
+  while (got == kPiece) {
+    const size_t before = bytes.size();
+    bytes.resize(before + kPiece);
+    got = std::fread(bytes.data() + before, 1, kPiece, stdin);
+    bytes.resize(before + got);
+    if (bytes.size() > limits::kMaxImageBytes) {
+      return LimitError(fmt::format("standard input: more than kMaxImageBytes ({})", limits::kMaxImageBytes),
+                        "send a smaller picture");
+    }
+  }
+  if (std::ferror(stdin) != 0) return IoError("standard input: cannot be read", "send a picture");
+  return bytes;
+}
+
+}  // namespace
+
+Result<Image> ReadPicture(const std::string& path, Ledger& ledger) {
+  Stage stage(ledger, StageId::kDecodeImage);
+  const bool from_input = path == "-";
+  EYESHOT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes,
+                           from_input ? ReadStandardInput() : ReadFile(path, limits::kMaxImageBytes));
+  Result<Image> image = DecodeImage(bytes, from_input ? "standard input" : path);
+  if (image.ok()) stage.AddBytes(bytes.size() + image->rgb.size());
+  return image;
+}
+
+Result<std::vector<ContentPart>> ReadPictureParts(const std::vector<std::string>& paths, bool frames, double fps,
+                                                  Ledger& ledger) {
+  if (std::count(paths.begin(), paths.end(), "-") > 1) {
+    return InvalidArgumentError("'-' stands twice among the pictures", "standard input holds one picture");
+  }
+  std::vector<Image> images;
+  for (const std::string& path : paths) {
+    EYESHOT_ASSIGN_OR_RETURN(Image image, ReadPicture(path, ledger));
+    images.push_back(std::move(image));
+  }
+  std::vector<ContentPart> parts;
+  if (frames) {
+    EYESHOT_ASSIGN_OR_RETURN(Frames clip, FramesFromImages(std::move(images), fps));
+    parts.emplace_back(std::make_shared<const Frames>(std::move(clip)));
+  } else {
+    for (Image& image : images) parts.emplace_back(std::make_shared<const Image>(std::move(image)));
+  }
+  return parts;
+}
+
+}  // namespace eyeshot::cli
