@@ -23,10 +23,9 @@ constexpr size_t kTaskElements = 1 << 16;
 
 // Files of a model's folder besides the weights.
 constexpr const char* kCopiedFiles[] = {
-    "added_tokens.json",        "chat_template.jinja",     "chat_template.json", "config.json",
-    "generation_config.json",   "merges.txt",              "preprocessor_config.json",
-    "processor_config.json",    "special_tokens_map.json", "tokenizer.json",     "tokenizer_config.json",
-    "vocab.json"};
+    "added_tokens.json",       "chat_template.jinja", "chat_template.json",       "config.json",
+    "generation_config.json",  "merges.txt",          "preprocessor_config.json", "processor_config.json",
+    "special_tokens_map.json", "tokenizer.json",      "tokenizer_config.json",    "vocab.json"};
 
 uint64_t Fnv1a64(std::string_view text) {
   uint64_t hash = 0xCBF29CE484222325;
@@ -127,7 +126,8 @@ Result<DType> StoredDType(const std::string& dir) {
   EYESHOT_ASSIGN_OR_RETURN(const std::string name, config.StringOr(key, "bfloat16"));
   if (name == "bfloat16") return DType::kBF16;
   if (name == "float32") return DType::kF32;
-  return config.Error(StatusCode::kUnsupported, key, "bfloat16 or float32", "change it: seeded weights are of these types");
+  return config.Error(StatusCode::kUnsupported, key, "bfloat16 or float32",
+                      "change it: seeded weights are of these types");
 }
 
 Status CopyFiles(const std::string& from, const std::string& to) {
@@ -177,8 +177,7 @@ void FillSeededTensor(const TensorSpec& spec, uint64_t seed, ThreadPool& pool, s
       const uint64_t hash = SplitMix64(seed ^ (name_hash + i * kGamma));
       const double u = static_cast<double>(hash >> 40) / 16777216.0;
       const double v = (2.0 * u - 1.0) * sqrt3;
-      const auto value =
-          static_cast<float>((distribution.offset + distribution.scale * v) / distribution.divisor);
+      const auto value = static_cast<float>((distribution.offset + distribution.scale * v) / distribution.divisor);
       if (spec.dtype == DType::kF32) {
         std::memcpy(out.data() + i * item, &value, item);
       } else {
