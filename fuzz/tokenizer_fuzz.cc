@@ -1,5 +1,6 @@
 // The input is a tokenizer.json if it begins with '{', else text: two bytes that choose how it is tokenized, and the
 // text itself.
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -29,7 +30,9 @@ void FuzzFile(std::string_view text) {
 Tokenizer SmallTokenizer(uint8_t options) {
   eyeshot::TokenizerFile file;
   for (int byte = 0; byte < 256; ++byte) file.vocabulary.push_back(eyeshot::ByteSymbol(static_cast<uint8_t>(byte)));
-  for (const auto& [left, right] : {std::pair{'a', 'a'}, {' ', 'a'}, {256, 256}, {0xEF, 0xBF}, {'\n', '\n'}}) {
+  constexpr std::array<std::array<int32_t, 2>, 5> kMerges = {
+      {{'a', 'a'}, {' ', 'a'}, {256, 256}, {0xEF, 0xBF}, {'\n', '\n'}}};
+  for (const auto& [left, right] : kMerges) {
     file.merges.push_back({left, right, static_cast<int32_t>(file.vocabulary.size())});
     file.vocabulary.push_back(file.vocabulary[static_cast<size_t>(left)] + file.vocabulary[static_cast<size_t>(right)]);
   }
