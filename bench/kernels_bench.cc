@@ -247,12 +247,12 @@ void VisionTower(benchmark::State& state) {
   state.counters["tile_ms"] = state.counters["best_ms"].value / static_cast<double>(state.range(0));
 }
 
-// One step of one sequence: `queries` tokens after which `context` are in the cache, in blocks of 16.
+// One step of one sequence: `queries` tokens after which `context` are in the cache, in blocks of `block_size`.
 void PagedAttention(benchmark::State& state) {
   const int64_t queries = state.range(0), context = state.range(1), heads = state.range(2), kv_heads = state.range(3);
-  const int64_t blocks = (context + 15) / 16;
+  const int64_t block_size = state.range(4), blocks = (context + block_size - 1) / block_size;
   auto cache = Engine().NewKvCache(
-      {.layer_group = {0}, .blocks = blocks, .block_size = 16, .kv_heads = kv_heads, .head_dim = 64});
+      {.layer_group = {0}, .blocks = blocks, .block_size = block_size, .kv_heads = kv_heads, .head_dim = 64});
   std::vector<int32_t> positions, slots, table;
   for (int64_t i = 0; i < context; ++i) {
     positions.push_back(static_cast<int32_t>(i));
@@ -348,12 +348,11 @@ void RegisterAll() {
   named("LayerNorm", LayerNorm)->Args({1024, 768})->Args({729, 1152});
   named("EncodeAttention", EncodeAttention)->Args({1, 1024, 12, 64})->Args({2, 1024, 12, 64})->Args({1, 729, 16, 72});
   named("VisionTower", VisionTower)->Arg(1)->Arg(2)->Arg(4)->MinTime(4);
-  named("PagedAttention", PagedAttention)
-      ->Args({1, 1000, 9, 3})
-      ->Args({1, 8000, 9, 3})
-      ->Args({1, 1000, 32, 32})
-      ->Args({1000, 1000, 9, 3})
-      ->Args({1000, 1000, 32, 32});
+  auto* paged = named("PagedAttention", PagedAttention);
+  for (int64_t block_size : {16, 32, 64}) {
+    paged->Args({1, 1000, 9, 3, block_size})->Args({1, 8000, 9, 3, block_size})->Args({1, 1000, 32, 32, block_size});
+    paged->Args({1000, 1000, 9, 3, block_size})->Args({1000, 1000, 32, 32, block_size});
+  }
   named("PackModel", PackModel)->MinTime(2);
 }
 

@@ -182,7 +182,8 @@ TEST_P(KernelsTest, LinearOfOddShapes) {
     CheckLinear(7, 33, 31, epilogue);
     CheckLinear(14, 64, 32, epilogue);
     CheckLinear(15, 65, 33, epilogue);
-    CheckLinear(64, 4304, 40, epilogue);
+    CheckLinear(64, 4304, 40, epilogue);  // several slabs of the depth
+    CheckLinear(41, 3333, 560, epilogue);
     CheckLinear(129, 960, 70, epilogue);
     CheckLinear(129, 1152, 33, epilogue);
     CheckLinear(300, 576, 65, epilogue);

@@ -63,61 +63,82 @@ inline EncodeHead LayOut(const EncodePlan& plan, int64_t run, int64_t head, floa
   return h;
 }
 
+// Rows of qkv are 9 KB apart (3 x 768 floats): each is asked for this many rows ahead.
+inline constexpr int64_t kRowsAhead = 8;
+
 inline void PackHead(const EncodeHead& h) {
+  const Floats d;
   const int64_t dim = h.args->head_dim;
-  for (int64_t token = 0; token < h.padded_tokens(); ++token) {
+  for (int64_t token = 0; token < h.tokens; ++token) {
+    const int64_t ahead = std::min(token + kRowsAhead, h.tokens - 1);
+    PrefetchRead(h.K(ahead), dim);
+    PrefetchRead(h.V(ahead), dim);
+    const float* k = h.K(token);
     float* column = h.keys + token / kPanelColumns * dim * kPanelColumns + token % kPanelColumns;
-    const bool exists = token < h.tokens;
-    const float* k = h.K(exists ? token : 0);
-    for (int64_t i = 0; i < dim; ++i) column[i * kPanelColumns] = exists ? k[i] : 0.0f;
-    h.key_add[token] = !exists                    ? kMinusInfinity
-                       : h.args->key_bias.empty() ? 0.0f
-                                                  : h.args->key_bias.data[h.first + token] * kLog2E;
-  }
-  for (int64_t begin = 0; begin < dim; begin += kPanelColumns) {
-    const int64_t columns = std::min(kPanelColumns, dim - begin);
-    for (int64_t token = 0; token < h.tokens; ++token) {
-      float* row = h.values + begin * h.tokens + token * kPanelColumns;
-      std::copy_n(h.V(token) + begin, columns, row);
-      std::fill(row + columns, row + kPanelColumns, 0.0f);
+    for (int64_t i = 0; i < dim; ++i) column[i * kPanelColumns] = k[i];
+    const float* v = h.V(token);
+    float* row = h.values + token * kPanelColumns;
+    int64_t i = 0;
+    for (; i + kGroup <= dim; i += kGroup) {
+      float* part = row + i / kPanelColumns * h.tokens * kPanelColumns + i % kPanelColumns;
+      for (int64_t j = 0; j < kGroup; j += kLanes) hn::StoreU(hn::LoadU(d, v + i + j), d, part + j);
     }
+    float* part = row + i / kPanelColumns * h.tokens * kPanelColumns + i % kPanelColumns;
+    for (; i < dim; ++i) *part++ = v[i];
+    h.key_add[token] = h.args->key_bias.empty() ? 0.0f : h.args->key_bias.data[h.first + token] * kLog2E;
+  }
+  for (int64_t token = h.tokens; token < h.padded_tokens(); ++token) {
+    float* column = h.keys + token / kPanelColumns * dim * kPanelColumns + token % kPanelColumns;
+    for (int64_t i = 0; i < dim; ++i) column[i * kPanelColumns] = 0.0f;
+    h.key_add[token] = kMinusInfinity;
   }
 }
 
-// scores <- q k^T for one panel of 32 keys.
-inline void ScorePanel(const EncodeHead& h, int64_t panel, int64_t rows, int64_t key_begin) {
+// scores <- q k^T for one panel of 32 keys; highest[r] <- the lane-wise maximum of it and row r's scores.
+inline void ScorePanel(const EncodeHead& h, int64_t panel, int64_t rows, int64_t key_begin, Vec* highest) {
+  const Floats d;
   const int64_t dim = h.args->head_dim;
   const auto tile = TileOf<FloatColumns<2>>(rows);
+  float* scores = h.panel_scores(panel) + key_begin * rows;
   for (int64_t i = 0; i < kPanelColumns; i += 2 * kLanes) {
-    const int64_t key = key_begin + i;
-    float* c = h.panel_scores(panel) + key / kGroup * rows * kGroup + key % kGroup;
+    float* c = scores + i / kGroup * rows * kGroup + i % kGroup;
     tile(h.panel_queries(panel), h.keys + key_begin * dim + i, kPanelColumns, dim, {c, kGroup, rows * kGroup, false});
+  }
+  const bool add = !h.args->key_bias.empty() || key_begin + kPanelColumns > h.tokens;
+  for (int64_t i = 0; i < kPanelColumns; i += kLanes) {
+    const Vec key_add = hn::LoadU(d, h.key_add + key_begin + i);
+    float* column = scores + i / kGroup * rows * kGroup + i % kGroup;
+    for (int64_t r = 0; r < rows; ++r, column += kGroup) {
+      Vec score = hn::LoadU(d, column);
+      if (add) {
+        score = hn::Add(score, key_add);
+        hn::StoreU(score, d, column);
+      }
+      highest[r] = hn::Max(highest[r], score);
+    }
   }
 }
 
-// One row of scores -> powers of two of their distance to the highest. Returns their sum.
-HWY_INLINE float SoftmaxRow(const EncodeHead& h, float* row, int64_t rows) {
+// The scores of all rows of a panel -> powers of two of their distance to the row's highest, read as they lie;
+// factors[r] <- 1 / the sum of row r.
+inline void Softmax(const EncodeHead& h, int64_t panel, int64_t rows, Vec* highest, float* factors) {
   const Floats d;
-  Vec highest = hn::Set(d, kMinusInfinity);
+  Vec sums[kMaxRows];
+  for (int64_t r = 0; r < rows; ++r) {
+    highest[r] = hn::MaxOfLanes(d, highest[r]);
+    sums[r] = hn::Zero(d);
+  }
+  float* scores = h.panel_scores(panel);
   for (int64_t key = 0; key < h.padded_tokens(); key += kGroup) {
-    float* scores = row + key * rows;
-    for (int64_t i = 0; i < kGroup; i += kLanes) {
-      const Vec score = hn::Add(hn::LoadU(d, scores + i), hn::LoadU(d, h.key_add + key + i));
-      hn::StoreU(score, d, scores + i);
-      highest = hn::Max(highest, score);
+    for (int64_t r = 0; r < rows; ++r, scores += kGroup) {
+      for (int64_t i = 0; i < kGroup; i += kLanes) {
+        const Vec power = Exp2(hn::Sub(hn::LoadU(d, scores + i), highest[r]));
+        hn::StoreU(power, d, scores + i);
+        sums[r] = hn::Add(sums[r], power);
+      }
     }
   }
-  highest = hn::MaxOfLanes(d, highest);
-  Vec sum = hn::Zero(d);
-  for (int64_t key = 0; key < h.padded_tokens(); key += kGroup) {
-    float* scores = row + key * rows;
-    for (int64_t i = 0; i < kGroup; i += kLanes) {
-      const Vec power = Exp2(hn::Sub(hn::LoadU(d, scores + i), highest));
-      hn::StoreU(power, d, scores + i);
-      sum = hn::Add(sum, power);
-    }
-  }
-  return hn::GetLane(hn::SumOfLanes(d, sum));
+  for (int64_t r = 0; r < rows; ++r) factors[r] = 1.0f / hn::GetLane(hn::SumOfLanes(d, sums[r]));
 }
 
 // received[key] += probabilities of one row; `factor` makes probabilities of its powers.
@@ -142,6 +163,9 @@ inline void MixValues(const EncodeHead& h, int64_t panel, RowRange queries, cons
   HWY_ALIGN float mixed[kMaxRows * kPanelColumns];
   for (int64_t begin = 0; begin < dim; begin += kPanelColumns) {
     const int64_t columns = std::min(kPanelColumns, dim - begin);
+    for (int64_t r = 0; r < rows; ++r) {
+      PrefetchWrite(h.args->y.Row<float>(h.first + queries.begin + r) + h.head * dim + begin, columns);
+    }
     for (int64_t i = 0; i < columns; i += 2 * kLanes) {
       const float* b = h.values + begin * h.tokens + i;
       const TileTarget target = {mixed + i, kPanelColumns, kGroup, false};
@@ -170,16 +194,17 @@ inline void EncodeGroup(const EncodeHead& h, const RowRange* panels, int64_t cou
       PackRow(h.Q(panels[p].begin + r), dim, h.args->scale * kLog2E, panels[p].count(), r, h.panel_queries(p));
     }
   }
+  Vec highest[kEncodePanels][kMaxRows];
+  for (auto& panel : highest) std::fill(panel, panel + kMaxRows, hn::Set(Floats(), kMinusInfinity));
   for (int64_t key = 0; key < h.tokens; key += kPanelColumns) {
-    for (int64_t p = 0; p < count; ++p) ScorePanel(h, p, panels[p].count(), key);
+    for (int64_t p = 0; p < count; ++p) ScorePanel(h, p, panels[p].count(), key, highest[p]);
   }
   for (int64_t p = 0; p < count; ++p) {
     const int64_t rows = panels[p].count();
     float factors[kMaxRows];
-    for (int64_t r = 0; r < rows; ++r) {
-      float* row = h.panel_scores(p) + r * kGroup;
-      factors[r] = 1.0f / SoftmaxRow(h, row, rows);
-      if (received != nullptr) AddReceived(h, row, rows, factors[r], received);
+    Softmax(h, p, rows, highest[p], factors);
+    for (int64_t r = 0; received != nullptr && r < rows; ++r) {
+      AddReceived(h, h.panel_scores(p) + r * kGroup, rows, factors[r], received);
     }
     MixValues(h, p, panels[p], factors);
   }

@@ -50,9 +50,14 @@ struct LinearPlan {
   MatrixView y;
 
   int64_t row_panels = 0;     // register tiles' worth of rows
-  int64_t blocks = 0;         // of row panels that stay packed in L2
+  int64_t blocks = 0;         // of row panels that are packed together
+  int64_t block_panels = 0;   // row panels of the largest block
+  int64_t block_rows = 0;     // rows that these have at most
+  int64_t slabs = 0;          // parts of the depth, such that a block's part stays in L2
+  int64_t slab_depth = 0;     // a multiple of kGroup; the last slab has what is left
   int64_t weight_panels = 0;
   int64_t chunks = 0;
+  int64_t strip_panels = 0;   // weight panels whose sums are kept between slabs
   int64_t scratch_floats = 0;  // of each thread
 };
 LinearPlan PlanLinear(int max_rows, int threads, int64_t rows, const Bf16Weight& weight);
