@@ -285,9 +285,9 @@ void Bench::Print() const {
   fmt::print("loaded in {:.0f} ms; medians of {} runs after {} to warm up; peak memory {}\n", load_ms, flags_.repeat,
              flags_.warmup, BytesText(PeakResidentBytes()));
   for (const PictureResult& result : pictures_) {
-    fmt::print("\n{} x {} pixels: {} tiles, {} visual tokens, first token after {:.1f} ms\n{}", result.picture.width,
-               result.picture.height, result.picture.tiles, result.visual_tokens, result.TtftMs(),
-               result.median.Table());
+    fmt::print("\n{} x {} pixels: {} tile{}, {} visual tokens, first token after {:.1f} ms\n{}", result.picture.width,
+               result.picture.height, result.picture.tiles, result.picture.tiles == 1 ? "" : "s", result.visual_tokens,
+               result.TtftMs(), result.median.Table());
   }
   if (depths_.empty()) return;
   fmt::print("\n{:>14}{:>16}{:>16}{:>20}\n", "prompt tokens", "ms a token", "tokens a s", "prefill tokens a s");

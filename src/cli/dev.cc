@@ -49,6 +49,7 @@ tests/golden/checkpoint.py makes the same bytes; docs/design.md section 8 has th
 
 void AddIsasCommand(CLI::App& dev, int& exit_code) {
   CLI::App* command = dev.add_subcommand("isas", "List the instruction sets of this machine, weakest first");
+  SetUsage(*command, "eyeshot dev isas");
   command->footer("Examples:\n  for isa in $(eyeshot dev isas); do EYESHOT_ISA=$isa eyeshot bench; done");
   command->callback([&exit_code] {
     for (Isa isa : SupportedIsas()) fmt::print("{}\n", IsaName(isa));
@@ -60,6 +61,7 @@ void AddIsasCommand(CLI::App& dev, int& exit_code) {
 
 void AddDevCommand(CLI::App& program, int& exit_code) {
   CLI::App* command = program.add_subcommand("dev", "Tools for those who work on Eyeshot");
+  SetUsage(*command, "eyeshot dev COMMAND [OPTIONS]");
   command->require_subcommand(1);
   command->footer("Examples:\n  eyeshot dev isas\n  eyeshot dev checkpoint --config DIR --seed 1 --out DIR");
   AddCheckpointCommand(*command, exit_code);

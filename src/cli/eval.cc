@@ -211,10 +211,10 @@ void AddEvalCommand(CLI::App& program, int& exit_code) {
   AddModelFlags(*command, flags->model);
   AddGenerationFlags(*command, flags->options);
   command->add_option("--every", flags->every, "Only the first and then every N-th question")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
+      ->check(CLI::PositiveNumber)
       ->type_name("N");
   command->add_option("--limit", flags->limit, "At most N questions; 0: all")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->check(CLI::NonNegativeNumber)
       ->type_name("N");
   command->add_option("--answers", flags->answers, "Another engine's answers by id: also report how many are equal")
       ->type_name("FILE.json");

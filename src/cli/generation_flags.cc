@@ -1,21 +1,18 @@
 #include "cli/generation_flags.h"
 
-#include <limits>
-
 namespace eyeshot::cli {
 
 void AddGenerationFlags(CLI::App& command, AskOptions& options) {
-  constexpr int kMaxInt = std::numeric_limits<int>::max();
   SamplingOptions& sampling = options.sampling;
   command.add_option("-n,--max-tokens", options.max_tokens, "Most tokens of an answer")
-      ->check(CLI::Range(1, kMaxInt))
+      ->check(CLI::PositiveNumber)
       ->capture_default_str()
       ->type_name("N");
   command.add_option("--temperature", sampling.temperature, "0 takes the likeliest token; more is more varied")
       ->check(CLI::Range(0.0, 100.0))
       ->type_name("T");
   command.add_option("--top-k", sampling.top_k, "Only the K likeliest tokens; 0: all")
-      ->check(CLI::Range(0, kMaxInt))
+      ->check(CLI::NonNegativeNumber)
       ->type_name("K");
   command.add_option("--top-p", sampling.top_p, "Only the likeliest tokens that together have probability P; 1: all")
       ->check(CLI::Range(1e-6, 1.0))
@@ -31,7 +28,9 @@ void AddGenerationFlags(CLI::App& command, AskOptions& options) {
       ->allow_extra_args(false)
       ->take_all()
       ->type_name("TEXT");
-  command.add_flag("!--no-split", options.split_images, "One view a picture: faster, and blind to small print");
+  command.add_flag_callback(
+      "--no-split", [&options] { options.split_images = false; },
+      "One view a picture: faster, and blind to small print");
 }
 
 }  // namespace eyeshot::cli

@@ -39,7 +39,8 @@ void AddInspectCommand(CLI::App& program, int& exit_code) {
       ->type_name("TEXT");
   AddModelFlags(*command, flags->model);
   command->add_option("--tiles", flags->tiles_out, "Draw the tiles of a picture into a PNG")->type_name("OUT.png");
-  command->add_flag("!--no-split", flags->split, "One view of the picture instead of tiles");
+  command->add_flag_callback(
+      "--no-split", [flags] { flags->split = false; }, "One view of the picture instead of tiles");
   command->add_flag("--json", flags->json, "Print one JSON object");
   command->footer(R"(Examples:
   eyeshot inspect models/eyeshot-tiny               shapes, parameters, memory plan (reads headers only)
