@@ -85,7 +85,7 @@ HWY_INLINE void RotateHead(const float* x, const float* cosines, const float* si
 
 inline void RotaryStoreToken(const RotaryPlan& plan, int64_t token) {
   const RotaryStoreArgs& args = *plan.args;
-  const auto& cache = static_cast<const Bf16KvCache&>(*args.cache);
+  const auto& cache = static_cast<const F16KvCache&>(*args.cache);
   const KvCacheShape& shape = cache.shape;
   const int64_t dim = shape.head_dim;
   const int64_t half = dim / 2;
@@ -104,10 +104,10 @@ inline void RotaryStoreToken(const RotaryPlan& plan, int64_t token) {
     const float* k = row + (args.heads + head) * dim;
     RotateHead(k, cosines, sines, half, rotated);
     uint16_t* keys = cache.Keys(args.layer, block, head) + offset;
-    for (int64_t i = 0; i < dim; ++i) keys[i * shape.block_size] = Bf16FromF32(rotated[i]);
+    for (int64_t i = 0; i < dim; ++i) keys[i * shape.block_size] = F16FromF32(rotated[i]);
     const float* v = k + shape.kv_heads * dim;
     uint16_t* values = cache.Values(args.layer, block, head) + offset * dim;
-    for (int64_t i = 0; i < dim; ++i) values[i] = Bf16FromF32(v[i]);
+    for (int64_t i = 0; i < dim; ++i) values[i] = F16FromF32(v[i]);
   }
 }
 

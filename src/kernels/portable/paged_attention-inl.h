@@ -26,7 +26,7 @@ namespace eyeshot::portable::HWY_NAMESPACE {
 struct PagedHead {
   const PagedPlan* plan;
   const PagedTask* task;
-  const Bf16KvCache* cache;
+  const F16KvCache* cache;
   const int32_t* block_table;
   int64_t first_token;  // of the sequence, in the step
   int64_t visible;      // keys that query 0 of the sequence sees
@@ -46,7 +46,7 @@ struct PagedHead {
 inline PagedHead LayOut(const PagedPlan& plan, const PagedTask& task, float* scratch) {
   const PagedAttentionArgs& args = *plan.args;
   const PagedBatch& batch = *args.batch;
-  const auto& cache = static_cast<const Bf16KvCache&>(*args.cache);
+  const auto& cache = static_cast<const F16KvCache&>(*args.cache);
   const int64_t layer_group = cache.shape.layer_group[static_cast<size_t>(args.layer)];
   const int64_t row = layer_group * batch.sequences + task.sequence;
   const int64_t first = batch.query_start.data[task.sequence];
@@ -77,53 +77,79 @@ inline void ScoreBlock(const PagedHead& h, const float* queries, int64_t rows, c
   for (int64_t key = 0; key < keys;) {
     const TileTarget target = {scores + key / kGroup * rows * kGroup + key % kGroup, kGroup, rows * kGroup, false};
     if (block_size - key >= 2 * kLanes && keys - key > kLanes) {
-      TileOf<Bf16Columns<2>>(rows)(queries, block_keys + key, block_size, h.dim(), target);
+      TileOf<F16Columns<2>>(rows)(queries, block_keys + key, block_size, h.dim(), target);
       key += 2 * kLanes;
     } else {
-      TileOf<Bf16Columns<1>>(rows)(queries, block_keys + key, block_size, h.dim(), target);
+      TileOf<F16Columns<1>>(rows)(queries, block_keys + key, block_size, h.dim(), target);
       key += kLanes;
     }
   }
 }
 
-// One row of scores of the blocks [block_begin, block_end) -> powers of two, with keys from `keys` on masked;
-// moves the row's running maximum, sum and mix.
-inline void UpdateRow(const PagedHead& h, float* scores, int64_t rows, int64_t row, RowRange blocks) {
+// highest[r] <- the lane-wise maximum of it and row r's scores of one block; keys that a row doesn't see, and what
+// pads the block, become -infinity. keys[r]: how many keys row r sees, from this block on.
+inline void MaskBlock(const PagedHead& h, float* scores, int64_t rows, const int64_t* keys, Vec* highest) {
   const Floats d;
   const int64_t block_size = h.cache->shape.block_size;
+  // The first row sees the fewest keys.
+  const bool all_seen = keys[0] >= block_size && block_size == h.padded_block();
   const Vec lane = hn::Iota(d, 0.0f);
-  const Vec masked = hn::Set(d, kMinusInfinity);
-  Vec top = hn::Set(d, h.highest[row]);
-  float* at = scores;
-  for (int64_t block = blocks.begin; block < blocks.end; ++block, at += h.padded_block() * rows) {
-    // Keys that this row sees of the block; what lies beyond in the padded block is no key at all.
-    const int64_t seen = std::clamp<int64_t>(h.RowKeys(row) - block * block_size, 0, block_size);
-    for (int64_t i = 0; i < h.padded_block(); i += kLanes) {
-      float* score = at + i / kGroup * rows * kGroup + i % kGroup;
-      const auto exists = hn::Lt(lane, hn::Set(d, static_cast<float>(seen - i)));
-      const Vec value = hn::IfThenElse(exists, hn::LoadU(d, score), masked);
-      hn::StoreU(value, d, score);
-      top = hn::Max(top, value);
+  for (int64_t key = 0; key < h.padded_block(); key += kGroup) {
+    for (int64_t r = 0; r < rows; ++r, scores += kGroup) {
+      for (int64_t i = 0; i < kGroup; i += kLanes) {
+        Vec score = hn::LoadU(d, scores + i);
+        if (!all_seen) {
+          const auto seen = static_cast<float>(std::clamp<int64_t>(keys[r], 0, block_size) - key - i);
+          score = hn::IfThenElse(hn::Lt(lane, hn::Set(d, seen)), score, hn::Set(d, kMinusInfinity));
+          hn::StoreU(score, d, scores + i);
+        }
+        highest[r] = hn::Max(highest[r], score);
+      }
     }
   }
-  const float highest = hn::GetLane(hn::MaxOfLanes(d, top));
-  // A row that has seen no key yet (of this split) keeps a sum of 0.
-  const Vec base = hn::Set(d, highest == kMinusInfinity ? 0.0f : highest);
-  Vec sum = hn::Zero(d);
-  const int64_t padded = (blocks.end - blocks.begin) * h.padded_block();
-  for (int64_t i = 0; i < padded; i += kLanes) {
-    float* score = scores + i / kGroup * rows * kGroup + i % kGroup;
-    const Vec power = Exp2(hn::Sub(hn::LoadU(d, score), base));
-    hn::StoreU(power, d, score);
-    sum = hn::Add(sum, power);
+}
+
+// A tile's scores of some blocks -> powers of two of their distance to their row's highest so far. Moves the rows'
+// maxima, sums and mixes.
+inline void UpdateRows(const PagedHead& h, int64_t row, int64_t rows, RowRange blocks) {
+  const Floats d;
+  const int64_t block_size = h.cache->shape.block_size;
+  Vec highest[kMaxRows];
+  Vec sums[kMaxRows];
+  int64_t keys[kMaxRows];
+  for (int64_t r = 0; r < rows; ++r) {
+    highest[r] = hn::Set(d, h.highest[row + r]);
+    sums[r] = hn::Zero(d);
+    keys[r] = h.RowKeys(row + r) - blocks.begin * block_size;
   }
-  const Vec rescale = Exp2(hn::Sub(hn::Set(d, h.highest[row]), base));
-  h.sums[row] = h.sums[row] * hn::GetLane(rescale) + hn::GetLane(hn::SumOfLanes(d, sum));
-  h.highest[row] = highest;
-  float* mixed = h.mixed + row * h.plan->padded_dim;
-  for (int64_t i = 0; i < h.plan->padded_dim; i += kLanes) {
-    hn::StoreU(hn::Mul(rescale, hn::LoadU(d, mixed + i)), d, mixed + i);
+  float* scores = h.scores;
+  for (int64_t block = blocks.begin; block < blocks.end; ++block, scores += h.padded_block() * rows) {
+    MaskBlock(h, scores, rows, keys, highest);
+    for (int64_t r = 0; r < rows; ++r) keys[r] -= block_size;
   }
+  for (int64_t r = 0; r < rows; ++r) {
+    const float top = hn::GetLane(hn::MaxOfLanes(d, highest[r]));
+    // A row that has seen no key yet (of this split) keeps a sum of nearly 0.
+    highest[r] = hn::Set(d, top == kMinusInfinity ? 0.0f : top);
+    const Vec rescale = Exp2(hn::Sub(hn::Set(d, h.highest[row + r]), highest[r]));
+    h.sums[row + r] *= hn::GetLane(rescale);
+    h.highest[row + r] = top;
+    float* mixed = h.mixed + (row + r) * h.plan->padded_dim;
+    for (int64_t i = 0; i < h.plan->padded_dim; i += kLanes) {
+      hn::StoreU(hn::Mul(rescale, hn::LoadU(d, mixed + i)), d, mixed + i);
+    }
+  }
+  float* const end = scores;
+  for (scores = h.scores; scores < end;) {
+    for (int64_t r = 0; r < rows; ++r, scores += kGroup) {
+      for (int64_t i = 0; i < kGroup; i += kLanes) {
+        const Vec power = Exp2(hn::Sub(hn::LoadU(d, scores + i), highest[r]));
+        hn::StoreU(power, d, scores + i);
+        sums[r] = hn::Add(sums[r], power);
+      }
+    }
+  }
+  for (int64_t r = 0; r < rows; ++r) h.sums[row + r] += hn::GetLane(hn::SumOfLanes(d, sums[r]));
 }
 
 // mixed += powers times the first `keys` values of a block.
@@ -134,10 +160,10 @@ inline void MixBlock(const PagedHead& h, const float* powers, int64_t row, int64
   for (int64_t i = 0; i < dim;) {
     const TileTarget target = {h.mixed + row * stride + i, stride, kGroup, true};
     if (dim - i > kLanes) {
-      TileOf<Bf16Columns<2>>(rows)(powers, values + i, dim, keys, target);
+      TileOf<F16Columns<2>>(rows)(powers, values + i, dim, keys, target);
       i += 2 * kLanes;
     } else {
-      TileOf<Bf16Columns<1>>(rows)(powers, values + i, dim, keys, target);
+      TileOf<F16Columns<1>>(rows)(powers, values + i, dim, keys, target);
       i += kLanes;
     }
   }
@@ -156,7 +182,7 @@ inline void PagedTile(const PagedHead& h, int64_t row, int64_t rows, const float
     const uint16_t* block_keys = h.cache->Keys(layer, h.block_table[block], h.task->kv_head);
     ScoreBlock(h, queries, rows, block_keys, keys_of(block), scores_of(block));
   }
-  for (int64_t r = 0; r < rows; ++r) UpdateRow(h, h.scores + r * kGroup, rows, row + r, blocks);
+  UpdateRows(h, row, rows, blocks);
   for (int64_t block = blocks.begin; block < blocks.end; ++block) {
     const uint16_t* values = h.cache->Values(layer, h.block_table[block], h.task->kv_head);
     MixBlock(h, scores_of(block), row, rows, values, keys_of(block));

@@ -7,18 +7,19 @@
 namespace eyeshot::portable {
 namespace {
 
-// A slab of a block of packed rows, of the 1 MB of L2 that current server cores have: panels of weights and of sums
-// stream through what is left.
+// A block of packed rows, of the 1 MB of L2 that current server cores have: panels of weights and of sums stream
+// through what is left.
 constexpr int64_t kPackedBlockBytes = 512 << 10;
 
-// Deeper products are cut into slabs of about kSlabDepth: a register tile then has more row panels in L2 to be used
-// with, and a slab of a weight panel (64 KB) stays there meanwhile. Read from the last cache or memory once for each
-// block of 126 rows, weights need 2 GB/s for each core at its peak of 270 GFLOP/s.
-constexpr int64_t kDeepest = 1536;
-constexpr int64_t kSlabDepth = 1024;
+// Deeper rows are cut into slabs: of whole ones, not even two row panels of 14 would share a block, and a weight panel
+// would be read from afar for each. So are those of weights that the last cache won't keep: with slabs of 512 inputs
+// a block has 256 rows, and a core at its peak of 270 GFLOP/s reads 1 GB/s of weights, not 4.
+constexpr int64_t kDeepest = 4608;
+constexpr size_t kLargeWeightBytes = 16 << 20;
+constexpr int64_t kSlabDepth = 512;
 
-// Weight panels whose sums stay in L2 between slabs: 512 columns of 126 rows are 258 KB.
-constexpr int64_t kStripPanels = 16;
+// Weight panels whose sums stay in L2 between slabs: 256 columns of 256 rows are 256 KB.
+constexpr int64_t kStripPanels = 8;
 
 // With T tasks a thread, all equal, the last to finish is up to 1 / T late: 6 %, and half of that on average.
 constexpr int64_t kTasksPerThread = 16;
@@ -44,7 +45,8 @@ LinearPlan PlanLinear(int max_rows, int threads, int64_t rows, const Bf16Weight&
   const int64_t panel_rows = DivideUp(rows, plan.row_panels);
   const int64_t padded_depth = RoundUp(weight.inputs, kGroup);
   const auto panel_bytes_of = [&](int64_t depth) { return panel_rows * depth * static_cast<int64_t>(sizeof(float)); };
-  const bool whole = weight.inputs <= kDeepest || plan.row_panels * panel_bytes_of(padded_depth) <= kPackedBlockBytes;
+  const bool one_block = plan.row_panels * panel_bytes_of(padded_depth) <= kPackedBlockBytes;
+  const bool whole = one_block || (weight.inputs <= kDeepest && weight.bytes <= kLargeWeightBytes);
   plan.slabs = whole ? 1 : DivideUp(weight.inputs, kSlabDepth);
   plan.slab_depth = RoundUp(DivideUp(weight.inputs, plan.slabs), kGroup);
   plan.slabs = DivideUp(weight.inputs, plan.slab_depth);

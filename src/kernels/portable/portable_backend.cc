@@ -36,7 +36,7 @@ class PortableBackend final : public CpuBackend {
   Result<PackedWeightPtr> PackTable(const HostTensor& source) override { return PackRows(source, pool()); }
   size_t PackedLinearBytes(int64_t outputs, int64_t inputs) const override { return PanelBytes(outputs, inputs); }
   Result<std::unique_ptr<KvCache>> NewKvCache(const KvCacheShape& shape) override;
-  size_t KvCacheBytes(const KvCacheShape& shape) const override { return Bf16KvCacheBytes(shape); }
+  size_t KvCacheBytes(const KvCacheShape& shape) const override { return F16KvCacheBytes(shape); }
 
  protected:
   void DoLinear(Stream& stream, const LinearArgs& args) override;
@@ -84,7 +84,7 @@ void PortableBackend::ForRows(int64_t rows, int64_t row_elements, const Fn& fn) 
 }
 
 Result<std::unique_ptr<KvCache>> PortableBackend::NewKvCache(const KvCacheShape& shape) {
-  auto cache = std::make_unique<Bf16KvCache>();
+  auto cache = std::make_unique<F16KvCache>();
   cache->shape = shape;
   cache->bytes = KvCacheBytes(shape);
   EYESHOT_ASSIGN_OR_RETURN(cache->buffer, AllocateHost(cache->bytes, "the key/value cache"));

@@ -60,19 +60,18 @@ struct FloatColumns {
   }
 };
 
-// Rows of bfloat16.
+// Rows of half precision.
 template <int kVectorCount>
-struct Bf16Columns {
+struct F16Columns {
   using Element = uint16_t;
   static constexpr int kVectors = kVectorCount;
   static constexpr int kVectorColumns = kLanes;
   static constexpr int64_t Stride(int64_t stride) { return stride; }
   static HWY_INLINE void Load(const Element* b, Vec (&columns)[kVectors]) {
-    const Words d;
-    const hn::Rebind<uint16_t, Words> half;
+    const hn::Rebind<hwy::float16_t, Floats> half;
+    const hn::Rebind<uint16_t, Floats> bits;
     for (int v = 0; v < kVectors; ++v) {
-      const auto words = hn::PromoteTo(d, hn::LoadU(half, b + v * kLanes));
-      columns[v] = hn::BitCast(Floats(), hn::ShiftLeft<16>(words));
+      columns[v] = hn::PromoteTo(Floats(), hn::BitCast(half, hn::LoadU(bits, b + v * kLanes)));
     }
   }
 };
