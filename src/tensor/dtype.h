@@ -38,6 +38,9 @@ inline bf16_bits Bf16FromF32(float value) {
 // IEEE half, subnormals included.
 float F32FromF16(uint16_t bits);
 
+// Rounds to nearest, ties to even; NaN stays NaN, what is beyond the largest half (65504) becomes that.
+uint16_t F16FromF32(float value);
+
 // Converts `count` elements of kF32, kF16 or kBF16 to float32.
 // REQUIRES: dtype is one of those.
 void ConvertToF32(DType dtype, const void* src, size_t count, float* dst);

@@ -35,6 +35,22 @@ TEST(DTypeTest, HalfEqualsTheCompilersOwnForEveryBitPattern) {
   }
 }
 
+TEST(DTypeTest, HalfRoundsToNearestEvenAndSaturates) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const float value = F32FromF16(static_cast<uint16_t>(bits));
+    if (std::isnan(value) || std::isinf(value)) continue;
+    ASSERT_EQ(F16FromF32(value), bits);
+  }
+  // Against the compiler's own conversion, over floats of all magnitudes.
+  for (uint32_t bits = 0; bits < 0x47700000u; bits += 977) {
+    const float value = std::bit_cast<float>(bits);
+    ASSERT_EQ(F16FromF32(-value), std::bit_cast<uint16_t>(static_cast<_Float16>(-value))) << value;
+  }
+  EXPECT_EQ(F16FromF32(1e9f), 0x7bff);
+  EXPECT_EQ(F16FromF32(-std::numeric_limits<float>::infinity()), 0xfbff);
+  EXPECT_TRUE(std::isnan(F32FromF16(F16FromF32(std::numeric_limits<float>::quiet_NaN()))));
+}
+
 TEST(DTypeTest, ConvertsFromUnalignedMemory) {
   const std::vector<float> values = {1.5f, -2.0f, 0.0f, 3e5f};
   std::vector<uint8_t> raw(1 + values.size() * 2);

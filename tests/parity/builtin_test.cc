@@ -60,7 +60,8 @@ TEST(BuiltInModel, StagesAgreeWithTransformers) {
     EXPECT_EQ(outputs.plan.ids, ExpandIds(golden[i].at("input_ids")));
     EXPECT_NEAR(PixelMean(outputs.pixels), golden[i].at("pixel_values_mean").get<double>(), 1e-6);
     ExpectAgrees("tower", EveryNth(outputs.tower, steps.at("vision")), LoadNpy(name + "_vision_rows.npy"));
-    ExpectAgrees("connector", EveryNth(outputs.connector, steps.at("connector")), LoadNpy(name + "_connector_rows.npy"));
+    ExpectAgrees("connector", EveryNth(outputs.connector, steps.at("connector")),
+                 LoadNpy(name + "_connector_rows.npy"));
     ExpectAgrees("hidden", EveryNth(outputs.hidden, steps.at("hidden")), LoadNpy(name + "_hidden_rows.npy"));
   }
 }

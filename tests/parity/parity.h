@@ -108,7 +108,8 @@ class ModelUnderTest {
       if (visual.image) {
         Check(model_->image_processor().Append(*visual.image, split, pool, tiles));
       } else {
-        for (const Image& frame : visual.frames->images) Check(model_->image_processor().AppendFrame(frame, pool, tiles));
+        for (const Image& frame : visual.frames->images)
+          Check(model_->image_processor().AppendFrame(frame, pool, tiles));
       }
       outputs.pixels.insert(outputs.pixels.end(), tiles.rgb.begin(), tiles.rgb.end());
       const int64_t tokens = tiles.count() * model_->config().visual_tokens_per_tile();
@@ -152,7 +153,8 @@ class ModelUnderTest {
     if (!status.ok()) throw std::runtime_error(status.message());
   }
   static void Keep(const MatrixView& matrix, std::vector<std::vector<float>>& rows) {
-    for (int64_t r = 0; r < matrix.rows; ++r) rows.emplace_back(matrix.Row<float>(r), matrix.Row<float>(r) + matrix.cols);
+    for (int64_t r = 0; r < matrix.rows; ++r)
+      rows.emplace_back(matrix.Row<float>(r), matrix.Row<float>(r) + matrix.cols);
   }
 
   void RunDecoder(Stream& stream, Conversation& conversation, Outputs& outputs) {

@@ -24,9 +24,8 @@ std::string Question(const std::string& prompt) {
 ModelUnderTest::Outputs RunCase(const nlohmann::json& test_case) {
   auto image = LoadImage(kGolden + "picture.png");
   if (!image.ok()) throw std::runtime_error(image.status().message());
-  auto outputs = Model().Run({std::make_shared<const Image>(*std::move(image)),
-                              Question(test_case.at("prompt").get<std::string>())},
-                             false);
+  auto outputs = Model().Run(
+      {std::make_shared<const Image>(*std::move(image)), Question(test_case.at("prompt").get<std::string>())}, false);
   EXPECT_EQ(outputs.plan.ids, ExpandIds(test_case.at("input_ids")));
   return outputs;
 }
