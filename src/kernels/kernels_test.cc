@@ -543,6 +543,36 @@ TEST_P(PagedKernelsTest, RotaryAndRoundedKeys) {
   CheckCase({2, 1, 4, 8}, true, 1.3e-3f);
 }
 
+// The cache rounds as F16FromF32 does, whatever the instruction set: a single key has probability 1, so y is its value.
+TEST_P(PagedKernelsTest, ValuesAreRoundedToTheNearestHalf) {
+  const int64_t dim = 256;
+  PagedRig rig(random_, {1}, 16, 1);
+  auto cache = portable_->NewKvCache(rig.Shape(1, dim));
+  ASSERT_TRUE(cache.ok());
+  const std::vector<float> frequencies(dim / 2, 0.0f);
+  Matrix qkv(1, 3 * dim), y(1, dim);
+  float* v = qkv.data.data() + 2 * dim;
+  const float edges[] = {
+      0,        -0.0f,        65504,    65519,    65520,       -1e30f,   1.00048828125f, 1.00146484375f,
+      0x1p-14f, 0x1.ffep-15f, 0x1p-24f, 0x1p-25f, -0x1.8p-25f, 0x1p-30f, 1.0f / 3,       -2049};
+  std::copy(std::begin(edges), std::end(edges), v);
+  for (int64_t i = std::ssize(edges); i < dim; ++i) v[i] = std::ldexp(Uniform(-1, 1), static_cast<int>(i % 40) - 26);
+  portable_->RotaryStore(*stream_, {.qkv = qkv.view(),
+                                    .heads = 1,
+                                    .inverse_frequency = Span(frequencies),
+                                    .cache = cache->get(),
+                                    .layer = 0,
+                                    .batch = &rig.batch});
+  portable_->PagedAttention(*stream_, {.q = qkv.view().Cols(0, dim),
+                                       .heads = 1,
+                                       .scale = 1,
+                                       .cache = cache->get(),
+                                       .layer = 0,
+                                       .batch = &rig.batch,
+                                       .y = y.view()});
+  for (size_t i = 0; i < static_cast<size_t>(dim); ++i) EXPECT_EQ(y.data[i], F32FromF16(F16FromF32(v[i]))) << v[i];
+}
+
 // Long enough that one sequence is split along its keys.
 TEST_P(PagedKernelsTest, LongSequencesAreSplitAndMerged) {
   const PagedCase c = {3, 1, 64, 16};

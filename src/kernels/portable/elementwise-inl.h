@@ -83,6 +83,31 @@ HWY_INLINE void RotateHead(const float* x, const float* cosines, const float* si
   }
 }
 
+// dst[0..n) <- src in half precision, bit by bit what F16FromF32 gives (its emulation in Highway for CPUs without
+// F16C truncates).
+HWY_INLINE void StoreHalf(const float* HWY_RESTRICT src, int64_t n, uint16_t* HWY_RESTRICT dst) {
+  const Floats d;
+  const Words dw;
+  const Ints di;
+  const hn::Rebind<uint16_t, Ints> half;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const auto bits = hn::BitCast(di, hn::LoadU(d, src + i));
+    const auto magnitude = hn::And(bits, hn::Set(di, 0x7fffffff));
+    const auto odd = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(di, 1));
+    const auto rounded = hn::Add(hn::Add(magnitude, hn::Set(di, 0xfff)), odd);
+    const auto normal = hn::Sub(hn::ShiftRight<13>(rounded), hn::Set(di, 112 << 10));
+    const auto shifted = hn::BitCast(di, hn::Add(hn::BitCast(d, magnitude), hn::Set(d, 0.5f)));
+    const auto subnormal = hn::Sub(shifted, hn::Set(di, 0x3f000000));  // the bits of 0.5
+    auto result = hn::IfThenElse(hn::Lt(magnitude, hn::Set(di, 0x38800000)), subnormal, normal);
+    result = hn::IfThenElse(hn::Gt(magnitude, hn::Set(di, 0x477fefff)), hn::Set(di, 0x7bff), result);
+    result = hn::IfThenElse(hn::Gt(magnitude, hn::Set(di, 0x7f800000)), hn::Set(di, 0x7e00), result);
+    const auto sign = hn::BitCast(di, hn::ShiftLeft<15>(hn::ShiftRight<31>(hn::BitCast(dw, bits))));
+    hn::StoreU(hn::DemoteTo(half, hn::Or(result, sign)), half, dst + i);
+  }
+  for (; i < n; ++i) dst[i] = F16FromF32(src[i]);
+}
+
 inline void RotaryStoreToken(const RotaryPlan& plan, int64_t token) {
   const RotaryStoreArgs& args = *plan.args;
   const auto& cache = static_cast<const F16KvCache&>(*args.cache);
@@ -101,13 +126,14 @@ inline void RotaryStoreToken(const RotaryPlan& plan, int64_t token) {
   const int64_t offset = slot % shape.block_size;
   for (int64_t head = 0; head < shape.kv_heads; ++head) {
     float rotated[limits::kMaxHeadDim];
+    uint16_t stored[limits::kMaxHeadDim];
     const float* k = row + (args.heads + head) * dim;
     RotateHead(k, cosines, sines, half, rotated);
     uint16_t* keys = cache.Keys(args.layer, block, head) + offset;
-    for (int64_t i = 0; i < dim; ++i) keys[i * shape.block_size] = F16FromF32(rotated[i]);
+    StoreHalf(rotated, dim, stored);
+    for (int64_t i = 0; i < dim; ++i) keys[i * shape.block_size] = stored[i];
     const float* v = k + shape.kv_heads * dim;
-    uint16_t* values = cache.Values(args.layer, block, head) + offset * dim;
-    for (int64_t i = 0; i < dim; ++i) values[i] = F16FromF32(v[i]);
+    StoreHalf(v, dim, cache.Values(args.layer, block, head) + offset * dim);
   }
 }
 
