@@ -25,7 +25,8 @@ check_tsan() {
 
 check_neon() {
   require "neon: build" scripts/neon.sh
-  EYESHOT_ISA=neon run_ctest "neon under emulation" build/neon -L '^(base|ledger|tensor|kernels)$' -LE '^slow$'
+  EYESHOT_ISA=neon run_ctest "neon under emulation" build/neon \
+    -L '^(base|ledger|tensor|kernels|formats|text|vision)$' -LE '^slow$'
 }
 
 check_fuzz() {

@@ -30,7 +30,9 @@ for target in "${targets[@]}"; do
   fi
   # Small ones only; copied under their checksum, since several folders may hold the same name.
   for seed in "${seeds[@]}"; do
-    if [[ -f "$seed" && $(stat -c %s "$seed") -le 262144 ]]; then cp "$seed" "$corpus/seed-$(sha1sum <"$seed" | cut -c1-16)"; fi
+    if [[ -f "$seed" && $(stat -c %s "$seed") -le 262144 ]]; then
+      cp "$seed" "$corpus/seed-$(sha1sum <"$seed" | cut -c1-16)"
+    fi
   done
   log=build/fuzz/$target.log
   if "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=$memory_mib -print_final_stats=1 \

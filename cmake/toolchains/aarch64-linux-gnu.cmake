@@ -18,5 +18,6 @@ set(includes "-isystem ${EYESHOT_SYSROOT}/usr/include -isystem ${EYESHOT_SYSROOT
 set(CMAKE_C_FLAGS_INIT "${includes}")
 set(CMAKE_CXX_FLAGS_INIT "${includes}")
 set(CMAKE_BUILD_RPATH ${EYESHOT_SYSROOT}/usr/lib/aarch64-linux-gnu ${EYESHOT_SYSROOT}/lib/aarch64-linux-gnu)
-set(CMAKE_EXE_LINKER_FLAGS_INIT "-Wl,-rpath-link,${EYESHOT_SYSROOT}/lib/aarch64-linux-gnu")
+# DT_RPATH instead of DT_RUNPATH: it also holds for the libraries of libraries (libspng's libz).
+set(CMAKE_EXE_LINKER_FLAGS_INIT "-Wl,--disable-new-dtags,-rpath-link,${EYESHOT_SYSROOT}/lib/aarch64-linux-gnu")
 set(CMAKE_SHARED_LINKER_FLAGS_INIT "${CMAKE_EXE_LINKER_FLAGS_INIT}")
