@@ -299,6 +299,9 @@ Status ReadModel(const JsonObject& model, Lists& lists, TokenizerFile& file) {
   if (fallback) return Refuse(model, "byte_fallback", "false");
   EYESHOT_ASSIGN_OR_RETURN(file.ignore_merges, model.BoolOr("ignore_merges", false));
   EYESHOT_RETURN_IF_ERROR(model.Object("vocab").status());
+  if (const Json* merges = model.Find("merges"); merges == nullptr || !merges->is_array()) {
+    return model.Error(StatusCode::kCorrupt, "merges", "a list", kMendDownload);
+  }
   const Status status = lists.Resolve(file);
   if (!status.ok()) return status.At(model.file());
   return CheckUnknownToken(model, file);
