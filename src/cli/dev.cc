@@ -62,7 +62,10 @@ void AddIsasCommand(CLI::App& dev, int& exit_code) {
 void AddDevCommand(CLI::App& program, int& exit_code) {
   CLI::App* command = program.add_subcommand("dev", "Tools for those who work on Eyeshot");
   SetUsage(*command, "eyeshot dev COMMAND [OPTIONS]");
-  command->require_subcommand(1);
+  command->require_subcommand(0, 1);
+  command->final_callback([command] {
+    if (command->get_subcommands().empty()) throw CLI::RequiredError::Subcommand(1);
+  });
   command->footer("Examples:\n  eyeshot dev isas\n  eyeshot dev checkpoint --config DIR --seed 1 --out DIR");
   AddCheckpointCommand(*command, exit_code);
   AddIsasCommand(*command, exit_code);

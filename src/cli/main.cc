@@ -28,7 +28,7 @@ int Run(int argc, char** argv) {
   CLI::App program("Eyeshot answers questions about pictures with small vision-language models.", "eyeshot");
   int exit_code = kExitOk;
   program.set_version_flag("--version", EYESHOT_VERSION);
-  program.require_subcommand(1);
+  program.require_subcommand(0, 1);  // none is reported below: CLI11 would prefer that over a misspelled word
   SetUsage(program, "eyeshot COMMAND [OPTIONS] [ARGUMENTS]");
   program.footer(kFooter);
   AddAskCommand(program, exit_code);
@@ -39,6 +39,7 @@ int Run(int argc, char** argv) {
   AddDevCommand(program, exit_code);
   try {
     program.parse(argc, argv);
+    if (program.get_subcommands().empty()) throw CLI::RequiredError::Subcommand(1);
   } catch (const CLI::Success& help) {
     return program.exit(help);
   } catch (const CLI::ParseError& error) {

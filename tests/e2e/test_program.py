@@ -1,0 +1,493 @@
+#!/usr/bin/env python3
+"""Runs the program `eyeshot` as a user would: test_program.py PROGRAM [CLASS...]."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODEL = ROOT / "models/eyeshot-tiny"
+GOLDEN = ROOT / "tests/data/golden/eyeshot-tiny"
+DEMO = ROOT / "demo"
+MEDIA = ROOT / "tests/data/media"
+EVAL = ROOT / "tests/data/eval/eval-dev"
+# Damage behind the last pixel, which Pillow refuses (src/media/decode_test.cc).
+MORE_LENIENT = {"malformed/png/pillow_truncated_end_chunk.png"}
+PROGRAM = pathlib.Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else pathlib.Path("eyeshot")
+
+STAGES = ["load", "decode_image", "preprocess", "encode", "connect", "reduce", "prefill", "decode", "detokenize"]
+
+
+def run(*arguments, stdin: bytes | None = None, env: dict | None = None, cwd: str | None = None):
+    """Runs the program; returns (exit code, standard output, standard error)."""
+    environment = {key: value for key, value in os.environ.items() if key != "EYESHOT_MODEL"} | (env or {})
+    done = subprocess.run([PROGRAM, *map(str, arguments)], input=stdin or b"", capture_output=True, env=environment,
+                          cwd=cwd, check=False)
+    return done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8")
+
+
+class ProgramTest(unittest.TestCase):
+    """What all tests use."""
+
+    def setUp(self):
+        self._folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self._folder.cleanup)
+        self.folder = pathlib.Path(self._folder.name)
+
+    def succeeds(self, *arguments, **more) -> str:
+        """Returns the standard output of a run that must succeed."""
+        code, out, err = run(*arguments, **more)
+        self.assertEqual(code, 0, err)
+        return out
+
+    def fails(self, wanted: int, parts: list, *arguments, **more) -> str:
+        """Checks exit code and message of a run that must fail; returns its standard output."""
+        code, out, err = run(*arguments, **more)
+        self.assertEqual(code, wanted, err)
+        self.assertTrue(err.splitlines()[-1].startswith("eyeshot: "), err)
+        for part in parts:
+            self.assertIn(str(part), err)
+        return out
+
+    def model_copy(self) -> pathlib.Path:
+        """A copy of the built-in model whose files can be changed."""
+        copy = self.folder / "model"
+        shutil.copytree(MODEL, copy, ignore=shutil.ignore_patterns("*.zst", "README.md"))
+        return copy
+
+
+class Ask(ProgramTest):
+    """eyeshot ask"""
+
+    def test_prints_the_answer_and_the_stages(self):
+        code, out, err = run("ask", DEMO / "receipt.png", "What is the total?")
+        self.assertEqual((code, out), (0, "$18.36\n"), err)
+        for stage in ("load", "decode_image", "preprocess", "encode", "connect", "prefill", "decode", "total"):
+            self.assertRegex(err, rf"(?m)^{stage} +\d")
+
+    def test_quiet_prints_the_answer_alone(self):
+        self.assertEqual(run("ask", "-q", DEMO / "sign.png", "What does the sign say?"),
+                         (0, "Station Road\nPlatform 3\n", ""))
+
+    def test_json(self):
+        result = json.loads(self.succeeds("ask", "--json", DEMO / "chart.png", "How many bars does the chart have?"))
+        self.assertEqual(list(result), ["answer", "finish_reason", "model", "device", "precision", "prompt_tokens",
+                                        "visual_tokens", "completion_tokens", "tiles", "peak_rss_bytes", "stages"])
+        self.assertEqual(result["answer"], "5")
+        self.assertEqual(result["finish_reason"], "stop")
+        self.assertEqual(result["model"], "eyeshot-tiny")
+        self.assertEqual((result["tiles"], result["visual_tokens"]), (5, 320))
+        self.assertGreater(result["peak_rss_bytes"], 30e6)
+        self.assertEqual([stage["name"] for stage in result["stages"]], STAGES)
+        for stage in result["stages"]:
+            self.assertEqual(set(stage), {"name", "wall_ms", "flops", "bytes", "tokens", "joules"})
+        by_name = {stage["name"]: stage for stage in result["stages"]}
+        self.assertEqual(by_name["prefill"]["tokens"], result["prompt_tokens"])
+        for name in ("load", "decode_image", "encode", "prefill", "decode"):
+            self.assertGreater(by_name[name]["wall_ms"], 0, name)
+
+    def test_two_pictures_and_a_clip(self):
+        self.assertEqual(self.succeeds("ask", "-q", DEMO / "before.png", DEMO / "after.png", "What changed?"),
+                         "The triangle changed from blue to orange.\n")
+        clip = [DEMO / f"clip_{i}.png" for i in range(1, 9)]
+        self.assertEqual(self.succeeds("ask", "-q", "--frames", "--fps", 1, *clip, "What happens in the video?"),
+                         "An orange circle moves right.\n")
+
+    def test_no_split_takes_one_tile(self):
+        result = json.loads(self.succeeds("ask", "--json", "--no-split", DEMO / "shapes.png", "How many shapes?"))
+        self.assertEqual((result["tiles"], result["visual_tokens"]), (1, 64))
+
+    def test_picture_from_standard_input(self):
+        picture = (DEMO / "receipt.png").read_bytes()
+        self.assertEqual(self.succeeds("ask", "-q", "-", "What is the total?", stdin=picture), "$18.36\n")
+
+    def test_text_alone(self):
+        self.assertIn("picture", self.succeeds("ask", "-q", "What can you do?", stdin=b""))
+
+    def test_a_seed_repeats_an_answer(self):
+        def answer(seed):
+            return self.succeeds("ask", "-q", "--temperature", 2, "--seed", seed, "-n", 24, "Hello")
+        self.assertEqual(answer(1), answer(1))
+        self.assertGreater(len({answer(seed) for seed in range(1, 5)}), 1)
+
+    def test_max_tokens_and_stop(self):
+        result = json.loads(self.succeeds("ask", "--json", "-n", 2, "What can you do?"))
+        self.assertEqual((result["finish_reason"], result["completion_tokens"]), ("length", 2))
+        result = json.loads(self.succeeds("ask", "--json", "--stop", "receipts", "What can you do?"))
+        self.assertEqual(result["finish_reason"], "stop")
+        self.assertNotIn("receipts", result["answer"])
+
+    def test_question_longer_than_the_context(self):
+        out = self.fails(3, ["2048", "context", "shorter question"], "ask", "--json", "why " * 3000)
+        self.assertEqual(json.loads(out)["error"]["code"], "context full")
+        self.fails(3, ["128", "fewer pictures"], "ask", "--context", 128,
+                   DEMO / "chart.png", "What is this?")
+
+    def test_control_c_ends_with_130(self):
+        # At this temperature an answer is noise that goes on until the context is full.
+        process = subprocess.Popen([PROGRAM, "ask", "-q", "--temperature", "9", "-n", "2000", "Hello"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        process.stdout.close()
+        self.assertEqual(process.wait(), 130)
+
+    def test_model_from_the_environment(self):
+        self.fails(1, ["EYESHOT_MODEL", "/nowhere"], "ask", "Hi", env={"EYESHOT_MODEL": "/nowhere"})
+        self.fails(1, ["--model", "/nowhere"], "ask", "--model", "/nowhere", "Hi")
+
+
+class Chat(ProgramTest):
+    """eyeshot chat"""
+
+    def chat(self, lines: list, *arguments):
+        """Runs a conversation through a pipe."""
+        return run("chat", "-q", *arguments, stdin="\n".join(lines).encode() + b"\n")
+
+    def test_a_conversation_keeps_its_cache(self):
+        code, out, err = self.chat(["What is the total?", "How much is the soup?", "/stats", "/quit", "never"],
+                                   DEMO / "receipt.png")
+        self.assertEqual((code, out), (0, "$18.36\n$6.45\n"), err)
+        self.assertRegex(err, r"3[45]\d were cached")
+        self.assertNotIn("\nencode ", err)
+
+    def test_pictures_can_be_shown_later(self):
+        code, out, err = self.chat([f"/image {DEMO / 'sign.png'}", "What does the sign say?", "/reset",
+                                    f"/image {DEMO / 'clipart.png'}", "What is this?"])
+        self.assertEqual((code, out), (0, "Station Road\nPlatform 3\nA mushroom.\n"), err)
+
+    def test_errors_do_not_end_it(self):
+        code, out, err = self.chat(["/image /nowhere.png", "/nonsense", f"/image {DEMO / 'receipt.png'}",
+                                    "What is the total?"])
+        self.assertEqual((code, out), (1, "$18.36\n"))
+        self.assertIn("/nowhere.png", err)
+        self.assertIn("/nonsense", err)
+
+
+class Inspect(ProgramTest):
+    """eyeshot inspect"""
+
+    def test_prompt_and_tiles_of_the_goldens(self):
+        for golden in json.loads((GOLDEN / "golden.json").read_text("utf-8")):
+            if len(golden["images"]) > 1:
+                continue
+            result = json.loads(self.succeeds("inspect", "--json", "--question", golden["question"],
+                                              GOLDEN / golden["images"][0]))
+            ids = [id_ for id_, count in golden["input_ids"] for _ in range(count)]
+            self.assertEqual(result["prompt_ids"], ids)
+            self.assertEqual(result["tiles"], golden["pixel_values_shape"][1])
+            self.assertEqual(result["visual_tokens"], 64 * result["tiles"])
+            self.assertEqual(result["tiles"], result["rows"] * result["cols"] + 1)
+            self.assertRegex(result["tiles_sha256"], r"^[0-9a-f]{64}$")
+
+    def test_processor_files_are_enough_for_tiles(self):
+        for name in ("preprocessor_config.json", "processor_config.json"):
+            shutil.copy(MODEL / name, self.folder)
+        whole = json.loads(self.succeeds("inspect", "--json", DEMO / "chart.png"))
+        result = json.loads(self.succeeds("inspect", "--json", "--model", self.folder, DEMO / "chart.png"))
+        self.assertEqual(result["tiles_sha256"], whole["tiles_sha256"])
+        self.assertEqual(result["visual_tokens"], 320)
+        self.assertIsNone(result["prompt_ids"])
+        self.fails(1, [self.folder, "tokenizer.json"], "inspect", "--model", self.folder, DEMO / "chart.png", "Why?")
+        shutil.copy(MODEL / "tokenizer.json", self.folder)
+        shutil.copy(MODEL / "tokenizer_config.json", self.folder)
+        self.assertIn("ids:", self.succeeds("inspect", "--model", self.folder, DEMO / "chart.png", "Why?"))
+
+    def test_draws_the_tiles(self):
+        out = self.folder / "tiles.png"
+        self.succeeds("inspect", DEMO / "receipt.png", "--tiles", out)
+        drawn = json.loads(self.succeeds("inspect", "--json", out))
+        self.assertGreater(drawn["width"], 3 * 256)
+        self.assertGreater(drawn["height"], 2 * 256)
+
+    def test_no_split(self):
+        result = json.loads(self.succeeds("inspect", "--json", "--no-split", DEMO / "receipt.png"))
+        self.assertEqual((result["rows"], result["cols"], result["tiles"]), (0, 0, 1))
+
+    def test_a_model(self):
+        text = self.succeeds("inspect", MODEL)
+        for part in ("29342208", "smolvlm", "bfloat16", "memory plan", "KV cache", "<end_of_utterance>"):
+            self.assertIn(part, text)
+        result = json.loads(self.succeeds("inspect", "--json", MODEL))
+        self.assertEqual(result["parameters"]["total"], 29342208)
+        self.assertEqual(result["most_tiles"], 5)
+        parts = [value for key, value in result["parameters"].items() if key != "total"]
+        self.assertEqual(sum(parts), 29342208)
+        plan = result["memory_plan"]
+        parts = [value for key, value in plan.items() if key.endswith(("weights", "workspace", "cache"))]
+        self.assertEqual(sum(parts), plan["total"])
+
+
+class Pictures(ProgramTest):
+    """Malformed pictures and other bad input."""
+
+    def test_every_malformed_picture(self):
+        pillow = json.loads((MEDIA / "pillow.json").read_text("utf-8"))
+        files = sorted(path for path in (MEDIA / "malformed").rglob("*") if path.is_file())
+        self.assertGreater(len(files), 50)
+        for path in files:
+            name = path.relative_to(MEDIA).as_posix()
+            with self.subTest(name):
+                code, _, err = run("inspect", "--json", path)
+                if "error" in pillow["files"].get(name, {}) and name not in MORE_LENIENT:
+                    self.assertEqual(code, 1, f"{name} was decoded, by Pillow it is not")
+                self.assertIn(code, (0, 1), err)
+                if code == 1:
+                    # File, what was found, and the mend.
+                    self.assertRegex(err, rf"^eyeshot: {re.escape(str(path))}: .+: .+\n$")
+
+    def test_what_is_no_picture(self):
+        text = self.folder / "text.png"
+        text.write_text("not a picture")
+        self.fails(1, [text], "ask", text, "What is this?")
+        self.fails(1, ["/nowhere.png"], "ask", "/nowhere.png", "What is this?")
+        self.fails(1, [self.folder], "ask", self.folder, "What is this?")
+        self.fails(1, ["standard input"], "ask", "-", "What is this?", stdin=b"")
+        out = self.fails(1, [text], "ask", "--json", text, "What is this?")
+        self.assertEqual(set(json.loads(out)["error"]), {"code", "message"})
+
+
+class BrokenModels(ProgramTest):
+    """Models that lie, or are not whole."""
+
+    def setUp(self):
+        super().setUp()
+        self.model = self.model_copy()
+        self.weights = self.model / "model.safetensors"
+
+    def rewrite_header(self, change):
+        """Changes the header of the weights as JSON."""
+        data = self.weights.read_bytes()
+        size = struct.unpack("<Q", data[:8])[0]
+        header = json.loads(data[8:8 + size])
+        change(header)
+        text = json.dumps(header).encode()
+        self.weights.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size:])
+
+    def rewrite_json(self, name, change):
+        """Changes a JSON file of the model."""
+        value = json.loads((self.model / name).read_text("utf-8"))
+        change(value)
+        (self.model / name).write_text(json.dumps(value))
+
+    def refused(self, *parts):
+        """Checks that asking the model fails with a message that names the parts."""
+        self.fails(1, [self.model, *parts], "ask", "--model", self.model, "Hello")
+
+    def test_the_copy_itself_works(self):
+        self.succeeds("ask", "-q", "--model", self.model, "Hello")
+
+    def test_truncated_weights(self):
+        data = self.weights.read_bytes()
+        for size in (len(data) // 2, len(data) - 1, 100, 7, 0):
+            with self.subTest(size):
+                self.weights.write_bytes(data[:size])
+                self.refused("model.safetensors")
+
+    def test_a_header_that_lies(self):
+        original = self.weights.read_bytes()
+        name = "model.text_model.norm.weight"
+
+        def beyond(header):
+            header[name]["data_offsets"][1] += 1 << 40
+
+        def overlapping(header):
+            header[name]["data_offsets"] = [0, 768]
+
+        def reversed_(header):
+            header[name]["data_offsets"].reverse()
+
+        def huge(header):
+            header[name]["shape"] = [1 << 31, 1 << 31, 1 << 31]
+
+        for change in (beyond, overlapping, reversed_, huge):
+            with self.subTest(change.__name__):
+                self.weights.write_bytes(original)
+                self.rewrite_header(change)
+                # Of two tensors that overlap, either may be named.
+                self.refused("model.safetensors", "tensor" if change is overlapping else name)
+        self.weights.write_bytes(struct.pack("<Q", 1 << 60) + original[8:])
+        self.refused("model.safetensors", 1 << 60)
+
+    def test_a_missing_or_misshapen_tensor(self):
+        name = "model.text_model.layers.3.mlp.up_proj.weight"
+        original = self.weights.read_bytes()
+        self.rewrite_header(lambda header: header.update({name + "x": header.pop(name)}))
+        self.refused(name)
+        self.weights.write_bytes(original)
+        self.rewrite_header(lambda header: header[name]["shape"].reverse())
+        self.fails(1, [name, "384"], "ask", "--model", self.model, "Hello")
+
+    def test_a_config_with_a_missing_key(self):
+        for part, key in (("text_config", "hidden_size"), ("text_config", "num_hidden_layers"),
+                          ("text_config", "vocab_size")):
+            with self.subTest(key):
+                shutil.copy(MODEL / "config.json", self.model)
+                self.rewrite_json("config.json", lambda config, part=part, key=key: config[part].pop(key))
+                self.refused("config.json", f"{part}.{key}")
+
+    def test_a_config_with_wrong_values(self):
+        for part, key, value in (("text_config", "hidden_size", -5), ("text_config", "num_hidden_layers", "eight"),
+                                 ("vision_config", "patch_size", 0), ("text_config", "vocab_size", 1 << 40)):
+            with self.subTest(key):
+                shutil.copy(MODEL / "config.json", self.model)
+                self.rewrite_json("config.json", lambda config, p=part, k=key, v=value: config[p].update({k: v}))
+                self.refused("config.json", f"{part}.{key}", value)
+        (self.model / "config.json").write_text('{"model_type": "smolvlm"')
+        self.refused("config.json")
+        shutil.copy(MODEL / "config.json", self.model)
+        self.rewrite_json("config.json", lambda config: config.update(model_type="llava"))
+        self.fails(1, ["llava", "smolvlm"], "ask", "--model", self.model, "Hello")
+
+    def test_missing_files(self):
+        for name in ("model.safetensors", "tokenizer.json", "config.json"):
+            with self.subTest(name):
+                kept = (self.model / name).read_bytes()
+                (self.model / name).unlink()
+                self.refused(name)
+                (self.model / name).write_bytes(kept)
+
+    def test_a_broken_tokenizer(self):
+        self.rewrite_json("tokenizer.json", lambda tokenizer: tokenizer["model"].pop("merges"))
+        self.refused("tokenizer.json", "merges")
+        (self.model / "tokenizer.json").write_text("[" * 5000)
+        self.refused("tokenizer.json")
+
+
+class Bench(ProgramTest):
+    """eyeshot bench"""
+
+    def test_json(self):
+        result = json.loads(self.succeeds("bench", "--json", "--repeat", 1, "--warmup", 0, "--tiles", "1,5", "--depths",
+                                          "64,1000000", "--tokens", 4))
+        self.assertEqual([picture["tiles"] for picture in result["pictures"]], [1, 5])
+        for picture in result["pictures"]:
+            self.assertEqual([stage["name"] for stage in picture["stages"]], STAGES)
+            self.assertGreater(picture["ttft_ms"], 0)
+        self.assertEqual(len(result["decode"]), 1)
+        self.assertGreater(result["decode"][0]["tokens_per_s"], 0)
+        for key in ("cpu", "isa", "threads", "precision", "model"):
+            self.assertTrue(result[key], key)
+
+    def test_table(self):
+        text = self.succeeds("bench", "--repeat", 1, "--warmup", 0, "--tiles", 3, "--depths", 16, "--tokens", 2)
+        self.assertRegex(text, r"(?m)^encode +\d")
+        self.fails(1, ["--tiles 2", "1, 3, 5"], "bench", "--tiles", 2)
+
+
+class Eval(ProgramTest):
+    """eyeshot eval"""
+
+    def test_the_subset_agrees_with_the_reference(self):
+        out = self.folder / "answers.jsonl"
+        result = json.loads(self.succeeds("eval", EVAL / "questions.jsonl", "--answers",
+                                          EVAL / "reference-answers.json", "--backend", "portable", "--out", out,
+                                          "--json"))
+        total = result["total"]
+        self.assertEqual(total["questions"], 128)
+        self.assertGreaterEqual(total["agreement"], 0.93)
+        # The reference has 68 exact answers; a share within 3 points is within 4 questions.
+        self.assertLessEqual(abs(total["exact"] - 68), 4)
+        self.assertLess(total["character_error_rate"], 0.21)
+        self.assertEqual(sum(task["questions"] for task in result["tasks"].values()), 128)
+        self.assertEqual(len(out.read_text("utf-8").splitlines()), 128)
+
+    def test_limit_and_every(self):
+        result = json.loads(self.succeeds("eval", EVAL / "questions.jsonl", "--every", 50, "--limit", 2, "--json"))
+        self.assertEqual(result["total"]["questions"], 2)
+
+    def test_bad_sets(self):
+        bad = self.folder / "set.jsonl"
+        bad.write_text('{"question": "a", "answer": "b"}\n{"question": "a"}\n')
+        self.fails(1, [f"{bad}:2", "answer"], "eval", bad)
+        bad.write_text('{"id": "x", "images": ["no.png"], "question": "a", "answer": "b"}\n')
+        self.fails(1, ["question x", self.folder / "no.png"], "eval", bad)
+
+
+class Dev(ProgramTest):
+    """eyeshot dev"""
+
+    def test_a_seeded_checkpoint_runs(self):
+        out = [self.folder / "a", self.folder / "b", self.folder / "c"]
+        for folder, seed, threads in zip(out, (7, 7, 8), (1, 2, 2)):
+            self.succeeds("dev", "checkpoint", "--config", MODEL, "--seed", seed, "--out", folder, "--threads", threads)
+        weights = [(folder / "model.safetensors").read_bytes() for folder in out]
+        self.assertEqual(weights[0], weights[1])
+        self.assertNotEqual(weights[0], weights[2])
+        self.succeeds("ask", "-q", "--model", out[0], "-n", 3, DEMO / "chart.png", "What is this?")
+        self.fails(1, ["true weights"], "dev", "checkpoint", "--config", out[0], "--seed", 1, "--out", out[0])
+        self.fails(1, ["/nowhere"], "dev", "checkpoint", "--config", "/nowhere", "--seed", 1, "--out", out[0])
+
+    def test_isas(self):
+        script = subprocess.run([ROOT / "scripts/supported_isas.sh"], capture_output=True, text=True, check=True)
+        self.assertEqual(self.succeeds("dev", "isas"), script.stdout)
+
+    def test_every_isa_answers_alike(self):
+        for isa in self.succeeds("dev", "isas").split():
+            self.assertEqual(self.succeeds("ask", "-q", DEMO / "receipt.png", "What is the total?",
+                                           env={"EYESHOT_ISA": isa}), "$18.36\n", isa)
+        self.fails(1, ["EYESHOT_ISA", "mmx"], "ask", "Hi", env={"EYESHOT_ISA": "mmx"})
+
+
+class Help(ProgramTest):
+    """--help and --version"""
+
+    def test_every_command_has_help_with_examples(self):
+        for command in ([], ["ask"], ["chat"], ["inspect"], ["bench"], ["eval"], ["dev"], ["dev", "checkpoint"],
+                        ["dev", "isas"]):
+            with self.subTest(command):
+                text = self.succeeds(*command, "--help")
+                self.assertIn(" ".join(["Usage: eyeshot", *command]), text)
+                self.assertIn("Example", text)
+        self.assertIn("Exit codes", self.succeeds("--help"))
+
+    def test_version(self):
+        self.assertRegex(self.succeeds("--version"), r"^eyeshot \d+\.\d+\.\d+\n$")
+
+
+class Usage(ProgramTest):
+    """Wrong usage ends with 2 and says what is wrong."""
+
+    def test_bad_flags(self):
+        for arguments, part in ((["--nonsense"], "nonsense"), ([], "subcommand"), (["ask"], "arguments"),
+                                (["ask", "--temperature", "warm", "Hi"], "temperature"),
+                                (["ask", "--max-tokens", "0", "Hi"], "max-tokens"),
+                                (["ask", "--backend", "abacus", "Hi"], "abacus"),
+                                (["ask", "--threads", "100000", "Hi"], "threads"),
+                                (["ask", "--nonsense", "Hi"], "nonsense"), (["frob"], "frob"),
+                                (["ask", ""], "empty"), (["ask", "--frames", "Hi"], "--frames"),
+                                (["ask", DEMO / "chart.png"], "chart.png"),
+                                (["inspect", MODEL, "Why?"], "--question"), (["eval"], "set"), (["dev"], "subcommand")):
+            with self.subTest(arguments):
+                self.fails(2, [part], *arguments)
+
+    def test_json_errors(self):
+        for arguments in (["ask", "--json", "--nonsense", "Hi"], ["ask", "--json", ""]):
+            out = self.fails(2, [], *arguments)
+            self.assertEqual(json.loads(out)["error"]["code"], "invalid argument")
+
+
+class Demo(ProgramTest):
+    """scripts/demo.sh"""
+
+    def test_the_answers_of_its_page(self):
+        done = subprocess.run([ROOT / "scripts/demo.sh"], capture_output=True, text=True, check=False, cwd="/",
+                              env=os.environ | {"EYESHOT": str(PROGRAM)})
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        rows = re.findall(r"(?m)^\| `.*\| (.*) \| (.*) \|$", (DEMO / "README.md").read_text("utf-8"))
+        self.assertEqual(len(rows), 7)
+        for question, answer in rows:
+            self.assertIn(f"  question: {question}\n  answer:   " + answer.replace(" / ", "\n  ") + "\n", done.stdout)
+        self.assertEqual(len(re.findall(r"(?m)^  total +\d", done.stdout)), 7)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
