@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -82,7 +83,8 @@ TEST_P(ImageProcessorGoldens, TilesEqualTheReferenceToTheByte) {
     }
     ++cases;
   }
-  EXPECT_GE(cases, 15u);
+  std::printf("%s: %zu pictures cut as the reference does\n", GetParam().c_str(), cases);
+  EXPECT_GE(cases, GetParam() == "eyeshot-tiny" ? 15u : 36u);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ImageProcessorGoldens, ::testing::Values("smolvlm-256m", "smolvlm-2.2b", "eyeshot-tiny"),
