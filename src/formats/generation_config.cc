@@ -16,9 +16,9 @@ constexpr size_t kMaxEosIds = 64;
 Status ReadEos(const JsonObject& object, std::vector<int32_t>& ids) {
   const Json* const value = object.Find("eos_token_id");
   if (value == nullptr) return Status::Ok();
-  const Status wrong = object.Error(StatusCode::kCorrupt, "eos_token_id",
-                                    fmt::format("an integer in [0, {}] or a list of at most {}", kMaxId, kMaxEosIds),
-                                    "correct the file or download it again");
+  Status wrong = object.Error(StatusCode::kCorrupt, "eos_token_id",
+                              fmt::format("an integer in [0, {}] or a list of at most {}", kMaxId, kMaxEosIds),
+                              "correct the file or download it again");
   const Json list = value->is_array() ? *value : Json::array({*value});
   if (list.size() > kMaxEosIds) return wrong;
   for (const Json& item : list) {

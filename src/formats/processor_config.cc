@@ -31,8 +31,8 @@ Status ReadLongestEdge(const JsonObject& object, const std::string& key, int64_t
 Status ReadChannels(const JsonObject& object, const std::string& key, double min, std::array<float, 3>& channels) {
   const Json* const value = object.Find(key);
   if (value == nullptr) return Status::Ok();
-  const Status wrong = object.Error(StatusCode::kCorrupt, key, fmt::format("three numbers in [{}, 1]", min),
-                                    "correct the file or download it again");
+  Status wrong = object.Error(StatusCode::kCorrupt, key, fmt::format("three numbers in [{}, 1]", min),
+                              "correct the file or download it again");
   if (!value->is_array() || value->size() != channels.size()) return wrong;
   for (size_t i = 0; i < channels.size(); ++i) {
     const Json& item = (*value)[i];

@@ -178,7 +178,8 @@ std::vector<BadHeader> BadHeaders() {
     if (i > 0) many += ',';
     many += Entry(fmt::format("t{}", i), "U8", "[0]", "[0,0]");
   }
-  bad.push_back({"too many tensors", many + "}", 0, StatusCode::kLimitExceeded, {"16384 tensors"}});
+  many += "}";
+  bad.emplace_back(BadHeader{"too many tensors", many, 0, StatusCode::kLimitExceeded, {"16384 tensors"}});
   return bad;
 }
 
@@ -335,7 +336,7 @@ TEST(CheckpointTest, RefusesIndexesThatLie) {
     const TempDir dir;
     WriteShards(dir, map);
     std::vector<std::string> all = parts;
-    all.push_back("index.json");
+    all.emplace_back("index.json");
     ExpectError(Checkpoint::Open(dir.path()).status(), StatusCode::kCorrupt, all);
   }
 }

@@ -148,7 +148,7 @@ TEST(TokenizerJsonTest, NamesEachBadPart) {
     json tokenizer = SmallTokenizer();
     tokenizer[json::json_pointer(bad.pointer)] = bad.value;
     std::vector<std::string> parts = bad.parts;
-    parts.push_back("tokenizer.json");
+    parts.emplace_back("tokenizer.json");
     ExpectError(Parse(tokenizer).status(), bad.code, parts);
   }
 }

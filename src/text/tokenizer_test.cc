@@ -67,7 +67,8 @@ void CompareWithGoldens(const Tokenizer& tokenizer, const std::string& name) {
     EXPECT_EQ(tokenizer.Decode(ids), text) << "line " << i;
     wrong += got != ids || tokenizer.Decode(ids) != text;
   }
-  std::printf("%s: %zu of %zu lines tokenized as Hugging Face does\n", name.c_str(), lines.size() - wrong, lines.size());
+  std::printf("%s: %zu of %zu lines tokenized as Hugging Face does\n", name.c_str(), lines.size() - wrong,
+              lines.size());
 }
 
 TEST(TokenizerGoldens, SmolVLM256M) {
@@ -108,7 +109,7 @@ TEST(TokenizerTest, ReadsAFolderWithoutTokenizerJsonAlike) {
   dir.Write("vocab.json", tokenizer.at("model").at("vocab").dump());
   std::string merges = "#version: 0.2\n";
   for (const json& merge : tokenizer.at("model").at("merges")) {
-    merges += merge.at(0).get<std::string>() + " " + merge.at(1).get<std::string>() + "\n";
+    merges.append(merge.at(0).get<std::string>()).append(" ").append(merge.at(1).get<std::string>()).append("\n");
   }
   dir.Write("merges.txt", merges);
   for (const std::string name : {"added_tokens.json", "tokenizer_config.json", "special_tokens_map.json"}) {
