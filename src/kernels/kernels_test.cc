@@ -591,7 +591,7 @@ TEST_P(PagedKernelsTest, LongSequencesAreSplitAndMerged) {
 TEST_P(PagedKernelsTest, DecodingAllocatesNothing) {
   const int64_t width = 96;
   const PagedCase c = {3, 1, 32, 16};
-  PagedRig rig(random_, {40}, c.block_size, 400);
+  PagedRig rig(random_, {40}, c.block_size, 200);
   const KvCacheShape shape = rig.Shape(c.kv_heads, c.head_dim);
   auto cache = portable_->NewKvCache(shape);
   ASSERT_TRUE(cache.ok());
@@ -635,7 +635,7 @@ TEST_P(PagedKernelsTest, DecodingAllocatesNothing) {
   rig.Step(one);
   step();  // the first token
   const int64_t before = allocations.load();
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < 120; ++i) {
     rig.Step(one);
     step();
   }

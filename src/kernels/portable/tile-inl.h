@@ -26,7 +26,7 @@ namespace eyeshot::portable::HWY_NAMESPACE {
 #if HWY_TARGET == HWY_AVX3
 inline constexpr int kMaxRows = 14;  // of 32 registers
 #elif HWY_TARGET == HWY_NEON
-inline constexpr int kMaxRows = 12;  // of 32 registers
+inline constexpr int kMaxRows = 10;  // of 32 registers; GCC 12 loads all rows' left operands first, and 12 rows spill
 #else
 inline constexpr int kMaxRows = 6;  // of 16 registers
 #endif
