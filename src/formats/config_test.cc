@@ -196,7 +196,7 @@ TEST(ModelConfigTest, NamesEachBadValue) {
     json config = SmallConfig();
     config[json::json_pointer(bad.pointer)] = bad.value;
     std::vector<std::string> parts = bad.parts;
-    parts.push_back("config.json");
+    parts.emplace_back("config.json");
     ExpectError(Parse(config).status(), bad.code, parts);
   }
 }

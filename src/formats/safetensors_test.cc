@@ -188,7 +188,7 @@ TEST(SafetensorsTest, RefusesHeadersThatLie) {
     SCOPED_TRACE(bad.what);
     const auto tensors = Parse(MakeFile(bad.json, bad.data_bytes));
     std::vector<std::string> parts = bad.message;
-    parts.push_back("m.safetensors");
+    parts.emplace_back("m.safetensors");
     ExpectError(tensors.status(), bad.code, parts);
   }
 }

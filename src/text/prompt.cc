@@ -76,12 +76,9 @@ Status CheckChatTemplate(const std::string& dir) {
 
 std::string_view RoleName(Role role) {
   switch (role) {
-    case Role::kSystem:
-      return "System";
-    case Role::kUser:
-      return "User";
-    case Role::kAssistant:
-      return "Assistant";
+    case Role::kSystem: return "System";
+    case Role::kUser: return "User";
+    case Role::kAssistant: return "Assistant";
   }
   return "";
 }
@@ -239,9 +236,9 @@ Result<PromptFormat> PromptFormat::Load(const std::string& dir, const Tokenizer&
                                         int64_t visual_tokens_per_tile) {
   EYESHOT_RETURN_IF_ERROR(CheckChatTemplate(dir));
   if (visual_tokens_per_tile < 1 || visual_tokens_per_tile > kMaxVisualTokensPerTile) {
-    return InvalidArgumentError(
-        fmt::format("{}: {} visual tokens a tile, expected 1 to {}", dir, visual_tokens_per_tile, kMaxVisualTokensPerTile),
-        "check config.json");
+    return InvalidArgumentError(fmt::format("{}: {} visual tokens a tile, expected 1 to {}", dir,
+                                            visual_tokens_per_tile, kMaxVisualTokensPerTile),
+                                "check config.json");
   }
   for (const std::string_view needed : {kStart, kEnd, kFake, kImage}) {
     if (!tokenizer.TokenId(needed)) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/file.h"
 #include "formats/byte_symbols.h"
 #include "formats/testing.h"
 
@@ -113,7 +114,7 @@ TEST(TokenizerTest, ReadsAFolderWithoutTokenizerJsonAlike) {
   }
   dir.Write("merges.txt", merges);
   for (const std::string name : {"added_tokens.json", "tokenizer_config.json", "special_tokens_map.json"}) {
-    dir.Write(name, testing::ReadAll(source + "/" + name));
+    dir.Write(name, testing::ReadAll(JoinPath(source, name)));
   }
   CompareWithGoldens(LoadOrDie(dir.path()), "SmolVLM-256M-Instruct");
 }
@@ -190,7 +191,7 @@ TEST(TokenizerTest, MergesByRankThenFromTheLeft) {
 TEST(TokenizerTest, IgnoreMergesTakesWholeWords) {
   const auto tokenizer = [](bool ignore_merges) {
     return ByteTokenizer([=](TokenizerFile& file) {
-      file.vocabulary.push_back("xyz");  // 256, which no merge makes
+      file.vocabulary.emplace_back("xyz");  // 256, which no merge makes
       file.ignore_merges = ignore_merges;
     });
   };
