@@ -34,6 +34,8 @@
 extern "C" {
 #endif
 
+/* NOLINTBEGIN(readability-identifier-naming): names as C libraries have them */
+
 /* The same values as eyeshot::StatusCode. */
 typedef enum eyeshot_code {
   EYESHOT_OK = 0,
@@ -124,6 +126,8 @@ EYESHOT_EXPORT void eyeshot_engine_free(eyeshot_engine* engine);
 EYESHOT_EXPORT void eyeshot_chat_free(eyeshot_chat* chat);
 EYESHOT_EXPORT void eyeshot_answer_free(eyeshot_answer* answer);
 EYESHOT_EXPORT void eyeshot_string_free(char* text);
+
+/* NOLINTEND(readability-identifier-naming) */
 
 #ifdef __cplusplus
 } /* extern "C" */

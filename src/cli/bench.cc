@@ -80,6 +80,7 @@ Ledger MedianOf(const std::vector<Ledger>& runs) {
   for (size_t i = 0; i < kStageCount; ++i) {
     const auto id = static_cast<StageId>(i);
     std::vector<double> times;
+    times.reserve(runs.size());
     for (const Ledger& run : runs) times.push_back(static_cast<double>(run.cost(id).wall_ns));
     StageCost cost = runs.back().cost(id);
     cost.wall_ns = static_cast<uint64_t>(Median(std::move(times)));
@@ -112,6 +113,7 @@ Result<std::vector<PictureCase>> AllPictureCases(const std::string& dir) {
     by_tiles.try_emplace(tiles, PictureCase{edge, height, tiles, true});
   }
   std::vector<PictureCase> cases;
+  cases.reserve(by_tiles.size());
   for (const auto& [tiles, picture] : by_tiles) cases.push_back(picture);
   return cases;
 }
@@ -230,8 +232,8 @@ Status Bench::Run() {
   EYESHOT_ASSIGN_OR_RETURN(const std::vector<PictureCase> cases, PictureCases(model.dir, flags_.tiles));
   EYESHOT_ASSIGN_OR_RETURN(engine_, LoadEngine(flags_.model, false));
   for (const PictureCase& picture : cases) {
-    EYESHOT_ASSIGN_OR_RETURN(PictureResult result, RunPicture(picture));
-    pictures_.push_back(std::move(result));
+    EYESHOT_ASSIGN_OR_RETURN(const PictureResult result, RunPicture(picture));
+    pictures_.push_back(result);
   }
   constexpr int64_t kTemplateTokens = 16;  // more than the template adds to a text
   for (int64_t depth : flags_.depths) {

@@ -35,7 +35,7 @@ Tiles SmallTiles(int rows, int cols, int side) {
   Tiles tiles;
   tiles.side = side;
   tiles.grids.push_back({.width = 10, .height = 10, .rows = rows, .cols = cols});
-  tiles.rgb.assign(static_cast<size_t>(tiles.grids[0].tiles() * side * side * 3), 7);
+  tiles.rgb.assign(static_cast<size_t>(tiles.grids[0].tiles()) * static_cast<size_t>(side * side * 3), 7);
   return tiles;
 }
 

@@ -77,6 +77,7 @@ Result<std::vector<std::pair<int32_t, std::string>>> StopTokens(const std::strin
   std::set<int32_t> ids(generation.eos_token_ids.begin(), generation.eos_token_ids.end());
   if (const auto end = tokenizer.TokenId("<end_of_utterance>")) ids.insert(*end);
   std::vector<std::pair<int32_t, std::string>> tokens;
+  tokens.reserve(ids.size());
   for (int32_t id : ids) tokens.emplace_back(id, tokenizer.TokenBytes(id));
   return tokens;
 }

@@ -69,8 +69,9 @@ TEST(SeededCheckpointTest, EqualsThePythonImplementation) {
 
   ThreadPool pool(2);
   for (const Json& tensor : golden["tensors"]) {
-    SCOPED_TRACE(tensor["name"].get<std::string>());
-    const auto spec = std::find_if(specs.begin(), specs.end(), [&](const auto& s) { return s.name == tensor["name"]; });
+    const auto name = tensor["name"].get<std::string>();
+    SCOPED_TRACE(name);
+    const auto spec = std::find_if(specs.begin(), specs.end(), [&](const auto& s) { return s.name == name; });
     ASSERT_NE(spec, specs.end());
     EXPECT_EQ(spec->shape, tensor["shape"].get<std::vector<int64_t>>());
     std::vector<uint8_t> bytes(spec->bytes());
