@@ -13,8 +13,7 @@
 namespace eyeshot {
 
 // One part of a message. Pictures and clips are shared, not copied.
-using ContentPart =
-    std::variant<std::string, std::shared_ptr<const Image>, std::shared_ptr<const Frames>>;
+using ContentPart = std::variant<std::string, std::shared_ptr<const Image>, std::shared_ptr<const Frames>>;
 
 enum class Role { kSystem, kUser, kAssistant };
 

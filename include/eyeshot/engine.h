@@ -26,6 +26,7 @@ namespace eyeshot {
 struct EngineOptions {
   std::string model;              // a Hugging Face folder
   std::string backend = "auto";   // "auto" (= "portable"), "portable", or "reference" (slow float32 oracle)
+  bool pillow13_resize = false;   // resize pictures in the order of passes of Pillow 13 (docs/deviations.md)
   int threads = 0;                // 0: the cores that affinity and cgroup allow
   int64_t context_tokens = 0;     // KV cache size; 0: the model's own context length
   // Called while loading with a share in [0, 1]; may be empty.

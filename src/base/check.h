@@ -7,8 +7,8 @@ namespace eyeshot {
 [[noreturn]] void CheckFailed(const char* file, int line, const char* condition);
 }  // namespace eyeshot
 
-#define EYESHOT_CHECK(condition)                                             \
-  do {                                                                       \
+#define EYESHOT_CHECK(condition)                                              \
+  do {                                                                        \
     if (!(condition)) ::eyeshot::CheckFailed(__FILE__, __LINE__, #condition); \
   } while (false)
 

@@ -71,8 +71,7 @@ Result<Isa> ChooseIsa() {
   if (!isa.ok()) return isa.status().At("EYESHOT_ISA");
   const auto& supported = SupportedIsas();
   if (std::find(supported.begin(), supported.end(), *isa) == supported.end()) {
-    return UnsupportedError(fmt::format("EYESHOT_ISA: this CPU has no {}", name),
-                            "use one of " + JoinNames(supported));
+    return UnsupportedError(fmt::format("EYESHOT_ISA: this CPU has no {}", name), "use one of " + JoinNames(supported));
   }
   return isa;
 }

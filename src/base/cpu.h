@@ -15,7 +15,8 @@ enum class Isa { kSse2, kNeon, kAvx2, kAvx512 };
 std::string_view IsaName(Isa isa);            // "sse2", "neon", "avx2", "avx512"
 Result<Isa> ParseIsa(std::string_view name);  // the names above
 
-// Those that this CPU (and operating system) can run, weakest first; never empty: SSE2 is part of x86-64, NEON of aarch64.
+// Those that this CPU (and operating system) can run, weakest first; never empty: SSE2 is part of x86-64, NEON of
+// aarch64.
 const std::vector<Isa>& SupportedIsas();
 
 // The best supported one, or the one named by the environment variable EYESHOT_ISA.

@@ -46,10 +46,10 @@ inline Status CancelledError(std::string found) { return {StatusCode::kCancelled
 #define EYESHOT_CONCAT(a, b) EYESHOT_CONCAT_INNER(a, b)
 
 // Evaluates an expression of type Status and returns it from the enclosing function if it's an error.
-#define EYESHOT_RETURN_IF_ERROR(expr)                       \
-  do {                                                      \
-    ::eyeshot::Status eyeshot_status = (expr);              \
-    if (!eyeshot_status.ok()) return eyeshot_status;        \
+#define EYESHOT_RETURN_IF_ERROR(expr)                \
+  do {                                               \
+    ::eyeshot::Status eyeshot_status = (expr);       \
+    if (!eyeshot_status.ok()) return eyeshot_status; \
   } while (false)
 
 // EYESHOT_ASSIGN_OR_RETURN(auto x, F()): x is F()'s value, or F()'s error is returned.

@@ -38,14 +38,13 @@ Status OpenError(const std::string& path, int error) {
 }
 
 Result<uint64_t> RegularFileSize(int fd, const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   if (fstat(fd, &info) != 0) return OpenError(path, errno);
   if (S_ISDIR(info.st_mode)) {
     return InvalidArgumentError(fmt::format("{}: is a directory, not a file", path), "name a file in it");
   }
   if (!S_ISREG(info.st_mode)) {
-    return InvalidArgumentError(fmt::format("{}: is not a regular file", path),
-                                "copy its content into a file first");
+    return InvalidArgumentError(fmt::format("{}: is not a regular file", path), "copy its content into a file first");
   }
   return static_cast<uint64_t>(info.st_size);
 }
@@ -111,12 +110,12 @@ Status WriteFile(const std::string& path, std::span<const uint8_t> bytes) {
 }
 
 bool FileExists(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
 }
 
 bool IsDirectory(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 

@@ -48,7 +48,8 @@ Result<PictureReport> Examine(const InspectFlags& flags) {
   Ledger ledger;
   EYESHOT_ASSIGN_OR_RETURN(const Image image, ReadPicture(flags.target, ledger));
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel model, FindModel(flags.model.model));
-  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig processing, LoadProcessorConfig(model.dir));
+  EYESHOT_ASSIGN_OR_RETURN(ImageProcessorConfig processing, LoadProcessorConfig(model.dir));
+  processing.pillow13_order = flags.model.pillow13;
   EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(processing));
 
   PictureReport report;

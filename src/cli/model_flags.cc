@@ -52,6 +52,7 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
   command.add_option("--backend", flags.backend, "auto, portable, or reference (slow float32)")
       ->check(CLI::IsMember({"auto", "portable", "reference"}))
       ->type_name("NAME");
+  command.add_flag("--pillow13", flags.pillow13, "Resize pictures in the order of passes of Pillow 13 and later");
   command.add_option("-t,--threads", flags.threads, "Threads; 0 takes the cores that this process may use")
       ->check(CLI::Range(0, limits::kMaxThreads))
       ->type_name("N");
@@ -86,6 +87,7 @@ Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty)
   Progress progress(chatty);
   return Engine::Load({.model = found.dir,
                        .backend = flags.backend,
+                       .pillow13_resize = flags.pillow13,
                        .threads = flags.threads,
                        .context_tokens = flags.context,
                        .on_progress = [&progress](double share) { progress.Show("loading", share); }});

@@ -14,6 +14,7 @@ namespace eyeshot::cli {
 struct ModelFlags {
   std::string model;  // empty: $EYESHOT_MODEL or the built-in model
   std::string backend = "auto";
+  bool pillow13 = false;
   int threads = 0;
   int64_t context = 0;
 };

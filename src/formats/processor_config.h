@@ -26,6 +26,8 @@ struct ImageProcessorConfig {
   double video_fps = 0;        // frames taken a second; 0: no video settings
   int image_seq_len = 0;       // visual tokens a tile; 0: the files don't say
   std::string processor_class;
+  // Not of a file: resize in the order of passes that Pillow has since version 13 (docs/deviations.md).
+  bool pillow13_order = false;
 
   bool has_video() const { return video_max_frames > 0; }
 };

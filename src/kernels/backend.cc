@@ -37,7 +37,8 @@ void Backend::Linear(Stream& stream, const LinearArgs& args) {
   if (!args.residual.empty()) CheckShape(args.residual, args.y.rows, args.y.cols);
   if (args.x.rows == 0) return;
   const int64_t computed = w.gated ? 2 * w.outputs : w.outputs;
-  Count(stream, MulAdds(args.x.rows, computed, w.inputs), w.bytes + Bytes(args.x) + Bytes(args.y) + Bytes(args.residual));
+  Count(stream, MulAdds(args.x.rows, computed, w.inputs),
+        w.bytes + Bytes(args.x) + Bytes(args.y) + Bytes(args.residual));
   DoLinear(stream, args);
 }
 

@@ -183,18 +183,18 @@ struct PagedBatch {
   int64_t max_blocks = 0;                    // row length of the block tables
   DeviceSpan<const int32_t> positions;       // [tokens] rotary positions
   DeviceSpan<const int32_t> query_start;     // [sequences + 1]
-  DeviceSpan<const int32_t> slots;           // [groups, tokens] cache slot of each token: block * block_size + offset
+  DeviceSpan<const int32_t> slots;  // [groups, tokens] cache slot of each token: block * block_size + offset
   DeviceSpan<const int32_t> context_length;  // [groups, sequences] keys to attend to, this step's included
-  DeviceSpan<const int32_t> block_table;     // [groups, sequences, max_blocks]
-  int64_t max_context = 0;                   // an upper bound on context_length, for planning and FLOP counts
+  DeviceSpan<const int32_t> block_table;  // [groups, sequences, max_blocks]
+  int64_t max_context = 0;  // an upper bound on context_length, for planning and FLOP counts
 };
 
 // Rotates q in place and k by its position (half-split "NeoX" convention over the whole head), and stores
 // k and v of every token in the cache.
 struct RotaryStoreArgs {
-  MatrixView qkv;                            // [tokens, (heads + 2 * kv_heads) * head_dim]
+  MatrixView qkv;  // [tokens, (heads + 2 * kv_heads) * head_dim]
   int64_t heads = 0;
-  DeviceSpan<const float> inverse_frequency; // [head_dim / 2]
+  DeviceSpan<const float> inverse_frequency;  // [head_dim / 2]
   KvCache* cache = nullptr;
   int64_t layer = 0;
   const PagedBatch* batch = nullptr;
@@ -203,13 +203,13 @@ struct RotaryStoreArgs {
 // Causal attention of the step's queries to their sequence's cached keys: query i of a sequence with n
 // queries and context c sees keys [0, c - n + i].
 struct PagedAttentionArgs {
-  ConstMatrixView q;                         // [tokens, heads * head_dim], rotated
+  ConstMatrixView q;  // [tokens, heads * head_dim], rotated
   int64_t heads = 0;
   float scale = 0;
   const KvCache* cache = nullptr;
   int64_t layer = 0;
   const PagedBatch* batch = nullptr;
-  MatrixView y;                              // [tokens, heads * head_dim]
+  MatrixView y;  // [tokens, heads * head_dim]
 };
 
 // How one sequence chooses its next token; lives in device memory. See SamplingOptions.
@@ -224,12 +224,12 @@ struct SamplerParams {
 };
 
 struct SampleArgs {
-  ConstMatrixView logits;                    // [sequences, vocabulary] float32
-  DeviceSpan<const SamplerParams> params;    // [sequences]
-  DeviceSpan<uint32_t> steps;                // [sequences] draws made so far; advanced by one
-  DeviceSpan<uint8_t> seen;                  // [sequences, vocabulary] 1: the token occurred; updated. May be empty
-  DeviceSpan<uint64_t> scratch;              // [sequences, vocabulary]
-  DeviceSpan<int32_t> next;                  // [sequences] out
+  ConstMatrixView logits;  // [sequences, vocabulary] float32
+  DeviceSpan<const SamplerParams> params;  // [sequences]
+  DeviceSpan<uint32_t> steps;  // [sequences] draws made so far; advanced by one
+  DeviceSpan<uint8_t> seen;  // [sequences, vocabulary] 1: the token occurred; updated. May be empty
+  DeviceSpan<uint64_t> scratch;  // [sequences, vocabulary]
+  DeviceSpan<int32_t> next;  // [sequences] out
 };
 
 class Backend {
@@ -249,7 +249,7 @@ class Backend {
   // --- Weights. Sources are float32, float16 or bfloat16. Packing is synchronous and the source is not
   // needed afterwards. Errors: kUnsupported (dtype), kOutOfMemory.
   virtual Result<PackedWeightPtr> PackLinear(const LinearSource& source) = 0;
-  virtual Result<PackedWeightPtr> PackTable(const HostTensor& source) = 0;   // [rows, width], for Gather
+  virtual Result<PackedWeightPtr> PackTable(const HostTensor& source) = 0;  // [rows, width], for Gather
   virtual Result<PackedWeightPtr> PackVector(const HostTensor& source) = 0;  // any shape, flat, kept in float32
   // Bytes that PackLinear would take for [outputs, inputs], for memory plans.
   virtual size_t PackedLinearBytes(int64_t outputs, int64_t inputs) const = 0;
@@ -287,7 +287,7 @@ class Backend {
 
 struct BackendOptions {
   std::string name = "auto";  // "auto", "portable", "reference"
-  int threads = 0;            // 0: AvailableCores()
+  int threads = 0;  // 0: AvailableCores()
 };
 
 // Errors: no such backend; EYESHOT_ISA names an instruction set that this CPU lacks.

@@ -41,7 +41,9 @@ std::string Row(std::string_view name, const StageCost& cost, double total_ns) {
   const auto rate = [&](uint64_t amount) {
     return amount == 0 || cost.wall_ns == 0 ? std::string("-") : WithPrefix(static_cast<double>(amount) / seconds);
   };
-  const auto amount = [](uint64_t value) { return value == 0 ? std::string("-") : WithPrefix(static_cast<double>(value)); };
+  const auto amount = [](uint64_t value) {
+    return value == 0 ? std::string("-") : WithPrefix(static_cast<double>(value));
+  };
   const double share = total_ns > 0 ? 100.0 * static_cast<double>(cost.wall_ns) / total_ns : 0.0;
   return fmt::format("{:<13}{:>11.2f}{:>7.1f}{:>9}{:>10}{:>10}{:>10}{:>10}{:>9}\n", name,
                      static_cast<double>(cost.wall_ns) / kNsPerMs, share,
@@ -116,10 +118,10 @@ std::string Ledger::Json() const {
   std::string json = "[";
   for (size_t i = 0; i < kStageCount; ++i) {
     const StageCost& cost = costs_[i];
-    json += fmt::format(R"({}{{"name":"{}","wall_ms":{:.6f},"flops":{},"bytes":{},"tokens":{},"joules":{}}})",
-                        i == 0 ? "" : ",", StageName(static_cast<StageId>(i)),
-                        static_cast<double>(cost.wall_ns) / kNsPerMs, cost.flops, cost.bytes, cost.tokens,
-                        JoulesJson(cost.joules));
+    json +=
+        fmt::format(R"({}{{"name":"{}","wall_ms":{:.6f},"flops":{},"bytes":{},"tokens":{},"joules":{}}})",
+                    i == 0 ? "" : ",", StageName(static_cast<StageId>(i)), static_cast<double>(cost.wall_ns) / kNsPerMs,
+                    cost.flops, cost.bytes, cost.tokens, JoulesJson(cost.joules));
   }
   return json + "]";
 }

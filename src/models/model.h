@@ -64,6 +64,7 @@ class VisionLanguageModel {
 
 struct ModelOptions {
   std::string dir;                          // a Hugging Face folder
+  bool pillow13_order = false;              // see ImageProcessorConfig
   std::function<void(double)> on_progress;  // share of the weights packed; may be empty
 };
 

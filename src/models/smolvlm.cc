@@ -136,7 +136,8 @@ Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(const ModelOptions& opt
   Stage stage(ledger, StageId::kLoad);
   const std::string& dir = options.dir;
   EYESHOT_ASSIGN_OR_RETURN(ModelConfig config, LoadModelConfig(dir));
-  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig processor_config, LoadProcessorConfig(dir));
+  EYESHOT_ASSIGN_OR_RETURN(ImageProcessorConfig processor_config, LoadProcessorConfig(dir));
+  processor_config.pillow13_order = options.pillow13_order;
   if (processor_config.max_image_edge != config.vision.image_size) {
     return CorruptError(
         fmt::format("{}: preprocessor_config.json cuts tiles of {} pixels, config.json's tower takes {}", dir,

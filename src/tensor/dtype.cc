@@ -67,9 +67,7 @@ uint16_t F16FromF32(float value) {
 
 void ConvertToF32(DType dtype, const void* src, size_t count, float* dst) {
   switch (dtype) {
-    case DType::kF32:
-      std::memcpy(dst, src, count * sizeof(float));
-      return;
+    case DType::kF32: std::memcpy(dst, src, count * sizeof(float)); return;
     case DType::kBF16: {
       for (size_t i = 0; i < count; ++i) dst[i] = F32FromBf16(LoadU16(src, i));
       return;
@@ -78,8 +76,7 @@ void ConvertToF32(DType dtype, const void* src, size_t count, float* dst) {
       for (size_t i = 0; i < count; ++i) dst[i] = F32FromF16(LoadU16(src, i));
       return;
     }
-    default:
-      EYESHOT_CHECK(false && "ConvertToF32 takes float types of 16 or 32 bits");
+    default: EYESHOT_CHECK(false && "ConvertToF32 takes float types of 16 or 32 bits");
   }
 }
 

@@ -195,7 +195,8 @@ Status ImageProcessor::Append(const Image& image, bool split, ThreadPool& pool, 
   EYESHOT_RETURN_IF_ERROR(CheckPicture(image));
   const int side = config_.max_image_edge;
   const TileGrid grid = Plan(image.width, image.height, split);
-  const Scaler scaler(filter_, ResampleArithmetic::kPillow, pool);
+  const Scaler scaler(filter_, config_.pillow13_order ? ResampleArithmetic::kPillow13 : ResampleArithmetic::kPillow,
+                      pool);
   Image resized = scaler.Scale(ViewOf(image), FitLongestEdge(image.width, image.height, config_.longest_edge));
   if (split && (resized.width != grid.resized_width || resized.height != grid.resized_height)) {
     resized = scaler.Scale(ViewOf(resized), {grid.resized_width, grid.resized_height});

@@ -26,7 +26,8 @@ class Resizer {
       for (const int32_t weight : across_.weights) weights4_.insert(weights4_.end(), 4, weight);
     }
     if (source.height != height) down_ = ComputeWeights(source.height, height, filter, arithmetic);
-    down_first_ = arithmetic == ResampleArithmetic::kPillow && needs_across() && needs_down() && PillowGoesDownFirst();
+    down_first_ =
+        arithmetic == ResampleArithmetic::kPillow13 && needs_across() && needs_down() && Pillow13GoesDownFirst();
   }
 
   void Run(ThreadPool& pool, uint8_t* out) {
@@ -52,7 +53,7 @@ class Resizer {
 
   // Since version 13 Pillow makes the pass down first where the height shrinks by more than twice the pixels by
   // which the width does (less work); the rounding between the passes makes this visible.
-  bool PillowGoesDownFirst() const {
+  bool Pillow13GoesDownFirst() const {
     const int64_t narrower = int64_t{source_.width} - static_cast<int64_t>(width_);
     const int64_t lower = int64_t{source_.height} - static_cast<int64_t>(height_);
     return lower > 0 && lower > 2 * narrower;

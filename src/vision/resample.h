@@ -2,10 +2,10 @@
 //
 // Two passes, across and down, each a weighted sum of source pixels around the target pixel's centre,
 // in fixed-point numbers, rounded and clamped to 8 bits. The filter is stretched by the ratio when scaling
-// down. Two arithmetics exist, which differ in how precise the weights are, and in the order of the passes:
-//   kPillow: Image.resize of Pillow 13 (pictures): 22 fractional bits; across first, or down first where the
-//            height shrinks by much more than the width;
-//   kTorch:  torch's antialiased interpolate of 8-bit tensors on a CPU (video frames): 16-bit weights with as
+// down. The arithmetics differ in how precise the weights are, and in the order of the passes:
+//   kPillow:   Image.resize of Pillow until 12 (pictures): 22 fractional bits; across first;
+//   kPillow13: of Pillow from 13 on: the same, but down first where the height shrinks by much more than the width;
+//   kTorch:    torch's antialiased interpolate of 8-bit tensors on a CPU (video frames): 16-bit weights with as
 //            many fractional bits as the largest weight of that pass allows; across first.
 #ifndef EYESHOT_VISION_RESAMPLE_H_
 #define EYESHOT_VISION_RESAMPLE_H_
@@ -17,7 +17,7 @@
 namespace eyeshot {
 
 enum class ResampleFilter { kBilinear, kBicubic, kLanczos };  // a = -0.5 and three lobes
-enum class ResampleArithmetic { kPillow, kTorch };
+enum class ResampleArithmetic { kPillow, kPillow13, kTorch };
 
 // 8-bit RGB, row-major, channels last: [height, width, 3]. Not owned.
 struct RgbView {

@@ -47,6 +47,8 @@ void ExpectGoldens(const std::string& section, ResampleArithmetic arithmetic) {
 
 TEST(Resample, EqualsPillowToTheByte) { ExpectGoldens("pillow", ResampleArithmetic::kPillow); }
 
+TEST(Resample, EqualsPillow13ToTheByte) { ExpectGoldens("pillow13", ResampleArithmetic::kPillow13); }
+
 TEST(Resample, EqualsTorchToTheByte) { ExpectGoldens("torch", ResampleArithmetic::kTorch); }
 
 TEST(Resample, DoesNotDependOnTheInstructionSet) {

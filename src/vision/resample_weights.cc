@@ -101,7 +101,7 @@ ResampleWeights ComputeWeights(int from, int to, ResampleFilter filter, Resample
 
   ResampleWeights out;
   out.stride = static_cast<int>((widest + 3) / 4 * 4);
-  out.precision = arithmetic == ResampleArithmetic::kPillow ? kPillowPrecision : TorchPrecision(largest);
+  out.precision = arithmetic != ResampleArithmetic::kTorch ? kPillowPrecision : TorchPrecision(largest);
   out.weights.resize(windows.size() * static_cast<size_t>(out.stride));
   for (size_t i = 0; i < windows.size(); ++i) {
     out.first.push_back(windows[i].first);

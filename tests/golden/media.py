@@ -232,10 +232,11 @@ def main() -> None:
             deviations[name] = {"why": "grey16", **scaled_grey16(path)}
     write(media / "pillow.json", {"pillow": __version__, "files": files, "deviations": deviations})
     by_pillow, by_torch = resize_cases()
-    write(
-        media / "pillow_resize.json",
-        {"pillow_version": __version__, "torch_version": torch.__version__, "pillow": by_pillow, "torch": by_torch},
-    )
+    # Pillow 13 changed the order of its passes: run this script with a version before and with one from it on.
+    section = "pillow13" if int(__version__.split(".")[0]) >= 13 else "pillow"
+    resizes = json.loads((media / "pillow_resize.json").read_text("utf-8"))
+    resizes |= {f"{section}_version": __version__, "torch_version": torch.__version__, section: by_pillow}
+    write(media / "pillow_resize.json", resizes | {"torch": by_torch})
 
 
 if __name__ == "__main__":

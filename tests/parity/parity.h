@@ -81,7 +81,7 @@ class ModelUnderTest {
     if (!backend.ok()) throw std::runtime_error(backend.status().message());
     backend_ = *std::move(backend);
     Ledger ledger;
-    auto model = LoadModel({.dir = dir, .on_progress = {}}, *backend_, ledger);
+    auto model = LoadModel({.dir = dir, .pillow13_order = false, .on_progress = {}}, *backend_, ledger);
     if (!model.ok()) throw std::runtime_error(model.status().message());
     model_ = *std::move(model);
   }

@@ -197,7 +197,8 @@ void ReferenceBackend::DoPatchEmbed(Stream&, const PatchEmbedArgs& args) {
     const float* position = Rows(args.positions) + args.position_ids.data[token] * width;
     float* y = args.y.Row<float>(token);
     for (int64_t n = 0; n < width; ++n) {
-      y[n] = Dot(pixels.data(), Rows(args.weight) + n * depth, depth) + (bias == nullptr ? 0.0f : bias[n]) + position[n];
+      y[n] =
+          Dot(pixels.data(), Rows(args.weight) + n * depth, depth) + (bias == nullptr ? 0.0f : bias[n]) + position[n];
     }
   });
 }
@@ -217,8 +218,8 @@ void ReferenceBackend::DoEncodeAttention(Stream&, const EncodeAttentionArgs& arg
         const float* q = args.qkv.Row<float>(q_row) + head * args.head_dim;
         for (int64_t key = 0; key < tokens; ++key) {
           const float* k = args.qkv.Row<float>(begin + key) + width + head * args.head_dim;
-          scores[static_cast<size_t>(key)] = Dot(q, k, args.head_dim) * args.scale +
-                                             (args.key_bias.empty() ? 0.0f : args.key_bias.data[begin + key]);
+          scores[static_cast<size_t>(key)] =
+              Dot(q, k, args.head_dim) * args.scale + (args.key_bias.empty() ? 0.0f : args.key_bias.data[begin + key]);
         }
         Softmax(scores.data(), tokens);
         float* y = args.y.Row<float>(q_row) + head * args.head_dim;
