@@ -1,6 +1,7 @@
 // The operations of a backend at the shapes of SmolVLM, beside what the machine can do at most.
 //
-//   kernels_bench --benchmark_filter=Linear     EYESHOT_THREADS, EYESHOT_ISA and EYESHOT_BACKEND choose what runs
+//   kernels_bench --benchmark_filter=Linear     EYESHOT_THREADS, EYESHOT_ISA, EYESHOT_BACKEND and EYESHOT_PRECISION
+//                                               (int8) choose what runs
 //
 // Each line gives the best and the median run; rates are those of the best, since other programs use the cores too.
 #include <benchmark/benchmark.h>
@@ -60,6 +61,11 @@ struct Matrix {
 };
 
 // Random bfloat16 weights in [-1/16, 1/16].
+WeightFormat Format() {
+  const char* name = std::getenv("EYESHOT_PRECISION");
+  return name != nullptr && std::string_view(name) == "int8" ? WeightFormat::kInt8 : WeightFormat::kExact;
+}
+
 PackedWeightPtr RandomLinear(int64_t outputs, int64_t inputs, bool gated = false) {
   std::vector<uint16_t> data(static_cast<size_t>(outputs * inputs) * (gated ? 2 : 1));
   uint32_t state = 1;
@@ -71,7 +77,7 @@ PackedWeightPtr RandomLinear(int64_t outputs, int64_t inputs, bool gated = false
                              .dtype = DType::kBF16,
                              .shape = {outputs, inputs},
                              .data = reinterpret_cast<const uint8_t*>(data.data())};
-  LinearSource source = {.parts = {tensor}, .gated = gated};
+  LinearSource source = {.parts = {tensor}, .gated = gated, .format = Format()};
   if (gated) {
     source.parts.push_back(tensor);
     source.parts[1].data += tensor.bytes();

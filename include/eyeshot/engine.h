@@ -26,6 +26,9 @@ namespace eyeshot {
 struct EngineOptions {
   std::string model;              // a Hugging Face folder
   std::string backend = "auto";   // "auto" (= "portable"), "portable", or "reference" (slow float32 oracle)
+  // How weights are kept: "exact" (bf16 or float32, see ModelInfo::precision) or "int8" (8-bit weights and activations;
+  // docs/performance.md has speed and accuracy), or two of them for vision tower and decoder: "exact,int8".
+  std::string precision = "exact";
   bool pillow13_resize = false;   // resize pictures in the order of passes of Pillow 13 (docs/deviations.md)
   int threads = 0;                // 0: the cores that affinity and cgroup allow
   int64_t context_tokens = 0;     // KV cache size; 0: the model's own context length
@@ -83,7 +86,7 @@ struct ModelInfo {
   std::string family;     // "smolvlm", "idefics3"
   std::string device;     // "cpu"
   std::string isa;        // "avx512", ...
-  std::string precision;  // "bf16" (portable), "float32" (reference)
+  std::string precision;  // "bf16" (portable), "float32" (reference), "int8", or "int8,bf16": tower and decoder
   int threads = 0;
   int64_t parameters = 0;
   int64_t context_tokens = 0;

@@ -96,9 +96,11 @@ Result<ModelReport> Examine(const InspectFlags& flags) {
 
   EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
                            CreateBackend({.name = flags.model.backend, .threads = flags.model.threads}));
+  EYESHOT_ASSIGN_OR_RETURN(const ModelPrecision precision, ParsePrecision(flags.model.precision, *backend));
   report.backend = backend->info();
+  report.backend.precision = PrecisionName(precision, *backend);
   report.context = flags.model.context > 0 ? flags.model.context : report.config.text.max_positions;
-  report.plan = family->plan(report.config, *backend, report.context);
+  report.plan = family->plan(report.config, *backend, precision, report.context);
 
   EYESHOT_ASSIGN_OR_RETURN(report.processing, LoadProcessorConfig(report.dir));
   EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(report.processing));

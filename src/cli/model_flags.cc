@@ -52,6 +52,10 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
   command.add_option("--backend", flags.backend, "auto, portable, or reference (slow float32)")
       ->check(CLI::IsMember({"auto", "portable", "reference"}))
       ->type_name("NAME");
+  command
+      .add_option("--precision", flags.precision,
+                  "How weights are kept: exact or int8; or two of them for vision tower and decoder: exact,int8")
+      ->type_name("P[,P]");
   command.add_flag("--pillow13", flags.pillow13, "Resize pictures in the order of passes of Pillow 13 and later");
   command.add_option("-t,--threads", flags.threads, "Threads; 0 takes the cores that this process may use")
       ->check(CLI::Range(0, limits::kMaxThreads))
@@ -87,6 +91,7 @@ Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty)
   Progress progress(chatty);
   return Engine::Load({.model = found.dir,
                        .backend = flags.backend,
+                       .precision = flags.precision,
                        .pillow13_resize = flags.pillow13,
                        .threads = flags.threads,
                        .context_tokens = flags.context,

@@ -14,6 +14,7 @@ namespace eyeshot::cli {
 struct ModelFlags {
   std::string model;  // empty: $EYESHOT_MODEL or the built-in model
   std::string backend = "auto";
+  std::string precision = "exact";
   bool pillow13 = false;
   int threads = 0;
   int64_t context = 0;
@@ -21,7 +22,7 @@ struct ModelFlags {
 
 // --model alone.
 void AddModelFlag(CLI::App& command, ModelFlags& flags);
-// --model, --backend, --threads, --context.
+// --model, --backend, --precision, --threads, --context.
 void AddModelFlags(CLI::App& command, ModelFlags& flags);
 
 struct FoundModel {

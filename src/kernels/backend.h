@@ -82,11 +82,18 @@ class PackedWeight {
 };
 using PackedWeightPtr = std::unique_ptr<PackedWeight>;
 
+// How a backend keeps the matrix of a linear operation.
+enum class WeightFormat {
+  kExact,  // as near to the checkpoint as the backend goes: float32 or bfloat16
+  kInt8,   // 8-bit weights with a scale for each output, activations rounded to 8 bits by row
+};
+
 // The matrices [n_i, k] of one linear operation, stacked along their outputs (q, k and v as one).
 struct LinearSource {
   std::vector<HostTensor> parts;
   // Exactly two parts of one shape, gate and up: the operation gives silu(x gate^T) * (x up^T), [m, n].
   bool gated = false;
+  WeightFormat format = WeightFormat::kExact;
 };
 
 enum class Activation { kNone, kGeluTanh };
@@ -246,13 +253,16 @@ class Backend {
   // Waits for everything enqueued; the error of any of it.
   virtual Status Sync(Stream& stream) = 0;
 
+  // Whether PackLinear takes the format.
+  virtual bool Supports(WeightFormat format) const { return format == WeightFormat::kExact; }
+
   // --- Weights. Sources are float32, float16 or bfloat16. Packing is synchronous and the source is not
   // needed afterwards. Errors: kUnsupported (dtype), kOutOfMemory.
   virtual Result<PackedWeightPtr> PackLinear(const LinearSource& source) = 0;
   virtual Result<PackedWeightPtr> PackTable(const HostTensor& source) = 0;  // [rows, width], for Gather
   virtual Result<PackedWeightPtr> PackVector(const HostTensor& source) = 0;  // any shape, flat, kept in float32
   // Bytes that PackLinear would take for [outputs, inputs], for memory plans.
-  virtual size_t PackedLinearBytes(int64_t outputs, int64_t inputs) const = 0;
+  virtual size_t PackedLinearBytes(int64_t outputs, int64_t inputs, WeightFormat format) const = 0;
   virtual size_t KvCacheBytes(const KvCacheShape& shape) const = 0;
 
   // --- Operations.

@@ -159,7 +159,7 @@ void KernelsTest::CheckLinear(int64_t m, int64_t k, int64_t n, bool epilogue) {
   Compare(m, n, kSumBound, [&](Backend& backend, Matrix& y) {
     const auto weight = Pack(backend, {.parts = {w.tensor()}});
     const auto bias = Vector(backend, b);
-    EXPECT_EQ(weight->bytes, backend.PackedLinearBytes(n, k));
+    EXPECT_EQ(weight->bytes, backend.PackedLinearBytes(n, k, WeightFormat::kExact));
     LinearArgs args = {.x = x.view(), .weight = weight.get(), .y = y.view()};
     if (epilogue) {
       args.bias = bias.get();
@@ -199,7 +199,7 @@ void KernelsTest::CheckGated(int64_t m, int64_t k, int64_t n) {
   Compare(m, n, kSumBound, [&](Backend& backend, Matrix& y) {
     const auto weight = Pack(backend, {.parts = {gate.tensor(), up.tensor()}, .gated = true});
     EXPECT_EQ(weight->outputs, n);
-    EXPECT_EQ(weight->bytes, backend.PackedLinearBytes(2 * n, k));
+    EXPECT_EQ(weight->bytes, backend.PackedLinearBytes(2 * n, k, WeightFormat::kExact));
     backend.Linear(*stream_, {.x = x.view(), .weight = weight.get(), .residual = residual.view(), .y = y.view()});
   });
 }

@@ -62,8 +62,20 @@ class VisionLanguageModel {
                         const std::function<bool(double)>& on_progress, LayerHook* hook) = 0;
 };
 
+// The formats of a model's matrices: tower and connector, and decoder.
+struct ModelPrecision {
+  WeightFormat tower = WeightFormat::kExact;
+  WeightFormat decoder = WeightFormat::kExact;
+};
+
+// "int8" or "exact,int8" (tower, decoder). Errors: kInvalidArgument (no such precision), kUnsupported (the backend's).
+Result<ModelPrecision> ParsePrecision(std::string_view text, const Backend& backend);
+// What that is on a backend: "bf16", "int8", or where they differ "int8,bf16".
+std::string PrecisionName(const ModelPrecision& precision, const Backend& backend);
+
 struct ModelOptions {
   std::string dir;                          // a Hugging Face folder
+  ModelPrecision precision;
   bool pillow13_order = false;              // see ImageProcessorConfig
   std::function<void(double)> on_progress;  // share of the weights packed; may be empty
 };
@@ -73,7 +85,8 @@ struct ModelFamily {
   std::string_view name;
   std::vector<std::string_view> model_types;  // of config.json
   Result<std::unique_ptr<VisionLanguageModel>> (*load)(const ModelOptions& options, Backend& backend, Ledger& ledger);
-  MemoryPlan (*plan)(const ModelConfig& config, const Backend& backend, int64_t context_tokens);
+  MemoryPlan (*plan)(const ModelConfig& config, const Backend& backend, const ModelPrecision& precision,
+                     int64_t context_tokens);
 };
 
 const std::vector<ModelFamily>& ModelFamilies();

@@ -156,9 +156,11 @@ Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(const ModelOptions& opt
 
   EYESHOT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(dir));
   WeightLoader loader(checkpoint, backend, options.on_progress);
+  loader.SetFormat(options.precision.tower);
   EYESHOT_ASSIGN_OR_RETURN(VisionTower tower, VisionTower::Load(loader, backend, config.vision, kTowerPrefix));
   const int64_t shuffled = config.vision.hidden_size * config.scale_factor * config.scale_factor;
   EYESHOT_ASSIGN_OR_RETURN(PackedWeightPtr connector, loader.Linear({kConnector}, {config.text.hidden_size}, shuffled));
+  loader.SetFormat(options.precision.decoder);
   EYESHOT_ASSIGN_OR_RETURN(LlamaDecoder decoder,
                            LlamaDecoder::Load(loader, backend, config.text, Names(), config.tie_word_embeddings));
   stage.AddBytes(loader.source_bytes() + loader.packed_bytes());
@@ -170,10 +172,14 @@ Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(const ModelOptions& opt
   return std::unique_ptr<VisionLanguageModel>(std::move(model));
 }
 
-MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, int64_t context_tokens) {
+MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const ModelPrecision& precision,
+                       int64_t context_tokens) {
   const VisionConfig& vision = config.vision;
   const TextConfig& text = config.text;
-  const auto linear = [&](int64_t outputs, int64_t inputs) { return backend.PackedLinearBytes(outputs, inputs); };
+  WeightFormat format = precision.tower;
+  const auto linear = [&](int64_t outputs, int64_t inputs) {
+    return backend.PackedLinearBytes(outputs, inputs, format);
+  };
   const auto floats = [](int64_t count) { return static_cast<size_t>(count) * sizeof(float); };
 
   MemoryPlan plan;
@@ -186,6 +192,7 @@ MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, int64_
                        linear(vision.patches(), vision.hidden_size) + floats(3 * vision.hidden_size);
   plan.connector_weights = linear(text.hidden_size, vision.hidden_size * config.scale_factor * config.scale_factor);
 
+  format = precision.decoder;
   const int64_t q = text.num_heads * text.head_dim;
   const int64_t kv = text.num_kv_heads * text.head_dim;
   const size_t decoder_layer = linear(q + 2 * kv, text.hidden_size) + linear(text.hidden_size, q) +

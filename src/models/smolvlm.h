@@ -9,7 +9,8 @@
 namespace eyeshot {
 
 Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(const ModelOptions& options, Backend& backend, Ledger& ledger);
-MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, int64_t context_tokens);
+MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const ModelPrecision& precision,
+                       int64_t context_tokens);
 
 }  // namespace eyeshot
 

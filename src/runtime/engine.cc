@@ -94,10 +94,12 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
   }
   std::shared_ptr<EngineImpl> engine(new EngineImpl(options.threads));
   EYESHOT_ASSIGN_OR_RETURN(engine->backend_, CreateBackend({.name = options.backend, .threads = options.threads}));
-  EYESHOT_ASSIGN_OR_RETURN(
-      engine->model_,
-      LoadModel({.dir = options.model, .pillow13_order = options.pillow13_resize, .on_progress = options.on_progress},
-                *engine->backend_, engine->load_ledger_));
+  EYESHOT_ASSIGN_OR_RETURN(const ModelPrecision precision, ParsePrecision(options.precision, *engine->backend_));
+  EYESHOT_ASSIGN_OR_RETURN(engine->model_, LoadModel({.dir = options.model,
+                                                      .precision = precision,
+                                                      .pillow13_order = options.pillow13_resize,
+                                                      .on_progress = options.on_progress},
+                                                     *engine->backend_, engine->load_ledger_));
   const ModelConfig& config = engine->model_->config();
   const int64_t longest = config.text.max_positions;
   if (options.context_tokens < 0 || options.context_tokens > longest) {
@@ -112,7 +114,7 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
                    .family = std::string(engine->model_->family()),
                    .device = backend.device,
                    .isa = backend.isa,
-                   .precision = backend.precision,
+                   .precision = PrecisionName(precision, *engine->backend_),
                    .threads = backend.threads,
                    .parameters = engine->model_->parameters(),
                    .context_tokens = context,

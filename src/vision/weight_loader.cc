@@ -37,7 +37,7 @@ Result<PackedWeightPtr> WeightLoader::Packed(Result<PackedWeightPtr> weight, con
 Result<PackedWeightPtr> WeightLoader::Linear(const std::vector<std::string>& names, const std::vector<int64_t>& outputs,
                                              int64_t inputs) {
   EYESHOT_CHECK(names.size() == outputs.size());
-  LinearSource source;
+  LinearSource source{.parts = {}, .gated = false, .format = format_};
   for (size_t i = 0; i < names.size(); ++i) {
     EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, Get(names[i], outputs[i], inputs));
     source.parts.push_back(std::move(tensor));
@@ -47,7 +47,7 @@ Result<PackedWeightPtr> WeightLoader::Linear(const std::vector<std::string>& nam
 
 Result<PackedWeightPtr> WeightLoader::Gated(const std::string& gate, const std::string& up, int64_t outputs,
                                             int64_t inputs) {
-  LinearSource source{.gated = true};
+  LinearSource source{.parts = {}, .gated = true, .format = format_};
   for (const std::string& name : {gate, up}) {
     EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, Get(name, outputs, inputs));
     source.parts.push_back(std::move(tensor));

@@ -21,6 +21,9 @@ class WeightLoader {
   WeightLoader(const Checkpoint& checkpoint, Backend& backend, std::function<void(double)> on_progress)
       : checkpoint_(checkpoint), backend_(backend), on_progress_(std::move(on_progress)) {}
 
+  // The format of the matrices that Linear and Gated pack from now on.
+  void SetFormat(WeightFormat format) { format_ = format; }
+
   bool Has(std::string_view name) const { return checkpoint_.Find(name) != nullptr; }
 
   // Matrices [outputs_i, inputs] stacked along the outputs. A convolution kernel [outputs, c, h, w] counts as
@@ -44,6 +47,7 @@ class WeightLoader {
   const Checkpoint& checkpoint_;
   Backend& backend_;
   std::function<void(double)> on_progress_;
+  WeightFormat format_ = WeightFormat::kExact;
   int64_t parameters_ = 0;
   size_t packed_bytes_ = 0;
   uint64_t source_bytes_ = 0;

@@ -10,6 +10,7 @@
 #include "hwy/highway.h"
 #include "kernels/portable/attention-inl.h"
 #include "kernels/portable/elementwise-inl.h"
+#include "kernels/portable/int8-inl.h"
 #include "kernels/portable/linear-inl.h"
 #include "kernels/portable/paged_attention-inl.h"
 
@@ -19,6 +20,8 @@ namespace eyeshot::portable::HWY_NAMESPACE {
 inline constexpr Kernels kKernels = {
     .max_rows = kMaxRows,
     .linear = &LinearTask,
+    .int8_quantize = &QuantizeRow,
+    .int8_linear = &Int8Task,
     .encode_attention = &EncodeAttentionTask,
     .paged_attention = &PagedAttentionTask,
     .merge_attention = &MergeAttention,

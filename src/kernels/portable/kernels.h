@@ -7,6 +7,7 @@
 
 #include "base/cpu.h"
 #include "kernels/backend.h"
+#include "kernels/portable/int8.h"
 #include "kernels/portable/kv_cache.h"
 #include "kernels/portable/weights.h"
 
@@ -43,7 +44,8 @@ struct RowSource {
 struct LinearPlan {
   RowSource x;
   int64_t rows = 0;
-  const Bf16Weight* weight = nullptr;
+  int64_t outputs = 0;
+  const Bf16Weight* weight = nullptr;  // null in an Int8Plan
   const float* bias = nullptr;  // [outputs] or null
   Activation activation = Activation::kNone;
   ConstMatrixView residual;     // may be empty
@@ -61,6 +63,23 @@ struct LinearPlan {
   int64_t scratch_floats = 0;  // of each thread
 };
 LinearPlan PlanLinear(int max_rows, int threads, int64_t rows, const Bf16Weight& weight);
+
+// The same with 8-bit weights. First every row is quantized (QuantizeRow), then task t is row block t / chunks times
+// chunk t % chunks of the weight's panels.
+struct Int8Plan {
+  LinearPlan linear;             // x, rows, outputs, bias, activation, residual, y
+  const Int8Weight* weight = nullptr;
+  Int8Kernels kernels;
+  int8_t* a = nullptr;           // [rows, a_stride] quantized rows, zeros behind the last input
+  int64_t a_stride = 0;
+  float* scales = nullptr;       // [rows]
+  int32_t* corrections = nullptr;  // [rows] 128 times the sum of the row
+  int64_t block_rows = 0;        // a multiple of the tile's rows; the last block may have fewer
+  int64_t blocks = 0;
+  int64_t weight_panels = 0;
+  int64_t chunks = 0;
+};
+Int8Plan PlanInt8(const Int8Kernels& kernels, int threads, int64_t rows, const Int8Weight& weight);
 
 // Task t: part t % parts of the queries of head t / parts % heads of run t / parts / heads.
 struct EncodePlan {
@@ -112,6 +131,9 @@ struct RotaryPlan {
 struct Kernels {
   int max_rows;  // of a register tile
   void (*linear)(const LinearPlan& plan, int64_t task, ThreadScratch& scratch);
+  // temp: [inputs] for rows that must be made first.
+  void (*int8_quantize)(const Int8Plan& plan, int64_t row, float* temp);
+  void (*int8_linear)(const Int8Plan& plan, int64_t task);
   void (*encode_attention)(const EncodePlan& plan, int64_t task, ThreadScratch& scratch);
   void (*paged_attention)(const PagedPlan& plan, int64_t task, ThreadScratch& scratch);
   void (*merge_attention)(const PagedPlan& plan, const PagedMerge& merge);

@@ -57,7 +57,7 @@ template <bool kGated>
 void FinishTile(const LinearPlan& plan, const float* sums, int64_t row_begin, int64_t rows, int64_t panel) {
   constexpr int64_t kColumns = kGated ? kPanelWords : kPanelColumns;
   const int64_t column = panel * kColumns;
-  const int64_t columns = std::min(kColumns, plan.weight->outputs - column);
+  const int64_t columns = std::min(kColumns, plan.outputs - column);
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t row = row_begin + r;
     const EpilogueRow epilogue = {sums + r * kPanelColumns, plan.bias == nullptr ? nullptr : plan.bias + column,

@@ -40,6 +40,7 @@ constexpr int64_t kAttentionTasksPerThread = 4;
 LinearPlan PlanLinear(int max_rows, int threads, int64_t rows, const Bf16Weight& weight) {
   LinearPlan plan;
   plan.rows = rows;
+  plan.outputs = weight.outputs;
   plan.weight = &weight;
   plan.row_panels = DivideUp(rows, max_rows);
   const int64_t panel_rows = DivideUp(rows, plan.row_panels);
@@ -62,6 +63,25 @@ LinearPlan PlanLinear(int max_rows, int threads, int64_t rows, const Bf16Weight&
   plan.chunks = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, plan.weight_panels / least));
   plan.strip_panels = plan.slabs == 1 ? 1 : std::min(kStripPanels, DivideUp(plan.weight_panels, plan.chunks));
   plan.scratch_floats = padded_depth + plan.block_rows * (padded_depth + plan.strip_panels * kPanelColumns);
+  return plan;
+}
+
+Int8Plan PlanInt8(const Int8Kernels& kernels, int threads, int64_t rows, const Int8Weight& weight) {
+  Int8Plan plan;
+  plan.linear.rows = rows;
+  plan.linear.outputs = weight.outputs;
+  plan.weight = &weight;
+  plan.kernels = kernels;
+  plan.a_stride = weight.groups() * kInt8Group;
+  const int64_t tile_rows = kernels.max_rows;
+  const int64_t fitting = std::max<int64_t>(1, kPackedBlockBytes / (plan.a_stride * tile_rows));
+  const int64_t tiles = DivideUp(rows, tile_rows);
+  plan.block_rows = DivideUp(tiles, DivideUp(tiles, fitting)) * tile_rows;
+  plan.blocks = DivideUp(rows, plan.block_rows);
+  plan.weight_panels = DivideUp(weight.outputs, weight.gated ? kPanelWords : kPanelColumns);
+  const int64_t least = DivideUp(kLeastChunkBytes, weight.panel_bytes());
+  const int64_t wanted = threads == 1 ? 1 : DivideUp(kTasksPerThread * threads, plan.blocks);
+  plan.chunks = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, plan.weight_panels / least));
   return plan;
 }
 

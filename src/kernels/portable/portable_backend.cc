@@ -29,12 +29,18 @@ class PortableBackend final : public CpuBackend {
       : CpuBackend({.name = "portable", .isa = std::string(IsaName(isa)), .precision = "bf16", .tower_group = 2},
                    threads),
         kernels_(kernels),
+        int8_(Int8KernelsFor(isa).front()),
         thread_memory_(static_cast<size_t>(pool().threads())),
         scratch_(thread_memory_.size()) {}
 
-  Result<PackedWeightPtr> PackLinear(const LinearSource& source) override { return PackPanels(source, pool()); }
+  bool Supports(WeightFormat) const override { return true; }
+  Result<PackedWeightPtr> PackLinear(const LinearSource& source) override {
+    return source.format == WeightFormat::kInt8 ? PackInt8Panels(source, pool()) : PackPanels(source, pool());
+  }
   Result<PackedWeightPtr> PackTable(const HostTensor& source) override { return PackRows(source, pool()); }
-  size_t PackedLinearBytes(int64_t outputs, int64_t inputs) const override { return PanelBytes(outputs, inputs); }
+  size_t PackedLinearBytes(int64_t outputs, int64_t inputs, WeightFormat format) const override {
+    return format == WeightFormat::kInt8 ? Int8PanelBytes(outputs, inputs) : PanelBytes(outputs, inputs);
+  }
   Result<std::unique_ptr<KvCache>> NewKvCache(const KvCacheShape& shape) override;
   size_t KvCacheBytes(const KvCacheShape& shape) const override { return F16KvCacheBytes(shape); }
 
@@ -50,10 +56,9 @@ class PortableBackend final : public CpuBackend {
   void DoPagedAttention(Stream& stream, const PagedAttentionArgs& args) override;
 
  private:
-  LinearPlan NewLinearPlan(int64_t rows, const PackedWeight* weight) {
-    return PlanLinear(kernels_.max_rows, info_.threads, rows, *static_cast<const Bf16Weight*>(weight));
-  }
-  void RunLinear(const LinearPlan& plan);
+  // y = epilogue(x weight^T), whatever the weight's format.
+  void Multiply(const LinearPlan& what, const PackedWeight* weight);
+  void MultiplyInt8(const LinearPlan& what, const Int8Weight& weight);
   void PrepareScratch(int64_t floats);
   void ReduceReceived(const EncodePlan& plan);
   // Calls fn(row) for every row, in tasks worth a thread's while.
@@ -61,8 +66,10 @@ class PortableBackend final : public CpuBackend {
   void ForRows(int64_t rows, int64_t row_elements, const Fn& fn);
 
   const Kernels& kernels_;
+  const Int8Kernels int8_;
   std::vector<Scratch> thread_memory_;
   std::vector<ThreadScratch> scratch_;
+  Scratch quantized_;
   Scratch received_;
   Scratch partial_;
   PagedPlanner planner_;
@@ -91,20 +98,54 @@ Result<std::unique_ptr<KvCache>> PortableBackend::NewKvCache(const KvCacheShape&
   return std::unique_ptr<KvCache>(std::move(cache));
 }
 
-void PortableBackend::RunLinear(const LinearPlan& plan) {
+void PortableBackend::Multiply(const LinearPlan& what, const PackedWeight* weight) {
+  if (const auto* int8 = dynamic_cast<const Int8Weight*>(weight)) {
+    MultiplyInt8(what, *int8);
+    return;
+  }
+  LinearPlan plan = PlanLinear(kernels_.max_rows, info_.threads, what.rows, *static_cast<const Bf16Weight*>(weight));
+  plan.x = what.x;
+  plan.bias = what.bias;
+  plan.activation = what.activation;
+  plan.residual = what.residual;
+  plan.y = what.y;
   PrepareScratch(plan.scratch_floats);
   pool().Run(static_cast<size_t>(plan.blocks * plan.chunks),
              [&](size_t task, size_t thread) { kernels_.linear(plan, static_cast<int64_t>(task), scratch_[thread]); });
 }
 
+void PortableBackend::MultiplyInt8(const LinearPlan& what, const Int8Weight& weight) {
+  Int8Plan plan = PlanInt8(int8_, info_.threads, what.rows, weight);
+  const int64_t outputs = plan.linear.outputs;
+  plan.linear = what;
+  plan.linear.outputs = outputs;
+  // Quantized rows, their scales and corrections, in one piece; each in units of floats.
+  const int64_t row_floats = DivideUp(plan.a_stride, static_cast<int64_t>(sizeof(float)));
+  float* memory = quantized_.Floats(what.rows * (row_floats + 2));
+  plan.scales = memory;
+  plan.corrections = reinterpret_cast<int32_t*>(memory + what.rows);
+  plan.a = reinterpret_cast<int8_t*>(memory + 2 * what.rows);
+  PrepareScratch(weight.inputs);
+  const int64_t per_task = DivideUp(kElementsPerTask, weight.inputs);
+  pool().Run(static_cast<size_t>(DivideUp(what.rows, per_task)), [&](size_t task, size_t thread) {
+    const int64_t begin = static_cast<int64_t>(task) * per_task;
+    for (int64_t row = begin; row < std::min(what.rows, begin + per_task); ++row) {
+      kernels_.int8_quantize(plan, row, scratch_[thread].data);
+    }
+  });
+  pool().Run(static_cast<size_t>(plan.blocks * plan.chunks),
+             [&](size_t task, size_t) { kernels_.int8_linear(plan, static_cast<int64_t>(task)); });
+}
+
 void PortableBackend::DoLinear(Stream&, const LinearArgs& args) {
-  LinearPlan plan = NewLinearPlan(args.x.rows, args.weight);
-  plan.x = MatrixRows(args.x);
-  plan.bias = VectorData(args.bias);
-  plan.activation = args.activation;
-  plan.residual = args.residual;
-  plan.y = args.y;
-  RunLinear(plan);
+  LinearPlan what;
+  what.rows = args.x.rows;
+  what.x = MatrixRows(args.x);
+  what.bias = VectorData(args.bias);
+  what.activation = args.activation;
+  what.residual = args.residual;
+  what.y = args.y;
+  Multiply(what, args.weight);
 }
 
 void PortableBackend::DoLayerNorm(Stream&, const NormArgs& args) {
@@ -123,25 +164,33 @@ void PortableBackend::DoRmsNorm(Stream&, const NormArgs& args) {
 void PortableBackend::DoPatchEmbed(Stream& stream, const PatchEmbedArgs& args) {
   // The position rows go to y first, and the product adds to them.
   DoGather(stream, {args.positions, args.position_ids, args.y});
-  LinearPlan plan = NewLinearPlan(args.y.rows, args.weight);
-  plan.x = PatchRows(args);
-  plan.bias = VectorData(args.bias);
-  plan.residual = args.y;
-  plan.y = args.y;
-  RunLinear(plan);
+  LinearPlan what;
+  what.rows = args.y.rows;
+  what.x = PatchRows(args);
+  what.bias = VectorData(args.bias);
+  what.residual = args.y;
+  what.y = args.y;
+  Multiply(what, args.weight);
 }
 
 void PortableBackend::DoPixelShuffleLinear(Stream&, const PixelShuffleLinearArgs& args) {
-  LinearPlan plan = NewLinearPlan(args.y.rows, args.weight);
-  plan.x = ShuffledRows(args);
-  plan.y = args.y;
-  RunLinear(plan);
+  LinearPlan what;
+  what.rows = args.y.rows;
+  what.x = ShuffledRows(args);
+  what.y = args.y;
+  Multiply(what, args.weight);
 }
 
 void PortableBackend::DoGather(Stream&, const GatherArgs& args) {
-  const auto& table = *static_cast<const Bf16Weight*>(args.table);
-  ForRows(args.ids.size, table.inputs,
-          [&](int64_t row) { ReadWeightRow(table, args.ids.data[row], args.y.Row<float>(row)); });
+  const auto* int8 = dynamic_cast<const Int8Weight*>(args.table);
+  ForRows(args.ids.size, args.table->inputs, [&](int64_t row) {
+    float* y = args.y.Row<float>(row);
+    if (int8 != nullptr) {
+      ReadInt8Row(*int8, args.ids.data[row], y);
+    } else {
+      ReadWeightRow(*static_cast<const Bf16Weight*>(args.table), args.ids.data[row], y);
+    }
+  });
 }
 
 void PortableBackend::DoEncodeAttention(Stream&, const EncodeAttentionArgs& args) {

@@ -68,7 +68,7 @@ class ReferenceBackend final : public CpuBackend {
 
   Result<PackedWeightPtr> PackLinear(const LinearSource& source) override;
   Result<PackedWeightPtr> PackTable(const HostTensor& source) override { return PackLinear({.parts = {source}}); }
-  size_t PackedLinearBytes(int64_t outputs, int64_t inputs) const override {
+  size_t PackedLinearBytes(int64_t outputs, int64_t inputs, WeightFormat) const override {
     return static_cast<size_t>(outputs * inputs) * sizeof(float);
   }
   Result<std::unique_ptr<KvCache>> NewKvCache(const KvCacheShape& shape) override;
@@ -93,13 +93,14 @@ class ReferenceBackend final : public CpuBackend {
 };
 
 Result<PackedWeightPtr> ReferenceBackend::PackLinear(const LinearSource& source) {
+  EYESHOT_CHECK(Supports(source.format));
   auto weight = std::make_unique<FloatWeight>();
   weight->inputs = source.parts[0].shape.empty() ? 1 : source.parts[0].elements() / source.parts[0].shape[0];
   for (const HostTensor& part : source.parts) {
     EYESHOT_RETURN_IF_ERROR(CheckPackable(part));
     weight->outputs += part.elements() / weight->inputs;
   }
-  weight->bytes = PackedLinearBytes(weight->outputs, weight->inputs);
+  weight->bytes = PackedLinearBytes(weight->outputs, weight->inputs, WeightFormat::kExact);
   EYESHOT_ASSIGN_OR_RETURN(weight->buffer, AllocateHost(weight->bytes, source.parts[0].name));
   auto* out = static_cast<float*>(weight->buffer.data());
   for (const HostTensor& part : source.parts) {
