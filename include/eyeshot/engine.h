@@ -29,9 +29,9 @@ struct EngineOptions {
   // How weights are kept: "exact" (bf16 or float32, see ModelInfo::precision) or "int8" (8-bit weights and activations;
   // docs/performance.md has speed and accuracy), or two of them for vision tower and decoder: "exact,int8".
   std::string precision = "exact";
-  bool pillow13_resize = false;   // resize pictures in the order of passes of Pillow 13 (docs/deviations.md)
-  int threads = 0;                // 0: the cores that affinity and cgroup allow
-  int64_t context_tokens = 0;     // KV cache size; 0: the model's own context length
+  bool pillow13_resize = false;  // resize pictures in the order of passes of Pillow 13 (docs/deviations.md)
+  int threads = 0;  // 0: the cores that affinity and cgroup allow
+  int64_t context_tokens = 0;  // KV cache size; 0: the model's own context length
   // Called while loading with a share in [0, 1]; may be empty.
   std::function<void(double)> on_progress;
 };
@@ -40,19 +40,19 @@ struct EngineOptions {
 // penalty, temperature, top-k, top-p, min-p.
 struct SamplingOptions {
   float temperature = 0.0f;
-  int top_k = 0;                    // 0: off
-  float top_p = 1.0f;               // 1: off
-  float min_p = 0.0f;               // 0: off
+  int top_k = 0;  // 0: off
+  float top_p = 1.0f;  // 1: off
+  float min_p = 0.0f;  // 0: off
   float repetition_penalty = 1.0f;  // 1: off; over prompt and answer, as in transformers
-  uint64_t seed = 0;                // same seed, same prompt, same backend: same answer
+  uint64_t seed = 0;  // same seed, same prompt, same backend: same answer
 };
 
 struct AskOptions {
   int max_tokens = 256;
   SamplingOptions sampling;
-  bool split_images = true;       // false: one view a picture instead of tiles and a global view
+  bool split_images = true;  // false: one view a picture instead of tiles and a global view
   std::vector<std::string> stop;  // the answer ends before any of these strings
-  bool ignore_end = false;        // true: goes on to max_tokens whatever token the model says (benchmarks)
+  bool ignore_end = false;  // true: goes on to max_tokens whatever token the model says (benchmarks)
   // Called with each new piece of the answer, whole UTF-8 characters only. Returning false stops.
   std::function<bool(std::string_view)> on_text;
   // Called during encode and prefill with a stage name and a share in [0, 1]; may be empty.
@@ -62,9 +62,9 @@ struct AskOptions {
 };
 
 enum class FinishReason {
-  kStop,       // "stop": an end-of-text token or a stop string
-  kLength,     // "length": max_tokens
-  kContext,    // "context": the context is full
+  kStop,  // "stop": an end-of-text token or a stop string
+  kLength,  // "length": max_tokens
+  kContext,  // "context": the context is full
   kCancelled,  // "cancelled"
 };
 EYESHOT_EXPORT std::string_view FinishReasonName(FinishReason reason);
@@ -72,20 +72,20 @@ EYESHOT_EXPORT std::string_view FinishReasonName(FinishReason reason);
 struct Answer {
   std::string text;
   FinishReason finish_reason = FinishReason::kStop;
-  int64_t prompt_tokens = 0;      // of the whole conversation so far, this question included
-  int64_t cached_tokens = 0;      // of those, how many were still in the KV cache
-  int64_t visual_tokens = 0;      // in the prompt
+  int64_t prompt_tokens = 0;  // of the whole conversation so far, this question included
+  int64_t cached_tokens = 0;  // of those, how many were still in the KV cache
+  int64_t visual_tokens = 0;  // in the prompt
   int64_t completion_tokens = 0;  // the end token included if it was generated
-  int64_t tiles = 0;              // pictures of the tower's input size that the prompt holds
-  Ledger ledger;                  // of this question; `load` and `decode_image` are the caller's
+  int64_t tiles = 0;  // pictures of the tower's input size that the prompt holds
+  Ledger ledger;  // of this question; `load` and `decode_image` are the caller's
 };
 
 // What a loaded model is, for reports.
 struct ModelInfo {
-  std::string name;       // the folder's name
-  std::string family;     // "smolvlm", "idefics3"
-  std::string device;     // "cpu"
-  std::string isa;        // "avx512", ...
+  std::string name;  // the folder's name
+  std::string family;  // "smolvlm", "idefics3"
+  std::string device;  // "cpu"
+  std::string isa;  // "avx512", ...
   std::string precision;  // "bf16" (portable), "float32" (reference), "int8", or "int8,bf16": tower and decoder
   int threads = 0;
   int64_t parameters = 0;
