@@ -62,6 +62,9 @@ Result<Answer> Ask(const AskFlags& flags, std::shared_ptr<Engine>& engine, Ledge
 }
 
 Status CheckArguments(const AskFlags& flags) {
+  if (flags.arguments.empty()) {
+    return InvalidArgumentError("there is no question", "eyeshot ask IMAGE... \"question\"");
+  }
   const std::string& question = flags.arguments.back();
   if (FileExists(question)) {
     return InvalidArgumentError(
@@ -103,7 +106,6 @@ void AddAskCommand(CLI::App& program, int& exit_code) {
   command
       ->add_option("arguments", flags->arguments,
                    "Pictures (JPEG, PNG, WebP, GIF; - is standard input), then the question")
-      ->required()
       ->type_name("IMAGE... QUESTION");
   AddModelFlags(*command, flags->model);
   AddGenerationFlags(*command, flags->options);

@@ -457,7 +457,7 @@ class Usage(ProgramTest):
     """Wrong usage ends with 2 and says what is wrong."""
 
     def test_bad_flags(self):
-        for arguments, part in ((["--nonsense"], "nonsense"), ([], "subcommand"), (["ask"], "arguments"),
+        for arguments, part in ((["--nonsense"], "nonsense"), ([], "subcommand"), (["ask"], "there is no question"),
                                 (["ask", "--temperature", "warm", "Hi"], "temperature"),
                                 (["ask", "--max-tokens", "0", "Hi"], "max-tokens"),
                                 (["ask", "--backend", "abacus", "Hi"], "abacus"),
