@@ -14,27 +14,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/allocation_counter.h"
 #include "base/cpu.h"
 #include "kernels/cpu_backend.h"
-
-// Counts allocations, for the test that decoding makes none.
-namespace {
-std::atomic<int64_t> allocations{0};
-
-void* CountedAllocation(std::size_t bytes) {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  void* data = std::malloc(std::max<std::size_t>(1, bytes));
-  if (data == nullptr) throw std::bad_alloc();
-  return data;
-}
-}  // namespace
-
-void* operator new(std::size_t bytes) { return CountedAllocation(bytes); }
-void* operator new[](std::size_t bytes) { return CountedAllocation(bytes); }
-void operator delete(void* data) noexcept { std::free(data); }
-void operator delete[](void* data) noexcept { std::free(data); }
-void operator delete(void* data, std::size_t) noexcept { std::free(data); }
-void operator delete[](void* data, std::size_t) noexcept { std::free(data); }
 
 namespace eyeshot {
 namespace {
@@ -84,7 +66,7 @@ void ExpectNear(const Matrix& actual, const Matrix& expected, float bound) {
 }
 
 // A portable backend of some threads beside the reference.
-class KernelsTest : public testing::TestWithParam<int> {
+class KernelsTest : public ::testing::TestWithParam<int> {
  protected:
   void SetUp() override {
     auto backend = NewPortableBackend(GetParam());
@@ -151,7 +133,7 @@ TEST_P(KernelsTest, InfoNamesTheChosenInstructionSet) {
 }
 
 void KernelsTest::CheckLinear(int64_t m, int64_t k, int64_t n, bool epilogue) {
-  SCOPED_TRACE(testing::Message() << "m " << m << " k " << k << " n " << n << " epilogue " << epilogue);
+  SCOPED_TRACE(::testing::Message() << "m " << m << " k " << k << " n " << n << " epilogue " << epilogue);
   Matrix x = RandomMatrix(m, k);
   const Matrix w = RandomWeight(n, k);
   const Matrix b = RandomMatrix(1, n);
@@ -191,7 +173,7 @@ TEST_P(KernelsTest, LinearOfOddShapes) {
 }
 
 void KernelsTest::CheckGated(int64_t m, int64_t k, int64_t n) {
-  SCOPED_TRACE(testing::Message() << "gated m " << m << " k " << k << " n " << n);
+  SCOPED_TRACE(::testing::Message() << "gated m " << m << " k " << k << " n " << n);
   Matrix x = RandomMatrix(m, k);
   const Matrix gate = RandomWeight(n, k);
   const Matrix up = RandomWeight(n, k);
@@ -365,7 +347,7 @@ TEST_P(KernelsTest, PatchEmbedLeavesTheRemainderUnseen) {
 
 TEST_P(KernelsTest, PixelShuffleLinear) {
   for (const auto& [grid, scale] : {std::pair<int64_t, int64_t>{6, 3}, {8, 4}, {4, 1}, {2, 2}}) {
-    SCOPED_TRACE(testing::Message() << "grid " << grid << " scale " << scale);
+    SCOPED_TRACE(::testing::Message() << "grid " << grid << " scale " << scale);
     Matrix x = RandomMatrix(3 * grid * grid, 36);
     const Matrix w = RandomWeight(50, 36 * scale * scale);
     const int64_t tokens = 3 * grid * grid / (scale * scale);
@@ -384,7 +366,7 @@ constexpr float kAttentionBound = 1e-5f;
 TEST_P(KernelsTest, EncodeAttention) {
   const std::vector<int32_t> starts = {0, 70, 70, 71, 104, 236};
   for (const auto& [heads, dim] : {std::pair<int64_t, int64_t>{3, 64}, {2, 72}, {1, 4}, {1, 20}, {1, 256}}) {
-    SCOPED_TRACE(testing::Message() << "heads " << heads << " dim " << dim);
+    SCOPED_TRACE(::testing::Message() << "heads " << heads << " dim " << dim);
     Matrix qkv = RandomMatrix(236, 3 * heads * dim);
     std::vector<float> bias(236);
     for (float& value : bias) value = Uniform(0, 3);
@@ -525,8 +507,8 @@ class PagedKernelsTest : public KernelsTest {
   }
 
   void CheckCase(const PagedCase& c, bool rotate, float bound) {
-    SCOPED_TRACE(testing::Message() << "heads " << c.heads << "/" << c.kv_heads << " dim " << c.head_dim << " block "
-                                    << c.block_size);
+    SCOPED_TRACE(::testing::Message() << "heads " << c.heads << "/" << c.kv_heads << " dim " << c.head_dim << " block "
+                                      << c.block_size);
     PagedRig rig(random_, {90, 1, 17}, c.block_size, 100);
     const KvCacheShape shape = rig.Shape(c.kv_heads, c.head_dim);
     auto expected = reference_->NewKvCache(shape);
@@ -653,17 +635,17 @@ TEST_P(PagedKernelsTest, DecodingAllocatesNothing) {
   const std::vector<int64_t> one = {1};
   rig.Step(one);
   step();  // the first token
-  const int64_t before = allocations.load();
+  const uint64_t before = eyeshot::testing::Allocations();
   for (int i = 0; i < 120; ++i) {
     rig.Step(one);
     step();
   }
-  EXPECT_EQ(allocations.load(), before);
+  EXPECT_EQ(eyeshot::testing::Allocations(), before);
   EXPECT_FALSE(std::isnan(x.data[0]));
 }
 
-INSTANTIATE_TEST_SUITE_P(Threads, KernelsTest, testing::Values(1, 2, 3));
-INSTANTIATE_TEST_SUITE_P(Threads, PagedKernelsTest, testing::Values(1, 2, 3));
+INSTANTIATE_TEST_SUITE_P(Threads, KernelsTest, ::testing::Values(1, 2, 3));
+INSTANTIATE_TEST_SUITE_P(Threads, PagedKernelsTest, ::testing::Values(1, 2, 3));
 
 }  // namespace
 }  // namespace eyeshot
