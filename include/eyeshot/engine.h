@@ -26,8 +26,9 @@ namespace eyeshot {
 struct EngineOptions {
   std::string model;              // a Hugging Face folder
   std::string backend = "auto";   // "auto" (= "portable"), "portable", or "reference" (slow float32 oracle)
-  // How weights are kept: "exact" (bf16 or float32, see ModelInfo::precision) or "int8" (8-bit weights and activations;
-  // docs/performance.md has speed and accuracy), or two of them for vision tower and decoder: "exact,int8".
+  // How weights are kept and multiplied: "exact" (the checkpoint's bf16, float32 arithmetic), "bf16" (operands are rounded
+  // to it), "int8" (8 bits by output), "q8_0", "int4", "q4_0" (by blocks of 32), "auto" (what we would choose), or two of
+  // them for vision tower and decoder: "int8,q8_0". docs/performance.md has the speed and accuracy of each.
   std::string precision = "exact";
   bool pillow13_resize = false;  // resize pictures in the order of passes of Pillow 13 (docs/deviations.md)
   int threads = 0;  // 0: the cores that affinity and cgroup allow
@@ -86,7 +87,7 @@ struct ModelInfo {
   std::string family;  // "smolvlm", "idefics3"
   std::string device;  // "cpu"
   std::string isa;  // "avx512", ...
-  std::string precision;  // "bf16" (portable), "float32" (reference), "int8", or "int8,bf16": tower and decoder
+  std::string precision;  // "exact", "float32" (reference), "int8", ... or "int8,q8_0": tower and decoder
   int threads = 0;
   int64_t parameters = 0;
   int64_t context_tokens = 0;

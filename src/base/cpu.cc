@@ -6,15 +6,26 @@
 
 #include "base/error.h"
 
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace eyeshot {
 namespace {
 
-constexpr Isa kAllIsas[] = {Isa::kSse2, Isa::kNeon, Isa::kAvx2, Isa::kAvx512};
+constexpr Isa kAllIsas[] = {Isa::kSse2, Isa::kAvx2,    Isa::kAvx512, Isa::kAmx,
+                            Isa::kNeon, Isa::kDotprod, Isa::kI8mm};
 
 bool Supported(Isa isa) {
   switch (isa) {
 #if defined(__aarch64__)
     case Isa::kNeon: return true;  // part of the architecture
+    case Isa::kDotprod: return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+    case Isa::kI8mm: {
+      const unsigned long wanted = HWCAP2_I8MM | HWCAP2_BF16;
+      return Supported(Isa::kDotprod) && (getauxval(AT_HWCAP2) & wanted) == wanted;
+    }
 #elif defined(__x86_64__)
     case Isa::kSse2: return true;  // part of the architecture
     case Isa::kAvx2:
@@ -38,9 +49,12 @@ std::string JoinNames(const std::vector<Isa>& isas) {
 std::string_view IsaName(Isa isa) {
   switch (isa) {
     case Isa::kSse2: return "sse2";
-    case Isa::kNeon: return "neon";
     case Isa::kAvx2: return "avx2";
     case Isa::kAvx512: return "avx512";
+    case Isa::kAmx: return "amx";
+    case Isa::kNeon: return "neon";
+    case Isa::kDotprod: return "dotprod";
+    case Isa::kI8mm: return "i8mm";
   }
   return "unknown";
 }

@@ -10,9 +10,11 @@
 namespace eyeshot {
 
 // The instruction sets that kernels are written for, weakest first within an architecture.
-enum class Isa { kSse2, kNeon, kAvx2, kAvx512 };
+// kAmx is kAvx512 with tile
+// products, kDotprod and kI8mm (with bfloat16 matrix products) are kNeon with extensions.
+enum class Isa { kSse2, kAvx2, kAvx512, kAmx, kNeon, kDotprod, kI8mm };
 
-std::string_view IsaName(Isa isa);            // "sse2", "neon", "avx2", "avx512"
+std::string_view IsaName(Isa isa);  // "sse2", "avx2", "avx512", "amx", "neon", "dotprod", "i8mm"
 Result<Isa> ParseIsa(std::string_view name);  // the names above
 
 // Those that this CPU (and operating system) can run, weakest first; never empty: SSE2 is part of x86-64, NEON of

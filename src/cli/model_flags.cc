@@ -54,7 +54,7 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
       ->type_name("NAME");
   command
       .add_option("--precision", flags.precision,
-                  "How weights are kept: exact or int8; or two of them for vision tower and decoder: exact,int8")
+                  "exact, bf16, int8, q8_0, int4, q4_0 or auto; or two of them, for vision tower and decoder: int8,q8_0")
       ->type_name("P[,P]");
   command.add_flag("--pillow13", flags.pillow13, "Resize pictures in the order of passes of Pillow 13 and later");
   command.add_option("-t,--threads", flags.threads, "Threads; 0 takes the cores that this process may use")

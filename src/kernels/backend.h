@@ -29,7 +29,7 @@ struct BackendInfo {
   std::string name;       // "reference", "portable"
   std::string device;     // "cpu"
   std::string isa;        // "avx512", ...
-  std::string precision;  // of weights as they are stored: "float32", "bf16"
+  std::string precision;  // the name of exact weights: "float32", or "exact" (bfloat16, float32 arithmetic)
   int threads = 1;
   DType activation = DType::kF32;  // of the matrices between operations
   int tower_group = 1;             // tiles that one pass of the vision tower takes best
@@ -84,8 +84,12 @@ using PackedWeightPtr = std::unique_ptr<PackedWeight>;
 
 // How a backend keeps the matrix of a linear operation.
 enum class WeightFormat {
-  kExact,  // as near to the checkpoint as the backend goes: float32 or bfloat16
-  kInt8,   // 8-bit weights with a scale for each output, activations rounded to 8 bits by row
+  kExact,  // as near to the checkpoint as the backend goes: float32 or bfloat16; activations aren't rounded
+  kBf16,   // bfloat16, and activations too where that's faster
+  kInt8,   // 8 bits with a scale for each output; activations are rounded to 8 bits by row
+  kQ8,     // 8 bits with a scale for each 32 inputs (GGUF's Q8_0)
+  kQ4,     // 4 bits with a scale for each 32 inputs (GGUF's Q4_0)
+  kInt4,   // the same with 16 levels that are chosen for weights
 };
 
 // The matrices [n_i, k] of one linear operation, stacked along their outputs (q, k and v as one).
@@ -135,6 +139,7 @@ struct EncodeAttentionArgs {
   int64_t heads = 0;
   int64_t head_dim = 0;
   float scale = 0;                           // of q k^T
+  bool reduced = false;                      // operands may be rounded to bfloat16
   DeviceSpan<const float> key_bias;          // [tokens] added to every score of that key (log size); may be empty
   DeviceSpan<float> column_mean;             // [tokens] mean probability that a key received, over the run's
                                              // queries and all heads; may be empty
@@ -263,6 +268,7 @@ class Backend {
   virtual Result<PackedWeightPtr> PackVector(const HostTensor& source) = 0;  // any shape, flat, kept in float32
   // Bytes that PackLinear would take for [outputs, inputs], for memory plans.
   virtual size_t PackedLinearBytes(int64_t outputs, int64_t inputs, WeightFormat format) const = 0;
+  virtual size_t PackedTableBytes(int64_t rows, int64_t width) const = 0;
   virtual size_t KvCacheBytes(const KvCacheShape& shape) const = 0;
 
   // --- Operations.

@@ -29,7 +29,10 @@ DecoderWorkspace::DecoderWorkspace(Arena& arena, const TextConfig& config, DType
 Result<LlamaDecoder> LlamaDecoder::Load(WeightLoader& loader, Backend& backend, const TextConfig& config,
                                         const DecoderNames& names, bool tied) {
   LlamaDecoder decoder(backend, config);
+  const WeightFormat format = loader.format();
+  loader.SetFormat(HeadFormat(format));
   EYESHOT_RETURN_IF_ERROR(decoder.LoadHead(loader, names, tied));
+  loader.SetFormat(format);
   for (int64_t i = 0; i < config.num_layers; ++i) {
     EYESHOT_ASSIGN_OR_RETURN(Layer layer, LoadLayer(loader, config, fmt::format("{}layers.{}.", names.prefix, i)));
     decoder.layers_.push_back(std::move(layer));

@@ -61,6 +61,11 @@ struct DecoderWorkspace {
 
 class LlamaDecoder {
  public:
+  // The format of the head, and so of a tied embedding, beside that of the layers: 4 bits are too few for it.
+  static WeightFormat HeadFormat(WeightFormat layers) {
+    return layers == WeightFormat::kInt4 || layers == WeightFormat::kQ4 ? WeightFormat::kQ8 : layers;
+  }
+
   // The head is `names.head` where the checkpoint has it, else the embedding if `tied`; neither is an error.
   static Result<LlamaDecoder> Load(WeightLoader& loader, Backend& backend, const TextConfig& config,
                                    const DecoderNames& names, bool tied);

@@ -68,9 +68,13 @@ struct ModelPrecision {
   WeightFormat decoder = WeightFormat::kExact;
 };
 
-// "int8" or "exact,int8" (tower, decoder). Errors: kInvalidArgument (no such precision), kUnsupported (the backend's).
+// "exact", "bf16", ...: the name that --precision has for a format.
+std::string_view WeightFormatName(WeightFormat format);
+
+// "int8", "auto" or "exact,int8" (tower, decoder). A 4-bit format alone is for the decoder: the tower then has int8.
+// Errors: kInvalidArgument (no such precision), kUnsupported (the backend's).
 Result<ModelPrecision> ParsePrecision(std::string_view text, const Backend& backend);
-// What that is on a backend: "bf16", "int8", or where they differ "int8,bf16".
+// What that is on a backend: its own name for exact weights ("bf16-exact"), "int8", or where they differ "int8,q8_0".
 std::string PrecisionName(const ModelPrecision& precision, const Backend& backend);
 
 struct ModelOptions {

@@ -189,7 +189,7 @@ MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const 
       floats(9 * vision.hidden_size + vision.intermediate_size);
   plan.tower_weights = static_cast<size_t>(vision.num_layers) * tower_layer +
                        linear(vision.hidden_size, vision.num_channels * vision.patch_size * vision.patch_size) +
-                       linear(vision.patches(), vision.hidden_size) + floats(3 * vision.hidden_size);
+                       backend.PackedTableBytes(vision.patches(), vision.hidden_size) + floats(3 * vision.hidden_size);
   plan.connector_weights = linear(text.hidden_size, vision.hidden_size * config.scale_factor * config.scale_factor);
 
   format = precision.decoder;
@@ -199,8 +199,11 @@ MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const 
                                linear(2 * text.intermediate_size, text.hidden_size) +
                                linear(text.hidden_size, text.intermediate_size) + floats(2 * text.hidden_size);
   plan.decoder_weights = static_cast<size_t>(text.num_layers) * decoder_layer +
-                         (config.tie_word_embeddings ? 1u : 2u) * linear(text.vocab_size, text.hidden_size) +
+                         backend.PackedLinearBytes(text.vocab_size, text.hidden_size, LlamaDecoder::HeadFormat(format)) +
                          floats(text.hidden_size);
+  if (!config.tie_word_embeddings) {
+    plan.decoder_weights += backend.PackedTableBytes(text.vocab_size, text.hidden_size);
+  }
 
   const BackendInfo& info = backend.info();
   Arena tower;

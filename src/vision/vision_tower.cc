@@ -35,6 +35,7 @@ TowerWorkspace::TowerWorkspace(Arena& arena, const VisionConfig& config, DType a
 Result<VisionTower> VisionTower::Load(WeightLoader& loader, Backend& backend, const VisionConfig& config,
                                       const std::string& prefix) {
   VisionTower tower(backend, config);
+  tower.reduced_ = loader.format() != WeightFormat::kExact;
   const int64_t width = config.hidden_size;
   const int64_t depth = config.num_channels * config.patch_size * config.patch_size;
   EYESHOT_ASSIGN_OR_RETURN(tower.patch_, loader.Linear({prefix + "embeddings.patch_embedding.weight"}, {width}, depth));
@@ -146,6 +147,7 @@ void VisionTower::RunLayer(Stream& stream, TowerWorkspace& workspace, TokenRuns&
                              .heads = config_.num_heads,
                              .head_dim = config_.head_dim(),
                              .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim())),
+                             .reduced = reduced_,
                              .key_bias = runs.use_key_bias ? runs.key_bias.Sub(0, tokens) : DeviceSpan<float>(),
                              .column_mean = want_column_mean ? runs.column_mean.Sub(0, tokens) : DeviceSpan<float>(),
                              .y = normed});

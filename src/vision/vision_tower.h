@@ -71,6 +71,7 @@ class VisionTower {
 
   Backend* backend_;
   VisionConfig config_;
+  bool reduced_ = false;  // attention may round
   PackedWeightPtr patch_, patch_bias_, positions_, post_gain_, post_bias_;
   std::vector<Layer> layers_;
 };

@@ -23,6 +23,7 @@ class WeightLoader {
 
   // The format of the matrices that Linear and Gated pack from now on.
   void SetFormat(WeightFormat format) { format_ = format; }
+  WeightFormat format() const { return format_; }
 
   bool Has(std::string_view name) const { return checkpoint_.Find(name) != nullptr; }
 

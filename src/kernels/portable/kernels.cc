@@ -9,8 +9,9 @@
 // After foreach_target.h, which includes this file again for each target.
 #include "hwy/highway.h"
 #include "kernels/portable/attention-inl.h"
+#include "kernels/portable/attention_dot-inl.h"
+#include "kernels/portable/dot-inl.h"
 #include "kernels/portable/elementwise-inl.h"
-#include "kernels/portable/int8-inl.h"
 #include "kernels/portable/linear-inl.h"
 #include "kernels/portable/paged_attention-inl.h"
 
@@ -20,9 +21,11 @@ namespace eyeshot::portable::HWY_NAMESPACE {
 inline constexpr Kernels kKernels = {
     .max_rows = kMaxRows,
     .linear = &LinearTask,
-    .int8_quantize = &QuantizeRow,
-    .int8_linear = &Int8Task,
+    .round_row = &RoundRow,
+    .dot_linear = &DotTask,
+    .max_magnitudes = &MaxMagnitudes,
     .encode_attention = &EncodeAttentionTask,
+    .encode_attention_dot = &EncodeAttentionDotTask,
     .paged_attention = &PagedAttentionTask,
     .merge_attention = &MergeAttention,
     .rotary_store = &RotaryStoreToken,
@@ -41,9 +44,12 @@ const Kernels* KernelsFor(Isa isa) {
 #if defined(__x86_64__)
     case Isa::kSse2: return __builtin_cpu_supports("ssse3") ? &N_SSSE3::kKernels : nullptr;
     case Isa::kAvx2: return __builtin_cpu_supports("f16c") ? &N_AVX2::kKernels : nullptr;
-    case Isa::kAvx512: return &N_AVX3::kKernels;
+    case Isa::kAvx512:
+    case Isa::kAmx: return &N_AVX3::kKernels;
 #elif defined(__aarch64__)
-    case Isa::kNeon: return &N_NEON::kKernels;
+    case Isa::kNeon:
+    case Isa::kDotprod:
+    case Isa::kI8mm: return &N_NEON::kKernels;
 #endif
     default: return nullptr;
   }

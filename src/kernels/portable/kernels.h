@@ -7,7 +7,7 @@
 
 #include "base/cpu.h"
 #include "kernels/backend.h"
-#include "kernels/portable/int8.h"
+#include "kernels/portable/dot.h"
 #include "kernels/portable/kv_cache.h"
 #include "kernels/portable/weights.h"
 
@@ -40,46 +40,70 @@ struct RowSource {
   const void* context;
 };
 
-// y = epilogue(x weight^T). Task t: row block t / chunks, chunk t % chunks of the weight's panels.
-struct LinearPlan {
+// What a linear operation is: y = epilogue(x weight^T).
+struct LinearJob {
   RowSource x;
   int64_t rows = 0;
-  int64_t outputs = 0;
-  const Bf16Weight* weight = nullptr;  // null in an Int8Plan
+  const PanelWeight* weight = nullptr;
   const float* bias = nullptr;  // [outputs] or null
   Activation activation = Activation::kNone;
   ConstMatrixView residual;     // may be empty
   MatrixView y;
+};
 
+// In float32 arithmetic. Task t: row block t / chunks, chunk t % chunks of the weight's panels.
+struct LinearPlan {
+  LinearJob job;
   int64_t row_panels = 0;     // register tiles' worth of rows
   int64_t blocks = 0;         // of row panels that are packed together
   int64_t block_panels = 0;   // row panels of the largest block
   int64_t block_rows = 0;     // rows that these have at most
   int64_t slabs = 0;          // parts of the depth, such that a block's part stays in L2
   int64_t slab_depth = 0;     // a multiple of kGroup; the last slab has what is left
-  int64_t weight_panels = 0;
   int64_t chunks = 0;
   int64_t strip_panels = 0;   // weight panels whose sums are kept between slabs
   int64_t scratch_floats = 0;  // of each thread
 };
-LinearPlan PlanLinear(int max_rows, int threads, int64_t rows, const Bf16Weight& weight);
+LinearPlan PlanLinear(int max_rows, int threads, const LinearJob& job);
 
-// The same with 8-bit weights. First every row is quantized (QuantizeRow), then task t is row block t / chunks times
-// chunk t % chunks of the weight's panels.
-struct Int8Plan {
-  LinearPlan linear;             // x, rows, outputs, bias, activation, residual, y
-  const Int8Weight* weight = nullptr;
-  Int8Kernels kernels;
-  int8_t* a = nullptr;           // [rows, a_stride] quantized rows, zeros behind the last input
+// In rounded arithmetic. First every row is rounded, then task t is row block t / chunks times chunk t % chunks of the
+// weight's panels.
+//
+// bfloat16: rows are rounded to it. Integers: each row gets its own scale. Where rows are many they have 8 bits, and
+// columns in which some rows are far larger than elsewhere ("outliers", as real models have) are taken out of them and
+// multiplied in float32 (the decomposition of LLM.int8(), arXiv 2208.07339, with the columns found anew each time). Where
+// they are few, time goes into reading the weights, and rows have 15 bits: two rows of 8-bit digits each.
+struct DotPlan {
+  LinearJob job;
+  DotType type = DotType::kInt8;
+  DotKernel kernel;
+  int64_t digits = 1;            // rows of `a` for each row of x: 1, or 2 (the low digit first; the high one counts 128)
+  bool unpack = false;           // panels of blocks are rounded to kInt8 in the thread's scratch
+  uint8_t* a = nullptr;          // [digits * rows][a_stride] zeros behind the last input
   int64_t a_stride = 0;
   float* scales = nullptr;       // [rows]
-  int32_t* corrections = nullptr;  // [rows] 128 times the sum of the row
+  float* crests = nullptr;       // [rows] largest magnitude over root of the mean square
+  int32_t* corrections = nullptr;  // kernel.offset times the sum of a row: [digits * rows], or of its blocks:
+                                   // [digits * rows][blocks]
+  const int32_t* outliers = nullptr;  // columns
+  int64_t outlier_count = 0;
+  float* outlier_values = nullptr;    // [outlier_count / 16][rows][16], as packed left operands (tile-inl.h)
+
   int64_t block_rows = 0;        // a multiple of the tile's rows; the last block may have fewer
   int64_t blocks = 0;
-  int64_t weight_panels = 0;
   int64_t chunks = 0;
+  int64_t scratch_floats = 0;    // of each thread
+
+  bool UsesBlocks() const { return job.weight->IsBlocks() && !unpack; }
+  int64_t a_rows() const { return digits * job.rows; }
+  int64_t corrections_of_row() const { return UsesBlocks() ? job.weight->blocks : 1; }
 };
-Int8Plan PlanInt8(const Int8Kernels& kernels, int threads, int64_t rows, const Int8Weight& weight);
+DotPlan PlanDot(DotType type, const DotKernel& many, const DotKernel& few, int threads, const LinearJob& job);
+
+// Rows up to which operands keep more bits, since reading weights takes longer than multiplying.
+inline constexpr int64_t kFewRows = 4;
+// Outlier columns that are taken out at most.
+inline constexpr int64_t kMostOutliers = 64;
 
 // Task t: part t % parts of the queries of head t / parts % heads of run t / parts / heads.
 struct EncodePlan {
@@ -88,8 +112,9 @@ struct EncodePlan {
   float* received = nullptr;  // [tasks, max_tokens]: each task's share of the column sums, or null
   int64_t tasks = 0;
   int64_t scratch_floats = 0;
+  DotKernel dot;              // of bfloat16; without a tile: float32 arithmetic
 };
-EncodePlan PlanEncode(int max_rows, int threads, const EncodeAttentionArgs& args);
+EncodePlan PlanEncode(int max_rows, const DotKernel* dot, int threads, const EncodeAttentionArgs& args);
 
 // Queries [query_begin, query_end) of a sequence, all heads of one kv head, keys [key_begin, key_end).
 struct PagedTask {
@@ -131,10 +156,13 @@ struct RotaryPlan {
 struct Kernels {
   int max_rows;  // of a register tile
   void (*linear)(const LinearPlan& plan, int64_t task, ThreadScratch& scratch);
-  // temp: [inputs] for rows that must be made first.
-  void (*int8_quantize)(const Int8Plan& plan, int64_t row, float* temp);
-  void (*int8_linear)(const Int8Plan& plan, int64_t task);
+  // Row `row` of x into plan.a; temp: [2 * inputs].
+  void (*round_row)(const DotPlan& plan, int64_t row, float* temp);
+  void (*dot_linear)(const DotPlan& plan, int64_t task, ThreadScratch& scratch);
+  // largest[i] = max(largest[i], |x[i]|), i < n.
+  void (*max_magnitudes)(const float* x, int64_t n, float* largest);
   void (*encode_attention)(const EncodePlan& plan, int64_t task, ThreadScratch& scratch);
+  void (*encode_attention_dot)(const EncodePlan& plan, int64_t task, ThreadScratch& scratch);
   void (*paged_attention)(const PagedPlan& plan, int64_t task, ThreadScratch& scratch);
   void (*merge_attention)(const PagedPlan& plan, const PagedMerge& merge);
   void (*rotary_store)(const RotaryPlan& plan, int64_t token);

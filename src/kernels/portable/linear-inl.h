@@ -28,11 +28,11 @@ struct EpilogueRow {
 // Whole panels: all pointers may be read and written for kColumns columns.
 template <bool kGated>
 HWY_INLINE void FinishRow(const EpilogueRow& row, Activation activation) {
-  constexpr int kColumns = kGated ? kPanelWords : kPanelColumns;
+  constexpr int kColumns = kGated ? kGatedColumns : kPanelColumns;
   const Floats d;
   for (int j = 0; j < kColumns; j += kLanes) {
     Vec value = hn::LoadU(d, row.sums + j);
-    if (kGated) value = hn::Mul(Silu(value), hn::LoadU(d, row.sums + kPanelWords + j));
+    if (kGated) value = hn::Mul(Silu(value), hn::LoadU(d, row.sums + kGatedColumns + j));
     if (row.bias != nullptr) value = hn::Add(value, hn::LoadU(d, row.bias + j));
     if (activation == Activation::kGeluTanh) value = GeluTanh(value);
     if (row.residual != nullptr) value = hn::Add(value, hn::LoadU(d, row.residual + j));
@@ -54,19 +54,19 @@ void FinishPartialRow(EpilogueRow row, Activation activation, int64_t columns) {
 }
 
 template <bool kGated>
-void FinishTile(const LinearPlan& plan, const float* sums, int64_t row_begin, int64_t rows, int64_t panel) {
-  constexpr int64_t kColumns = kGated ? kPanelWords : kPanelColumns;
+void FinishTile(const LinearJob& job, const float* sums, int64_t row_begin, int64_t rows, int64_t panel) {
+  constexpr int64_t kColumns = kGated ? kGatedColumns : kPanelColumns;
   const int64_t column = panel * kColumns;
-  const int64_t columns = std::min(kColumns, plan.outputs - column);
+  const int64_t columns = std::min(kColumns, job.weight->outputs - column);
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t row = row_begin + r;
-    const EpilogueRow epilogue = {sums + r * kPanelColumns, plan.bias == nullptr ? nullptr : plan.bias + column,
-                                  plan.residual.empty() ? nullptr : plan.residual.Row<float>(row) + column,
-                                  plan.y.Row<float>(row) + column};
+    const EpilogueRow epilogue = {sums + r * kPanelColumns, job.bias == nullptr ? nullptr : job.bias + column,
+                                  job.residual.empty() ? nullptr : job.residual.Row<float>(row) + column,
+                                  job.y.Row<float>(row) + column};
     if (columns == kColumns) {
-      FinishRow<kGated>(epilogue, plan.activation);
+      FinishRow<kGated>(epilogue, job.activation);
     } else {
-      FinishPartialRow<kGated>(epilogue, plan.activation, columns);
+      FinishPartialRow<kGated>(epilogue, job.activation, columns);
     }
   }
 }
@@ -74,11 +74,11 @@ void FinishTile(const LinearPlan& plan, const float* sums, int64_t row_begin, in
 // A tile's rows of the residual lie far apart, where no hardware prefetcher finds them. Asked for before the tile is
 // computed (2.5 us at 768 inputs), they are there when it's done.
 template <bool kGated>
-HWY_INLINE void PrefetchResidual(const LinearPlan& plan, int64_t row_begin, int64_t rows, int64_t panel) {
-  constexpr int64_t kColumns = kGated ? kPanelWords : kPanelColumns;
-  if (plan.residual.empty()) return;
+HWY_INLINE void PrefetchResidual(const LinearJob& job, int64_t row_begin, int64_t rows, int64_t panel) {
+  constexpr int64_t kColumns = kGated ? kGatedColumns : kPanelColumns;
+  if (job.residual.empty()) return;
   for (int64_t row = row_begin; row < row_begin + rows; ++row) {
-    PrefetchRead(plan.residual.Row<float>(row) + panel * kColumns, kColumns);
+    PrefetchRead(job.residual.Row<float>(row) + panel * kColumns, kColumns);
   }
 }
 
@@ -90,17 +90,17 @@ struct LinearBlock {
         panel_end(PartBegin(plan.row_panels, plan.blocks, block + 1)),
         row_begin(PanelRow(panel_begin)),
         temp(scratch.data),
-        packed(temp + RoundUp(plan.weight->inputs, kGroup)),
-        sums(packed + plan.block_rows * RoundUp(plan.weight->inputs, kGroup)) {}
+        packed(temp + RoundUp(plan.job.weight->inputs, kGroup)),
+        sums(packed + plan.block_rows * RoundUp(plan.job.weight->inputs, kGroup)) {}
 
-  int64_t PanelRow(int64_t panel) const { return PartBegin(plan.rows, plan.row_panels, panel); }
+  int64_t PanelRow(int64_t panel) const { return PartBegin(plan.job.rows, plan.row_panels, panel); }
   // The rows of a row panel, packed: slab by slab, panel by panel.
   float* Packed(int64_t slab, int64_t row) const {
     return packed + slab * plan.slab_depth * plan.block_rows + (row - row_begin) * SlabDepth(slab);
   }
   // Of the packed layout, so a multiple of kGroup.
   int64_t SlabDepth(int64_t slab) const {
-    return std::min(plan.slab_depth, RoundUp(plan.weight->inputs, kGroup) - slab * plan.slab_depth);
+    return std::min(plan.slab_depth, RoundUp(plan.job.weight->inputs, kGroup) - slab * plan.slab_depth);
   }
 
   const LinearPlan& plan;
@@ -114,12 +114,12 @@ struct LinearBlock {
 
 inline void PackBlock(const LinearBlock& block) {
   const LinearPlan& plan = block.plan;
-  const int64_t depth = plan.weight->inputs;
+  const int64_t depth = plan.job.weight->inputs;
   for (int64_t panel = block.panel_begin; panel < block.panel_end; ++panel) {
     const int64_t first = block.PanelRow(panel);
     const int64_t rows = block.PanelRow(panel + 1) - first;
     for (int64_t r = 0; r < rows; ++r) {
-      const float* row = plan.x.read(plan.x.context, first + r, block.temp);
+      const float* row = plan.job.x.read(plan.job.x.context, first + r, block.temp);
       for (int64_t slab = 0; slab < plan.slabs; ++slab) {
         const int64_t begin = slab * plan.slab_depth;
         PackRow(row + begin, std::min(plan.slab_depth, depth - begin), 1.0f, rows, r, block.Packed(slab, first));
@@ -133,27 +133,29 @@ template <bool kGated>
 void MultiplyPanel(const LinearBlock& block, int64_t slab, int64_t panel, float* sums) {
   const LinearPlan& plan = block.plan;
   const int64_t begin = slab * plan.slab_depth;
-  const int64_t depth = std::min(plan.slab_depth, plan.weight->inputs - begin);
-  const uint32_t* words = plan.weight->panels() + (panel * plan.weight->inputs + begin) * kPanelWords;
+  const int64_t depth = std::min(plan.slab_depth, plan.job.weight->inputs - begin);
+  const uint8_t* words = plan.job.weight->panel(panel) + begin / 2 * kGroupRowBytes;
   const bool last = slab + 1 == plan.slabs;
   for (int64_t row_panel = block.panel_begin; row_panel < block.panel_end; ++row_panel) {
     const int64_t first = block.PanelRow(row_panel);
     const int64_t rows = block.PanelRow(row_panel + 1) - first;
     float* tile_sums = sums + (plan.slabs == 1 ? 0 : (first - block.row_begin) * kPanelColumns);
-    if (last) PrefetchResidual<kGated>(plan, first, rows, panel);
+    if (last) PrefetchResidual<kGated>(plan.job, first, rows, panel);
     const auto tile = TileOf<PanelColumns>(rows);
-    for (int64_t i = 0; i < kPanelWords; i += kLanes) {
-      tile(block.Packed(slab, first), words + i, kPanelWords, depth, {tile_sums + i, kPanelColumns, kGroup, slab > 0});
+    for (int64_t i = 0; i < kPanelColumns; i += 2 * kLanes) {
+      float* c = tile_sums + i;
+      tile(block.Packed(slab, first), reinterpret_cast<const uint32_t*>(words) + i, kPanelColumns, depth,
+           {c, kPanelColumns, kGroup, slab > 0});
     }
-    if (last) FinishTile<kGated>(plan, tile_sums, first, rows, panel);
+    if (last) FinishTile<kGated>(plan.job, tile_sums, first, rows, panel);
   }
 }
 
 template <bool kGated>
 void MultiplyBlock(const LinearBlock& block, int64_t chunk) {
   const LinearPlan& plan = block.plan;
-  const int64_t end = PartBegin(plan.weight_panels, plan.chunks, chunk + 1);
-  for (int64_t strip = PartBegin(plan.weight_panels, plan.chunks, chunk); strip < end; strip += plan.strip_panels) {
+  const int64_t end = PartBegin(plan.job.weight->panels, plan.chunks, chunk + 1);
+  for (int64_t strip = PartBegin(plan.job.weight->panels, plan.chunks, chunk); strip < end; strip += plan.strip_panels) {
     const int64_t strip_end = std::min(end, strip + plan.strip_panels);
     for (int64_t slab = 0; slab < plan.slabs; ++slab) {
       for (int64_t panel = strip; panel < strip_end; ++panel) {
@@ -170,7 +172,7 @@ inline void LinearTask(const LinearPlan& plan, int64_t task, ThreadScratch& scra
     PackBlock(block);
     scratch.packed = index;
   }
-  if (plan.weight->gated) {
+  if (plan.job.weight->gated) {
     MultiplyBlock<true>(block, task % plan.chunks);
   } else {
     MultiplyBlock<false>(block, task % plan.chunks);

@@ -1,27 +1,45 @@
-// From tensors of a checkpoint to bfloat16 weights, and back for a single row.
+// From tensors of a checkpoint to packed weights, and back for a single row.
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "kernels/cpu_backend.h"
+#include "kernels/portable/kernels.h"
 #include "kernels/portable/weights.h"
+#include "tensor/dtype.h"
 
 namespace eyeshot::portable {
 namespace {
 
 // Inputs that are packed at a time: 32 rows of 256 bytes (8 KB) and their 8 KB of words stay in L1, and each row
 // gives four whole cache lines to the prefetcher.
-constexpr int64_t kBlock = 128;
+constexpr int64_t kChunk = 128;
+
+constexpr int kZero = 128;  // of 8-bit integers as they are stored
+constexpr float kLargest = 127.0f;
+
+int64_t InputsOfGroup(WeightFormat format) {
+  return format == WeightFormat::kExact || format == WeightFormat::kBf16 ? 2 : kGroupBytes;
+}
+
+int64_t BlockBytes(WeightFormat format) {
+  const int64_t codes = format == WeightFormat::kQ8 ? kBlockInputs : kBlockInputs / 2;
+  return codes * kPanelColumns + kBlockScaleBytes;
+}
 
 // A row of a source tensor; data == nullptr is a row of zeros.
 struct SourceRow {
   const uint8_t* data = nullptr;
   DType dtype = DType::kBF16;
 };
+using PanelRows = std::array<SourceRow, kPanelColumns>;
 
 // `count` elements of a row from element `begin` on, as bfloat16.
 void ReadBf16(const SourceRow& row, int64_t begin, int64_t count, uint16_t* out) {
@@ -35,7 +53,7 @@ void ReadBf16(const SourceRow& row, int64_t begin, int64_t count, uint16_t* out)
     std::memcpy(out, src, n * sizeof(uint16_t));
     return;
   }
-  std::array<float, kBlock> floats;
+  std::array<float, kChunk> floats;
   ConvertToF32(row.dtype, src, n, floats.data());
   std::transform(floats.begin(), floats.begin() + count, out, Bf16FromF32);
 }
@@ -52,89 +70,304 @@ SourceRow FindRow(const LinearSource& source, int64_t inputs, int64_t row) {
   return {};
 }
 
-void PackPanel(const std::array<SourceRow, kPanelColumns>& rows, int64_t inputs, uint32_t* panel) {
-  uint16_t block[kPanelColumns][kBlock];
-  for (int64_t begin = 0; begin < inputs; begin += kBlock) {
-    const int64_t count = std::min(kBlock, inputs - begin);
-    for (size_t r = 0; r < rows.size(); ++r) ReadBf16(rows[r], begin, count, block[r]);
-    for (int64_t k = 0; k < count; ++k) {
-      for (int64_t i = 0; i < kPanelWords; ++i) {
-        *panel++ = block[i][k] | static_cast<uint32_t>(block[i + kPanelWords][k]) << 16;
-      }
+// The rows of a panel; missing ones are zero.
+PanelRows RowsOfPanel(const LinearSource& source, const PanelWeight& weight, int64_t panel) {
+  PanelRows rows;
+  for (int64_t i = 0; i < kPanelColumns; ++i) {
+    // The ups of a gated weight follow all gates.
+    const bool up = weight.gated && i >= kGatedColumns;
+    const int64_t output = panel * weight.columns() + (up ? i - kGatedColumns : i);
+    if (output >= weight.outputs) continue;
+    rows[static_cast<size_t>(i)] = FindRow(source, weight.inputs, up ? weight.outputs + output : output);
+  }
+  return rows;
+}
+
+void PackBf16Panel(const PanelRows& rows, int64_t inputs, uint8_t* panel) {
+  uint16_t chunk[kPanelColumns][kChunk + 1];
+  auto* words = reinterpret_cast<uint32_t*>(panel);
+  for (int64_t begin = 0; begin < inputs; begin += kChunk) {
+    const int64_t count = std::min(kChunk, inputs - begin);
+    for (size_t r = 0; r < rows.size(); ++r) {
+      ReadBf16(rows[r], begin, count, chunk[r]);
+      chunk[r][count] = 0;  // the pair of an odd last input
+    }
+    for (int64_t k = 0; k < count; k += 2) {
+      for (const auto& column : chunk) *words++ = column[k] | static_cast<uint32_t>(column[k + 1]) << 16;
     }
   }
+}
+
+// Largest magnitude; 0 if it isn't finite: such an output has no meaning to keep.
+float Largest(const float* x, int64_t n) {
+  float largest = 0;
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
+  return std::isfinite(largest) ? largest : 0.0f;
+}
+
+// One output into column `column` of a panel. Returns its scale.
+float PackInt8Column(const float* row, int64_t inputs, int64_t column, uint8_t* panel) {
+  const float largest = Largest(row, inputs);
+  if (largest == 0) return 0;
+  const float inverse = kLargest / largest;
+  uint8_t* out = panel + column * kGroupBytes;
+  for (int64_t i = 0; i < inputs; ++i) {
+    const auto rounded = static_cast<int>(std::lrintf(row[i] * inverse));
+    out[i / kGroupBytes * kGroupRowBytes + i % kGroupBytes] = static_cast<uint8_t>(rounded + kZero);
+  }
+  return largest / kLargest;
+}
+
+// The same for blocks; `row` is padded with zeros to whole blocks.
+float PackBlockColumn(const PanelWeight& weight, const float* row, int64_t column, uint8_t* panel) {
+  const bool bytes = weight.format == WeightFormat::kQ8;
+  const std::array<uint8_t, 16>* levels = bytes ? nullptr : &CodeBytes(weight.format);
+  float largest = 0;
+  for (int64_t b = 0; b < weight.blocks; ++b, panel += BlockBytes(weight.format)) {
+    std::array<uint8_t, kBlockInputs> codes;
+    const std::span<const float, kBlockInputs> block(row + b * kBlockInputs, kBlockInputs);
+    const uint16_t half = F16FromF32(QuantizeBlock(weight.format, block, codes));
+    const float scale = F32FromF16(half);
+    std::memcpy(panel + BlockBytes(weight.format) - kBlockScaleBytes + column * 2, &half, sizeof(half));
+    for (int64_t i = 0; i < kBlockInputs; ++i) {
+      const auto code = codes[static_cast<size_t>(i)];
+      const int level = (bytes ? code : (*levels)[code]) - kZero;
+      largest = std::max(largest, std::abs(scale * static_cast<float>(level)));
+      if (bytes) {
+        panel[(i / kGroupBytes * kPanelColumns + column) * kGroupBytes + i % kGroupBytes] = code;
+        continue;
+      }
+      const int64_t half_groups = kBlockGroups / 2;
+      const int64_t group = i / kGroupBytes % half_groups;
+      uint8_t& pair = panel[(group * kPanelColumns + column) * kGroupBytes + i % kGroupBytes];
+      pair = static_cast<uint8_t>(i < kBlockInputs / 2 ? code : pair | code << 4);
+    }
+  }
+  return largest / kLargest;
+}
+
+void PackIntegerPanel(const PanelRows& rows, const PanelWeight& weight, uint8_t* panel, float* scales) {
+  std::vector<float> row(static_cast<size_t>(std::max(weight.inputs, weight.blocks * kBlockInputs)));
+  std::memset(panel, weight.IsBlocks() ? 0 : kZero, static_cast<size_t>(weight.panel_bytes));
+  for (int64_t i = 0; i < kPanelColumns; ++i) {
+    const SourceRow& source = rows[static_cast<size_t>(i)];
+    if (source.data == nullptr && !weight.IsBlocks()) continue;
+    if (source.data == nullptr) {
+      std::fill(row.begin(), row.end(), 0.0f);
+    } else {
+      ConvertToF32(source.dtype, source.data, static_cast<size_t>(weight.inputs), row.data());
+    }
+    scales[i] = weight.IsBlocks() ? PackBlockColumn(weight, row.data(), i, panel)
+                                  : PackInt8Column(row.data(), weight.inputs, i, panel);
+  }
+}
+
+// Nearest codes of x / scale, for each of some scales; keeps the best, each scale moved to where it fits its codes best.
+float QuantizeInt4(std::span<const float, kBlockInputs> x, float largest, std::span<uint8_t, kBlockInputs> codes) {
+  static const std::array<uint8_t, 256> kNearest = [] {
+    std::array<uint8_t, 256> nearest;
+    for (int t = -128; t < 128; ++t) {
+      const auto distance = [t](int8_t level) { return std::abs(level - t); };
+      const auto best = std::min_element(kInt4Levels.begin(), kInt4Levels.end(),
+                                         [&](int8_t a, int8_t b) { return distance(a) < distance(b); });
+      nearest[static_cast<size_t>(t + kZero)] = static_cast<uint8_t>(best - kInt4Levels.begin());
+    }
+    return nearest;
+  }();
+  float best_gain = -1;
+  float best_scale = 0;
+  for (const float full : {127.0f, -127.0f, 149.0f, -149.0f}) {
+    std::array<uint8_t, kBlockInputs> trial;
+    const float inverse = full / largest;
+    float cross = 0;
+    float square = 0;
+    for (size_t i = 0; i < kBlockInputs; ++i) {
+      const float t = std::clamp(x[i] * inverse, -128.0f, 127.0f);
+      trial[i] = kNearest[static_cast<size_t>(static_cast<int>(t + 128.5f)) & 255];
+      const auto level = static_cast<float>(kInt4Levels[trial[i]]);
+      cross += x[i] * level;
+      square += level * level;
+    }
+    // With scale s the squared error is |x|^2 - 2 s cross + s^2 square: least at s = cross / square, by cross^2 / square.
+    const float gain = cross * cross / square;
+    if (gain > best_gain) {
+      best_gain = gain;
+      best_scale = cross / square;
+      std::copy(trial.begin(), trial.end(), codes.begin());
+    }
+  }
+  return best_scale;
+}
+
+// As GGUF's Q4_0: the element of largest magnitude becomes -8.
+float QuantizeQ4(std::span<const float, kBlockInputs> x, std::span<uint8_t, kBlockInputs> codes) {
+  const float extreme = *std::max_element(x.begin(), x.end(), [](float a, float b) { return std::abs(a) < std::abs(b); });
+  const float scale = extreme / -8.0f;
+  for (size_t i = 0; i < kBlockInputs; ++i) {
+    codes[i] = static_cast<uint8_t>(std::clamp(static_cast<int>(x[i] / scale + 8.5f), 0, 15));
+  }
+  return scale;
+}
+
+float QuantizeQ8(std::span<const float, kBlockInputs> x, float largest, std::span<uint8_t, kBlockInputs> codes) {
+  const float scale = F32FromF16(F16FromF32(largest / kLargest));
+  const float inverse = scale == 0 ? 0.0f : 1.0f / scale;
+  for (size_t i = 0; i < kBlockInputs; ++i) {
+    codes[i] = static_cast<uint8_t>(std::clamp(static_cast<int>(std::lrintf(x[i] * inverse)), -127, 127) + kZero);
+  }
+  return scale;
 }
 
 }  // namespace
 
-size_t PanelBytes(int64_t outputs, int64_t inputs) {
-  const int64_t panels = (outputs + kPanelColumns - 1) / kPanelColumns;
-  return static_cast<size_t>(panels * inputs * kPanelWords) * sizeof(uint32_t);
+const std::array<uint8_t, 16>& CodeBytes(WeightFormat format) {
+  static const std::array<uint8_t, 16> kInt4 = [] {
+    std::array<uint8_t, 16> bytes;
+    std::transform(kInt4Levels.begin(), kInt4Levels.end(), bytes.begin(),
+                   [](int8_t level) { return static_cast<uint8_t>(level + kZero); });
+    return bytes;
+  }();
+  static const std::array<uint8_t, 16> kQ4 = [] {
+    std::array<uint8_t, 16> bytes;
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(kZero - 8 + static_cast<int>(i));
+    return bytes;
+  }();
+  return format == WeightFormat::kInt4 ? kInt4 : kQ4;
+}
+
+float QuantizeBlock(WeightFormat format, std::span<const float, kBlockInputs> x,
+                    std::span<uint8_t, kBlockInputs> codes) {
+  const float largest = Largest(x.data(), kBlockInputs);
+  if (largest == 0) {
+    // Scale 0; the codes of zero, so that unpacked bytes are small.
+    std::fill(codes.begin(), codes.end(), static_cast<uint8_t>(format == WeightFormat::kQ8 ? kZero : 8));
+    return 0;
+  }
+  switch (format) {
+    case WeightFormat::kQ8: return QuantizeQ8(x, largest, codes);
+    case WeightFormat::kQ4: return QuantizeQ4(x, codes);
+    default: return QuantizeInt4(x, largest, codes);
+  }
+}
+
+PanelWeight PanelLayout(WeightFormat format, int64_t outputs, int64_t inputs, bool gated) {
+  PanelWeight w;
+  w.format = format;
+  w.gated = gated;
+  w.inputs = inputs;
+  w.outputs = gated ? outputs / 2 : outputs;
+  w.panels = DivideUp(w.outputs, w.columns());
+  w.groups = RoundUp(DivideUp(inputs, InputsOfGroup(format)), kAlignedGroups);
+  const bool blocks = format == WeightFormat::kQ8 || format == WeightFormat::kQ4 || format == WeightFormat::kInt4;
+  w.blocks = blocks ? DivideUp(inputs, kBlockInputs) : 0;
+  w.panel_bytes = blocks ? w.blocks * BlockBytes(format) : w.groups * kGroupRowBytes;
+  const size_t scale_bytes = w.IsFloat() ? 0 : static_cast<size_t>(kPanelColumns) * sizeof(float);
+  w.bytes = static_cast<size_t>(w.panels) * (static_cast<size_t>(w.panel_bytes) + scale_bytes);
+  return w;
+}
+
+PanelWeight TableLayout(int64_t outputs, int64_t inputs) {
+  PanelWeight w;
+  w.rows = true;
+  w.outputs = outputs;
+  w.inputs = inputs;
+  w.bytes = static_cast<size_t>(outputs * inputs) * sizeof(uint16_t);
+  return w;
 }
 
 Result<PackedWeightPtr> PackPanels(const LinearSource& source, ThreadPool& pool) {
   const HostTensor& first = source.parts[0];
-  auto weight = std::make_unique<Bf16Weight>();
-  weight->inputs = first.shape.empty() ? 1 : first.elements() / first.shape[0];
+  const int64_t inputs = first.shape.empty() ? 1 : first.elements() / first.shape[0];
+  int64_t outputs = 0;
   for (const HostTensor& part : source.parts) {
     EYESHOT_RETURN_IF_ERROR(CheckPackable(part));
-    weight->outputs += part.elements() / weight->inputs;
+    outputs += part.elements() / inputs;
   }
-  weight->bytes = PanelBytes(weight->outputs, weight->inputs);
-  weight->gated = source.gated;
-  if (source.gated) {
-    EYESHOT_CHECK(source.parts.size() == 2 && first.shape == source.parts[1].shape);
-    weight->outputs /= 2;
-  }
+  EYESHOT_CHECK(!source.gated || (source.parts.size() == 2 && first.shape == source.parts[1].shape));
+  auto weight = std::make_unique<PanelWeight>(PanelLayout(source.format, outputs, inputs, source.gated));
   EYESHOT_ASSIGN_OR_RETURN(weight->buffer, AllocateHost(weight->bytes, first.name));
 
-  const int64_t panel_outputs = source.gated ? kPanelWords : kPanelColumns;
-  const int64_t panels = (weight->outputs + panel_outputs - 1) / panel_outputs;
-  auto* words = static_cast<uint32_t*>(weight->buffer.data());
-  pool.Run(static_cast<size_t>(panels), [&](size_t panel, size_t) {
-    std::array<SourceRow, kPanelColumns> rows;
-    for (int64_t i = 0; i < kPanelColumns; ++i) {
-      // The ups of a gated weight follow all gates.
-      const bool up = source.gated && i >= kPanelWords;
-      const int64_t output = static_cast<int64_t>(panel) * panel_outputs + (up ? i - kPanelWords : i);
-      if (output >= weight->outputs) continue;
-      rows[static_cast<size_t>(i)] = FindRow(source, weight->inputs, up ? weight->outputs + output : output);
+  auto* bytes = static_cast<uint8_t*>(weight->buffer.data());
+  auto* scales = reinterpret_cast<float*>(bytes + weight->panels * weight->panel_bytes);
+  pool.Run(static_cast<size_t>(weight->panels), [&](size_t task, size_t) {
+    const auto panel = static_cast<int64_t>(task);
+    const PanelRows rows = RowsOfPanel(source, *weight, panel);
+    uint8_t* out = bytes + panel * weight->panel_bytes;
+    if (weight->IsFloat()) {
+      PackBf16Panel(rows, inputs, out);
+    } else {
+      PackIntegerPanel(rows, *weight, out, scales + panel * kPanelColumns);
     }
-    PackPanel(rows, weight->inputs, words + static_cast<int64_t>(panel) * weight->inputs * kPanelWords);
   });
   return PackedWeightPtr(std::move(weight));
 }
 
-Result<PackedWeightPtr> PackRows(const HostTensor& source, ThreadPool& pool) {
+Result<PackedWeightPtr> PackTable(const HostTensor& source, ThreadPool& pool) {
   EYESHOT_RETURN_IF_ERROR(CheckPackable(source));
-  auto weight = std::make_unique<Bf16Weight>();
-  weight->rows = true;
-  weight->outputs = source.shape.empty() ? 1 : source.shape[0];
-  weight->inputs = weight->outputs == 0 ? 0 : source.elements() / weight->outputs;
-  weight->bytes = static_cast<size_t>(source.elements()) * sizeof(uint16_t);
+  const int64_t outputs = source.shape.empty() ? 1 : source.shape[0];
+  auto weight = std::make_unique<PanelWeight>(TableLayout(outputs, outputs == 0 ? 0 : source.elements() / outputs));
   EYESHOT_ASSIGN_OR_RETURN(weight->buffer, AllocateHost(weight->bytes, source.name));
   auto* out = static_cast<uint16_t*>(weight->buffer.data());
   pool.Run(static_cast<size_t>(weight->outputs), [&](size_t r, size_t) {
     const auto first = static_cast<int64_t>(r) * weight->inputs;
-    for (int64_t begin = 0; begin < weight->inputs; begin += kBlock) {
-      const int64_t count = std::min(kBlock, weight->inputs - begin);
+    for (int64_t begin = 0; begin < weight->inputs; begin += kChunk) {
+      const int64_t count = std::min(kChunk, weight->inputs - begin);
       ReadBf16({source.data, source.dtype}, first + begin, count, out + first + begin);
     }
   });
   return PackedWeightPtr(std::move(weight));
 }
 
-void ReadWeightRow(const Bf16Weight& weight, int64_t row, float* y) {
+namespace {
+
+// Input `i` of column `column` of a block, as the float that it stands for.
+float BlockValue(const PanelWeight& weight, const uint8_t* block, int64_t i, int64_t column) {
+  uint16_t half;
+  std::memcpy(&half, block + BlockBytes(weight.format) - kBlockScaleBytes + column * 2, sizeof(half));
+  int byte = 0;
+  if (weight.format == WeightFormat::kQ8) {
+    byte = block[(i / kGroupBytes * kPanelColumns + column) * kGroupBytes + i % kGroupBytes];
+  } else {
+    const int64_t group = i / kGroupBytes % (kBlockGroups / 2);
+    const int pair = block[(group * kPanelColumns + column) * kGroupBytes + i % kGroupBytes];
+    byte = CodeBytes(weight.format)[static_cast<size_t>(i < kBlockInputs / 2 ? pair & 15 : pair >> 4)];
+  }
+  return F32FromF16(half) * static_cast<float>(byte - kZero);
+}
+
+float IntegerValue(const PanelWeight& weight, int64_t panel, int64_t input, int64_t column) {
+  const uint8_t* bytes = weight.panel(panel);
+  if (weight.IsBlocks()) {
+    return BlockValue(weight, bytes + input / kBlockInputs * BlockBytes(weight.format), input % kBlockInputs, column);
+  }
+  const int byte = bytes[(input / kGroupBytes * kPanelColumns + column) * kGroupBytes + input % kGroupBytes];
+  return weight.scales(panel)[column] * static_cast<float>(byte - kZero);
+}
+
+}  // namespace
+
+void ReadPanelInput(const PanelWeight& weight, int64_t panel, int64_t input, float* y) {
+  for (int64_t j = 0; j < kPanelColumns; ++j) y[j] = IntegerValue(weight, panel, input, j);
+}
+
+void ReadWeightRow(const PanelWeight& weight, int64_t row, float* y) {
   if (row < 0 || row >= weight.outputs) {
     std::fill_n(y, weight.inputs, 0.0f);
-  } else if (weight.rows) {
+    return;
+  }
+  if (weight.rows) {
     std::transform(weight.row(row), weight.row(row) + weight.inputs, y, F32FromBf16);
-  } else {
-    const int64_t column = row % kPanelColumns;
-    const int shift = column < kPanelWords ? 0 : 16;
-    const uint32_t* word = weight.panels() + row / kPanelColumns * weight.inputs * kPanelWords + column % kPanelWords;
-    for (int64_t k = 0; k < weight.inputs; ++k, word += kPanelWords) {
-      y[k] = F32FromBf16(static_cast<bf16_bits>(*word >> shift));
+    return;
+  }
+  const int64_t panel = row / kPanelColumns;
+  const int64_t column = row % kPanelColumns;
+  for (int64_t i = 0; i < weight.inputs; ++i) {
+    if (weight.IsFloat()) {
+      bf16_bits bits;
+      std::memcpy(&bits, weight.panel(panel) + i / 2 * kGroupRowBytes + column * kGroupBytes + i % 2 * 2, sizeof(bits));
+      y[i] = F32FromBf16(bits);
+    } else {
+      y[i] = IntegerValue(weight, panel, i, column);
     }
   }
 }

@@ -35,13 +35,19 @@ constexpr int64_t kLeastChunkPanels = 4;
 // much as scoring and mixing 32 queries takes; so few tasks are wanted.
 constexpr int64_t kAttentionTasksPerThread = 4;
 
+// Chunks of a weight's panels for each row block: enough tasks for the threads, none with less than `least` panels.
+int64_t Chunks(int threads, int64_t blocks, int64_t panels, int64_t least) {
+  const int64_t wanted = threads == 1 ? 1 : DivideUp(kTasksPerThread * threads, blocks);
+  return std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, panels / least));
+}
+
 }  // namespace
 
-LinearPlan PlanLinear(int max_rows, int threads, int64_t rows, const Bf16Weight& weight) {
+LinearPlan PlanLinear(int max_rows, int threads, const LinearJob& job) {
+  const PanelWeight& weight = *job.weight;
+  const int64_t rows = job.rows;
   LinearPlan plan;
-  plan.rows = rows;
-  plan.outputs = weight.outputs;
-  plan.weight = &weight;
+  plan.job = job;
   plan.row_panels = DivideUp(rows, max_rows);
   const int64_t panel_rows = DivideUp(rows, plan.row_panels);
   const int64_t padded_depth = RoundUp(weight.inputs, kGroup);
@@ -56,46 +62,52 @@ LinearPlan PlanLinear(int max_rows, int threads, int64_t rows, const Bf16Weight&
   plan.block_panels = DivideUp(plan.row_panels, plan.blocks);
   plan.block_rows = plan.block_panels * panel_rows;
 
-  plan.weight_panels = DivideUp(weight.outputs, weight.gated ? kPanelWords : kPanelColumns);
-  const int64_t panel_bytes = weight.inputs * kPanelWords * static_cast<int64_t>(sizeof(uint32_t));
-  const int64_t least = plan.row_panels > 1 ? kLeastChunkPanels : DivideUp(kLeastChunkBytes, panel_bytes);
-  const int64_t wanted = threads == 1 ? 1 : DivideUp(kTasksPerThread * threads, plan.blocks);
-  plan.chunks = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, plan.weight_panels / least));
-  plan.strip_panels = plan.slabs == 1 ? 1 : std::min(kStripPanels, DivideUp(plan.weight_panels, plan.chunks));
+  const int64_t least = plan.row_panels > 1 ? kLeastChunkPanels : DivideUp(kLeastChunkBytes, weight.panel_bytes);
+  plan.chunks = Chunks(threads, plan.blocks, weight.panels, least);
+  plan.strip_panels = plan.slabs == 1 ? 1 : std::min(kStripPanels, DivideUp(weight.panels, plan.chunks));
   plan.scratch_floats = padded_depth + plan.block_rows * (padded_depth + plan.strip_panels * kPanelColumns);
   return plan;
 }
 
-Int8Plan PlanInt8(const Int8Kernels& kernels, int threads, int64_t rows, const Int8Weight& weight) {
-  Int8Plan plan;
-  plan.linear.rows = rows;
-  plan.linear.outputs = weight.outputs;
-  plan.weight = &weight;
-  plan.kernels = kernels;
-  plan.a_stride = weight.groups() * kInt8Group;
-  const int64_t tile_rows = kernels.max_rows;
+DotPlan PlanDot(DotType type, const DotKernel& many, const DotKernel& few, int threads, const LinearJob& job) {
+  const PanelWeight& weight = *job.weight;
+  const bool is_few = type == DotType::kInt8 && job.rows <= kFewRows;
+  DotPlan plan;
+  plan.job = job;
+  plan.type = type;
+  plan.kernel = is_few ? few : many;
+  plan.digits = is_few ? 2 : 1;
+  plan.unpack = weight.IsBlocks() && !is_few;
+  plan.a_stride = (plan.UsesBlocks() ? weight.blocks * kBlockGroups : weight.groups) * kGroupBytes;
+  const int64_t tile_rows = plan.kernel.max_rows;
+  const int64_t tiles = DivideUp(plan.a_rows(), tile_rows);
   const int64_t fitting = std::max<int64_t>(1, kPackedBlockBytes / (plan.a_stride * tile_rows));
-  const int64_t tiles = DivideUp(rows, tile_rows);
-  plan.block_rows = DivideUp(tiles, DivideUp(tiles, fitting)) * tile_rows;
-  plan.blocks = DivideUp(rows, plan.block_rows);
-  plan.weight_panels = DivideUp(weight.outputs, weight.gated ? kPanelWords : kPanelColumns);
-  const int64_t least = DivideUp(kLeastChunkBytes, weight.panel_bytes());
-  const int64_t wanted = threads == 1 ? 1 : DivideUp(kTasksPerThread * threads, plan.blocks);
-  plan.chunks = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, plan.weight_panels / least));
+  plan.blocks = is_few ? 1 : DivideUp(tiles, fitting);
+  plan.block_rows = DivideUp(tiles, plan.blocks) * tile_rows;
+  plan.blocks = DivideUp(plan.a_rows(), plan.block_rows);
+  plan.chunks = Chunks(threads, plan.blocks, weight.panels, DivideUp(kLeastChunkBytes, weight.panel_bytes));
+  const int64_t unpacked = plan.unpack ? weight.groups * kPanelColumns : 0;
+  plan.scratch_floats = std::max(2 * weight.inputs, unpacked + kMostOutliers * kPanelColumns);
   return plan;
 }
 
-EncodePlan PlanEncode(int max_rows, int threads, const EncodeAttentionArgs& args) {
+EncodePlan PlanEncode(int max_rows, const DotKernel* dot, int threads, const EncodeAttentionArgs& args) {
   EncodePlan plan;
   plan.args = &args;
+  if (dot != nullptr) plan.dot = *dot;
   const int64_t heads = (args.cu_tokens.size - 1) * args.heads;
   const int64_t wanted = threads == 1 ? 1 : DivideUp(kAttentionTasksPerThread * threads, heads);
-  plan.parts = std::min(wanted, DivideUp(args.max_tokens, max_rows));
+  plan.parts = std::min(wanted, DivideUp(args.max_tokens, dot != nullptr ? dot->max_rows : max_rows));
   plan.tasks = heads * plan.parts;
-  // The parts of EncodeHead in attention-inl.h.
   const int64_t tokens = RoundUp(args.max_tokens, kPanelColumns);
   const int64_t dim = RoundUp(args.head_dim, kPanelColumns);
-  plan.scratch_floats = tokens * (2 * dim + 1) + kEncodePanels * max_rows * (dim + tokens);
+  if (dot != nullptr) {
+    // The parts of DotHead in attention_dot-inl.h.
+    plan.scratch_floats = tokens * (dim + 1) + kMostDotRows * (dim / 2 + tokens + tokens / 2);
+  } else {
+    // The parts of EncodeHead in attention-inl.h.
+    plan.scratch_floats = tokens * (2 * dim + 1) + kEncodePanels * max_rows * (dim + tokens);
+  }
   return plan;
 }
 

@@ -20,27 +20,36 @@ namespace eyeshot {
 namespace portable {
 namespace {
 
+// Rows of x look for outliers if the largest element of one is so many times its root mean square. Of normally distributed
+// rows of 3072 it's 3.6; behind a GELU 6 to 8. At 10 rounding to 8 bits costs a row 2 % of noise.
+constexpr float kOutlierCrest = 10;
+// An outlier column's largest magnitude is so many times the median of all columns'.
+constexpr float kOutlierRatio = 3;
+
+const PanelWeight* Panels(const PackedWeight* weight) { return static_cast<const PanelWeight*>(weight); }
+
 // Elements that a task of a row-by-row operation takes at least: about 5 us.
 constexpr int64_t kElementsPerTask = 16384;
 
 class PortableBackend final : public CpuBackend {
  public:
   PortableBackend(Isa isa, const Kernels& kernels, int threads)
-      : CpuBackend({.name = "portable", .isa = std::string(IsaName(isa)), .precision = "bf16", .tower_group = 2},
+      : CpuBackend({.name = "portable", .isa = std::string(IsaName(isa)), .precision = "exact", .tower_group = 2},
                    threads),
         kernels_(kernels),
-        int8_(Int8KernelsFor(isa).front()),
+        int8_(DotKernelsFor(DotType::kInt8, isa)),
+        bf16_(DotKernelsFor(DotType::kBf16, isa)),
+        few_(*std::find_if(int8_.begin(), int8_.end(), [](const DotKernel& k) { return k.block_tile != nullptr; })),
         thread_memory_(static_cast<size_t>(pool().threads())),
         scratch_(thread_memory_.size()) {}
 
   bool Supports(WeightFormat) const override { return true; }
-  Result<PackedWeightPtr> PackLinear(const LinearSource& source) override {
-    return source.format == WeightFormat::kInt8 ? PackInt8Panels(source, pool()) : PackPanels(source, pool());
-  }
-  Result<PackedWeightPtr> PackTable(const HostTensor& source) override { return PackRows(source, pool()); }
+  Result<PackedWeightPtr> PackLinear(const LinearSource& source) override { return PackPanels(source, pool()); }
+  Result<PackedWeightPtr> PackTable(const HostTensor& source) override { return portable::PackTable(source, pool()); }
   size_t PackedLinearBytes(int64_t outputs, int64_t inputs, WeightFormat format) const override {
-    return format == WeightFormat::kInt8 ? Int8PanelBytes(outputs, inputs) : PanelBytes(outputs, inputs);
+    return PanelLayout(format, outputs, inputs, false).bytes;
   }
+  size_t PackedTableBytes(int64_t rows, int64_t width) const override { return TableLayout(rows, width).bytes; }
   Result<std::unique_ptr<KvCache>> NewKvCache(const KvCacheShape& shape) override;
   size_t KvCacheBytes(const KvCacheShape& shape) const override { return F16KvCacheBytes(shape); }
 
@@ -57,8 +66,15 @@ class PortableBackend final : public CpuBackend {
 
  private:
   // y = epilogue(x weight^T), whatever the weight's format.
-  void Multiply(const LinearPlan& what, const PackedWeight* weight);
-  void MultiplyInt8(const LinearPlan& what, const Int8Weight& weight);
+  void Multiply(const LinearJob& job);
+  void MultiplyFloat(const LinearJob& job);
+  void MultiplyDot(DotPlan plan);
+  void RoundRows(const DotPlan& plan);
+  // Sets plan.outliers to the columns worth taking out of the 8-bit rows; there may be none.
+  void FindOutliers(DotPlan& plan);
+  // Calls fn(begin, end, thread) for parts of [0, rows), each worth a thread's while.
+  template <typename Fn>
+  void ForRowRanges(int64_t rows, int64_t row_elements, const Fn& fn);
   void PrepareScratch(int64_t floats);
   void ReduceReceived(const EncodePlan& plan);
   // Calls fn(row) for every row, in tasks worth a thread's while.
@@ -66,10 +82,15 @@ class PortableBackend final : public CpuBackend {
   void ForRows(int64_t rows, int64_t row_elements, const Fn& fn);
 
   const Kernels& kernels_;
-  const Int8Kernels int8_;
+  const std::vector<DotKernel> int8_;
+  const std::vector<DotKernel> bf16_;
+  const DotKernel few_;  // the first of int8_ for few rows
   std::vector<Scratch> thread_memory_;
   std::vector<ThreadScratch> scratch_;
-  Scratch quantized_;
+  Scratch rounded_;
+  Scratch maxima_;
+  Scratch outliers_;
+  std::vector<int32_t> outlier_columns_;
   Scratch received_;
   Scratch partial_;
   PagedPlanner planner_;
@@ -81,11 +102,17 @@ void PortableBackend::PrepareScratch(int64_t floats) {
 }
 
 template <typename Fn>
-void PortableBackend::ForRows(int64_t rows, int64_t row_elements, const Fn& fn) {
+void PortableBackend::ForRowRanges(int64_t rows, int64_t row_elements, const Fn& fn) {
   const int64_t per_task = DivideUp(kElementsPerTask, std::max<int64_t>(1, row_elements));
-  pool().Run(static_cast<size_t>(DivideUp(rows, per_task)), [&](size_t task, size_t) {
+  pool().Run(static_cast<size_t>(DivideUp(rows, per_task)), [&](size_t task, size_t thread) {
     const int64_t begin = static_cast<int64_t>(task) * per_task;
-    const int64_t end = std::min(rows, begin + per_task);
+    fn(begin, std::min(rows, begin + per_task), thread);
+  });
+}
+
+template <typename Fn>
+void PortableBackend::ForRows(int64_t rows, int64_t row_elements, const Fn& fn) {
+  ForRowRanges(rows, row_elements, [&](int64_t begin, int64_t end, size_t) {
     for (int64_t row = begin; row < end; ++row) fn(row);
   });
 }
@@ -98,54 +125,100 @@ Result<std::unique_ptr<KvCache>> PortableBackend::NewKvCache(const KvCacheShape&
   return std::unique_ptr<KvCache>(std::move(cache));
 }
 
-void PortableBackend::Multiply(const LinearPlan& what, const PackedWeight* weight) {
-  if (const auto* int8 = dynamic_cast<const Int8Weight*>(weight)) {
-    MultiplyInt8(what, *int8);
-    return;
+void PortableBackend::Multiply(const LinearJob& job) {
+  const WeightFormat format = job.weight->format;
+  if (format == WeightFormat::kExact) {
+    MultiplyFloat(job);
+  } else if (format == WeightFormat::kBf16) {
+    // A few rows wait for weights, not for arithmetic: no rounding then.
+    if (bf16_.empty() || job.rows <= kFewRows) {
+      MultiplyFloat(job);
+    } else {
+      MultiplyDot(PlanDot(DotType::kBf16, bf16_.front(), bf16_.front(), info_.threads, job));
+    }
+  } else {
+    MultiplyDot(PlanDot(DotType::kInt8, int8_.front(), few_, info_.threads, job));
   }
-  LinearPlan plan = PlanLinear(kernels_.max_rows, info_.threads, what.rows, *static_cast<const Bf16Weight*>(weight));
-  plan.x = what.x;
-  plan.bias = what.bias;
-  plan.activation = what.activation;
-  plan.residual = what.residual;
-  plan.y = what.y;
+}
+
+void PortableBackend::MultiplyFloat(const LinearJob& job) {
+  const LinearPlan plan = PlanLinear(kernels_.max_rows, info_.threads, job);
   PrepareScratch(plan.scratch_floats);
   pool().Run(static_cast<size_t>(plan.blocks * plan.chunks),
              [&](size_t task, size_t thread) { kernels_.linear(plan, static_cast<int64_t>(task), scratch_[thread]); });
 }
 
-void PortableBackend::MultiplyInt8(const LinearPlan& what, const Int8Weight& weight) {
-  Int8Plan plan = PlanInt8(int8_, info_.threads, what.rows, weight);
-  const int64_t outputs = plan.linear.outputs;
-  plan.linear = what;
-  plan.linear.outputs = outputs;
-  // Quantized rows, their scales and corrections, in one piece; each in units of floats.
-  const int64_t row_floats = DivideUp(plan.a_stride, static_cast<int64_t>(sizeof(float)));
-  float* memory = quantized_.Floats(what.rows * (row_floats + 2));
+void PortableBackend::MultiplyDot(DotPlan plan) {
+  const int64_t rows = plan.job.rows;
+  // Scales and crests of rows, corrections, then the rows: all in units of floats, the rows on a cache line.
+  constexpr int64_t kLineFloats = 16;
+  const int64_t corrections = RoundUp(plan.a_rows() * plan.corrections_of_row(), kLineFloats);
+  const int64_t row_floats = RoundUp(rows, kLineFloats);
+  const int64_t padded_rows = RoundUp(plan.a_rows(), kMostDotRows);
+  float* memory = rounded_.Floats(2 * row_floats + corrections + DivideUp(padded_rows * plan.a_stride, kGroupBytes));
   plan.scales = memory;
-  plan.corrections = reinterpret_cast<int32_t*>(memory + what.rows);
-  plan.a = reinterpret_cast<int8_t*>(memory + 2 * what.rows);
-  PrepareScratch(weight.inputs);
-  const int64_t per_task = DivideUp(kElementsPerTask, weight.inputs);
-  pool().Run(static_cast<size_t>(DivideUp(what.rows, per_task)), [&](size_t task, size_t thread) {
-    const int64_t begin = static_cast<int64_t>(task) * per_task;
-    for (int64_t row = begin; row < std::min(what.rows, begin + per_task); ++row) {
-      kernels_.int8_quantize(plan, row, scratch_[thread].data);
+  plan.crests = memory + row_floats;
+  plan.corrections = reinterpret_cast<int32_t*>(plan.crests + row_floats);
+  plan.a = reinterpret_cast<uint8_t*>(plan.crests + row_floats + corrections);
+  PrepareScratch(plan.scratch_floats);
+  RoundRows(plan);
+  if (plan.type == DotType::kInt8 && plan.digits == 1 &&
+      std::any_of(plan.crests, plan.crests + rows, [](float crest) { return crest > kOutlierCrest; })) {
+    FindOutliers(plan);
+    if (plan.outlier_count > 0) RoundRows(plan);
+  }
+  pool().Run(static_cast<size_t>(plan.blocks * plan.chunks), [&](size_t task, size_t thread) {
+    kernels_.dot_linear(plan, static_cast<int64_t>(task), scratch_[thread]);
+  });
+}
+
+void PortableBackend::RoundRows(const DotPlan& plan) {
+  ForRowRanges(plan.job.rows, plan.job.weight->inputs, [&](int64_t begin, int64_t end, size_t thread) {
+    for (int64_t row = begin; row < end; ++row) kernels_.round_row(plan, row, scratch_[thread].data);
+  });
+}
+
+void PortableBackend::FindOutliers(DotPlan& plan) {
+  const int64_t n = plan.job.weight->inputs;
+  const auto threads = static_cast<int64_t>(scratch_.size());
+  float* maxima = maxima_.Floats((threads + 1) * n);
+  std::fill_n(maxima, (threads + 1) * n, 0.0f);
+  ForRowRanges(plan.job.rows, n, [&](int64_t begin, int64_t end, size_t thread) {
+    float* largest = maxima + (static_cast<int64_t>(thread) + 1) * n;
+    for (int64_t row = begin; row < end; ++row) {
+      kernels_.max_magnitudes(plan.job.x.read(plan.job.x.context, row, scratch_[thread].data), n, largest);
     }
   });
-  pool().Run(static_cast<size_t>(plan.blocks * plan.chunks),
-             [&](size_t task, size_t) { kernels_.int8_linear(plan, static_cast<int64_t>(task)); });
+  for (int64_t t = 1; t <= threads; ++t) kernels_.max_magnitudes(maxima + t * n, n, maxima);
+  float* sorted = maxima + n;
+  std::copy_n(maxima, n, sorted);
+  std::nth_element(sorted, sorted + n / 2, sorted + n);
+  const float limit = kOutlierRatio * sorted[n / 2];
+
+  outlier_columns_.clear();
+  for (int64_t i = 0; i < n; ++i) {
+    if (maxima[i] > limit) outlier_columns_.push_back(static_cast<int32_t>(i));
+  }
+  if (outlier_columns_.size() > static_cast<size_t>(kMostOutliers)) {
+    std::nth_element(outlier_columns_.begin(), outlier_columns_.begin() + kMostOutliers, outlier_columns_.end(),
+                     [&](int32_t a, int32_t b) { return maxima[a] > maxima[b]; });
+    outlier_columns_.resize(static_cast<size_t>(kMostOutliers));
+  }
+  plan.outliers = outlier_columns_.data();
+  plan.outlier_count = static_cast<int64_t>(outlier_columns_.size());
+  if (plan.outlier_count > 0) {
+    plan.outlier_values = outliers_.Floats(RoundUp(plan.outlier_count, kGroup) * plan.job.rows);
+  }
 }
 
 void PortableBackend::DoLinear(Stream&, const LinearArgs& args) {
-  LinearPlan what;
-  what.rows = args.x.rows;
-  what.x = MatrixRows(args.x);
-  what.bias = VectorData(args.bias);
-  what.activation = args.activation;
-  what.residual = args.residual;
-  what.y = args.y;
-  Multiply(what, args.weight);
+  Multiply({.x = MatrixRows(args.x),
+            .rows = args.x.rows,
+            .weight = Panels(args.weight),
+            .bias = VectorData(args.bias),
+            .activation = args.activation,
+            .residual = args.residual,
+            .y = args.y});
 }
 
 void PortableBackend::DoLayerNorm(Stream&, const NormArgs& args) {
@@ -164,33 +237,22 @@ void PortableBackend::DoRmsNorm(Stream&, const NormArgs& args) {
 void PortableBackend::DoPatchEmbed(Stream& stream, const PatchEmbedArgs& args) {
   // The position rows go to y first, and the product adds to them.
   DoGather(stream, {args.positions, args.position_ids, args.y});
-  LinearPlan what;
-  what.rows = args.y.rows;
-  what.x = PatchRows(args);
-  what.bias = VectorData(args.bias);
-  what.residual = args.y;
-  what.y = args.y;
-  Multiply(what, args.weight);
+  Multiply({.x = PatchRows(args),
+            .rows = args.y.rows,
+            .weight = Panels(args.weight),
+            .bias = VectorData(args.bias),
+            .residual = args.y,
+            .y = args.y});
 }
 
 void PortableBackend::DoPixelShuffleLinear(Stream&, const PixelShuffleLinearArgs& args) {
-  LinearPlan what;
-  what.rows = args.y.rows;
-  what.x = ShuffledRows(args);
-  what.y = args.y;
-  Multiply(what, args.weight);
+  Multiply(
+      {.x = ShuffledRows(args), .rows = args.y.rows, .weight = Panels(args.weight), .residual = {}, .y = args.y});
 }
 
 void PortableBackend::DoGather(Stream&, const GatherArgs& args) {
-  const auto* int8 = dynamic_cast<const Int8Weight*>(args.table);
-  ForRows(args.ids.size, args.table->inputs, [&](int64_t row) {
-    float* y = args.y.Row<float>(row);
-    if (int8 != nullptr) {
-      ReadInt8Row(*int8, args.ids.data[row], y);
-    } else {
-      ReadWeightRow(*static_cast<const Bf16Weight*>(args.table), args.ids.data[row], y);
-    }
-  });
+  ForRows(args.ids.size, args.table->inputs,
+          [&](int64_t row) { ReadWeightRow(*Panels(args.table), args.ids.data[row], args.y.Row<float>(row)); });
 }
 
 void PortableBackend::DoEncodeAttention(Stream&, const EncodeAttentionArgs& args) {
@@ -198,11 +260,13 @@ void PortableBackend::DoEncodeAttention(Stream&, const EncodeAttentionArgs& args
   for (int64_t run = 0; run < runs; ++run) {
     EYESHOT_CHECK(args.cu_tokens.data[run + 1] - args.cu_tokens.data[run] <= args.max_tokens);
   }
-  EncodePlan plan = PlanEncode(kernels_.max_rows, info_.threads, args);
+  const DotKernel* dot = args.reduced && !bf16_.empty() ? bf16_.data() : nullptr;
+  EncodePlan plan = PlanEncode(kernels_.max_rows, dot, info_.threads, args);
   if (!args.column_mean.empty()) plan.received = received_.Floats(plan.tasks * args.max_tokens);
   PrepareScratch(plan.scratch_floats);
   pool().Run(static_cast<size_t>(plan.tasks), [&](size_t task, size_t thread) {
-    kernels_.encode_attention(plan, static_cast<int64_t>(task), scratch_[thread]);
+    (dot != nullptr ? kernels_.encode_attention_dot : kernels_.encode_attention)(plan, static_cast<int64_t>(task),
+                                                                                scratch_[thread]);
   });
   if (plan.received != nullptr) ReduceReceived(plan);
 }

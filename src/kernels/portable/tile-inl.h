@@ -14,6 +14,7 @@
 
 #include <array>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "kernels/portable/kernels.h"
@@ -31,20 +32,21 @@ inline constexpr int kMaxRows = 10;  // of 32 registers; GCC 12 loads all rows' 
 inline constexpr int kMaxRows = 6;  // of 16 registers
 #endif
 
-// --- Right operands. Load() reads kVectors vectors of one depth step; vector v holds the columns
-// [v * kVectorColumns, v * kVectorColumns + kLanes) of the tile.
+// --- Right operands. Their elements hold kDepth successive depth steps; Load<i>() reads kVectors vectors of step i of
+// them.
 
-// A weight panel (see weights.h): each word holds column i in its low half and column i + 16 in its high half.
+// A weight panel of bfloat16 (see weights.h): each word holds two inputs of an output.
 struct PanelColumns {
   using Element = uint32_t;
   static constexpr int kVectors = 2;
-  static constexpr int kVectorColumns = 16;
-  static constexpr int64_t Stride(int64_t) { return kPanelWords; }
+  static constexpr int kDepth = 2;
+  template <int kStep>
   static HWY_INLINE void Load(const Element* b, Vec (&columns)[kVectors]) {
     const Words d;
-    const auto words = hn::LoadU(d, b);
-    columns[0] = hn::BitCast(Floats(), hn::ShiftLeft<16>(words));
-    columns[1] = hn::BitCast(Floats(), hn::And(words, hn::Set(d, 0xffff0000u)));
+    for (int v = 0; v < kVectors; ++v) {
+      const auto words = hn::LoadU(d, b + v * kLanes);
+      columns[v] = hn::BitCast(Floats(), kStep == 0 ? hn::ShiftLeft<16>(words) : hn::And(words, hn::Set(d, 0xffff0000u)));
+    }
   }
 };
 
@@ -53,8 +55,8 @@ template <int kVectorCount>
 struct FloatColumns {
   using Element = float;
   static constexpr int kVectors = kVectorCount;
-  static constexpr int kVectorColumns = kLanes;
-  static constexpr int64_t Stride(int64_t stride) { return stride; }
+  static constexpr int kDepth = 1;
+  template <int kStep>
   static HWY_INLINE void Load(const Element* b, Vec (&columns)[kVectors]) {
     for (int v = 0; v < kVectors; ++v) columns[v] = hn::LoadU(Floats(), b + v * kLanes);
   }
@@ -65,8 +67,8 @@ template <int kVectorCount>
 struct F16Columns {
   using Element = uint16_t;
   static constexpr int kVectors = kVectorCount;
-  static constexpr int kVectorColumns = kLanes;
-  static constexpr int64_t Stride(int64_t stride) { return stride; }
+  static constexpr int kDepth = 1;
+  template <int kStep>
   static HWY_INLINE void Load(const Element* b, Vec (&columns)[kVectors]) {
     const hn::Rebind<hwy::float16_t, Floats> half;
     const hn::Rebind<uint16_t, Floats> bits;
@@ -89,7 +91,8 @@ template <class Columns>
 using TileFunction = void (*)(const float* a, const typename Columns::Element* b, int64_t b_stride, int64_t depth,
                               const TileTarget& target);
 
-// a: packed rows; b: [depth] rows, b_stride elements apart.
+// a: packed rows; b: [depth / kDepth] rows, b_stride elements apart. Where depth ends inside an element of b, the next
+// element of a's rows must be zero.
 template <class Columns, int kRows>
 void Tile(const float* HWY_RESTRICT a, const typename Columns::Element* HWY_RESTRICT b, int64_t b_stride, int64_t depth,
           const TileTarget& target) {
@@ -108,24 +111,33 @@ void Tile(const float* HWY_RESTRICT a, const typename Columns::Element* HWY_REST
       for (int v = 0; v < kVectors; ++v) sums[s][r][v] = hn::Zero(d);
     }
   }
-  const auto step = [&](const float* HWY_RESTRICT a_step, int s) HWY_ATTR {
-    Vec columns[kVectors];
-    Columns::Load(b, columns);
-    b += Columns::Stride(b_stride);
+  // One element of b's rows: kDepth steps from a_step on, into the sums s and those behind it.
+  const auto step = [&]<int... kSteps>(const float* HWY_RESTRICT a_step, int s,
+                                       std::integer_sequence<int, kSteps...>) HWY_ATTR {
+    const auto one = [&]<int kStep>(std::integral_constant<int, kStep>) HWY_ATTR {
+      Vec columns[kVectors];
+      Columns::template Load<kStep>(b, columns);
+      const int set = (s + kStep) % kSums;
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const Vec left = hn::Set(d, a_step[r * kGroup]);
+      for (int r = 0; r < kRows; ++r) {
+        const Vec left = hn::Set(d, a_step[r * kGroup + kStep]);
 #pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) sums[s][r][v] = hn::MulAdd(left, columns[v], sums[s][r][v]);
-    }
+        for (int v = 0; v < kVectors; ++v) sums[set][r][v] = hn::MulAdd(left, columns[v], sums[set][r][v]);
+      }
+    };
+    (one(std::integral_constant<int, kSteps>()), ...);
+    b += b_stride;
   };
+  constexpr int kDepth = Columns::kDepth;
+  constexpr auto kSteps = std::make_integer_sequence<int, kDepth>();
+  constexpr int kTogether = kSums > kDepth ? kSums : kDepth;
   for (; depth >= kGroup; depth -= kGroup, a += kRows * kGroup) {
-    for (int k = 0; k < kGroup; k += kSums) {
+    for (int k = 0; k < kGroup; k += kTogether) {
 #pragma GCC unroll 4
-      for (int s = 0; s < kSums; ++s) step(a + k + s, s);
+      for (int s = 0; s < kTogether; s += kDepth) step(a + k + s, s, kSteps);
     }
   }
-  for (int64_t k = 0; k < depth; ++k) step(a + k, 0);
+  for (int64_t k = 0; k < depth; k += kDepth) step(a + k, 0, kSteps);
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
@@ -133,8 +145,7 @@ void Tile(const float* HWY_RESTRICT a, const typename Columns::Element* HWY_REST
       Vec sum = sums[0][r][v];
 #pragma GCC unroll 4
       for (int s = 1; s < kSums; ++s) sum = hn::Add(sum, sums[s][r][v]);
-      constexpr int kColumns = Columns::kVectorColumns;
-      float* c = target.c + r * target.row_stride + v * kColumns / kGroup * target.group_stride + v * kColumns % kGroup;
+      float* c = target.c + r * target.row_stride + v * kLanes / kGroup * target.group_stride + v * kLanes % kGroup;
       if (target.accumulate) sum = hn::Add(sum, hn::LoadU(d, c));
       hn::StoreU(sum, d, c);
     }
@@ -153,7 +164,7 @@ TileFunction<Columns> TileOf(int64_t rows) {
   return kTable[static_cast<size_t>(rows - 1)];
 }
 
-// dst: [depth / 16][rows][16] <- row r of it from src, times `scale`.
+// dst: [depth / 16][rows][16] <- row r of it from src, times `scale`. A last group that isn't full gets one zero more.
 HWY_INLINE void PackRow(const float* HWY_RESTRICT src, int64_t depth, float scale, int64_t rows, int64_t r,
                         float* HWY_RESTRICT dst) {
   const Floats d;
@@ -163,7 +174,9 @@ HWY_INLINE void PackRow(const float* HWY_RESTRICT src, int64_t depth, float scal
   for (; k + kGroup <= depth; k += kGroup, dst += rows * kGroup) {
     for (int i = 0; i < kGroup; i += kLanes) hn::StoreU(hn::Mul(factor, hn::LoadU(d, src + k + i)), d, dst + i);
   }
+  if (k == depth) return;
   for (int64_t i = 0; k + i < depth; ++i) dst[i] = scale * src[k + i];
+  dst[depth - k] = 0;
 }
 
 }  // namespace eyeshot::portable::HWY_NAMESPACE

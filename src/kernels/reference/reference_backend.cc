@@ -71,6 +71,9 @@ class ReferenceBackend final : public CpuBackend {
   size_t PackedLinearBytes(int64_t outputs, int64_t inputs, WeightFormat) const override {
     return static_cast<size_t>(outputs * inputs) * sizeof(float);
   }
+  size_t PackedTableBytes(int64_t rows, int64_t width) const override {
+    return static_cast<size_t>(rows * width) * sizeof(float);
+  }
   Result<std::unique_ptr<KvCache>> NewKvCache(const KvCacheShape& shape) override;
   size_t KvCacheBytes(const KvCacheShape& shape) const override {
     return static_cast<size_t>(shape.layers() * 2 * shape.blocks * shape.block_size * shape.kv_heads * shape.head_dim) *
