@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "base/amx_permission.h"
 #include "base/error.h"
 
 #if defined(__aarch64__)
@@ -14,8 +15,7 @@
 namespace eyeshot {
 namespace {
 
-constexpr Isa kAllIsas[] = {Isa::kSse2, Isa::kAvx2,    Isa::kAvx512, Isa::kAmx,
-                            Isa::kNeon, Isa::kDotprod, Isa::kI8mm};
+constexpr Isa kAllIsas[] = {Isa::kSse2, Isa::kAvx2, Isa::kAvx512, Isa::kAmx, Isa::kNeon, Isa::kDotprod, Isa::kI8mm};
 
 bool Supported(Isa isa) {
   switch (isa) {
@@ -33,6 +33,7 @@ bool Supported(Isa isa) {
     case Isa::kAvx512:
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    case Isa::kAmx: return Supported(Isa::kAvx512) && AmxInt8Available() && AmxBf16Available();
 #endif
     default: return false;
   }

@@ -163,7 +163,10 @@ void Backend::MarkSeen(Stream& stream, DeviceSpan<const int32_t> ids, DeviceSpan
 
 Result<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options) {
   if (options.name == "reference") return NewReferenceBackend(options.threads);
-  if (options.name == "auto" || options.name == "portable") return NewPortableBackend(options.threads);
+  if (options.name == "auto" || options.name == "portable") {
+    EYESHOT_ASSIGN_OR_RETURN(const Isa isa, ChooseIsa());
+    return NewPortableBackend(options.threads, isa);
+  }
   return InvalidArgumentError(fmt::format("'{}' is no backend", options.name), "use auto, portable or reference");
 }
 

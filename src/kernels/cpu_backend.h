@@ -5,6 +5,7 @@
 #include <memory>
 #include <string_view>
 
+#include "base/cpu.h"
 #include "base/threads.h"
 #include "kernels/backend.h"
 
@@ -53,8 +54,8 @@ inline const float* VectorData(const PackedWeight* weight) {
 Status CheckPackable(const HostTensor& source);
 
 std::unique_ptr<Backend> NewReferenceBackend(int threads);
-// Error: EYESHOT_ISA (see base/cpu.h).
-Result<std::unique_ptr<Backend>> NewPortableBackend(int threads);
+// Error: kUnsupported (the CPU lacks what the kernels of this instruction set need).
+Result<std::unique_ptr<Backend>> NewPortableBackend(int threads, Isa isa);
 
 }  // namespace eyeshot
 

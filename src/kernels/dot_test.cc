@@ -10,8 +10,11 @@
 #include <string>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "kernels/cpu_backend.h"
 #include "kernels/portable/weights.h"
+#if defined(__x86_64__)
+#include "kernels/x86/amx_emulator.h"
+#endif
 #include "tensor/dtype.h"
 
 namespace eyeshot {
@@ -59,14 +62,32 @@ std::vector<double> RoundTo(const float* x, int64_t n, float largest_integer) {
   return out;
 }
 
-class DotTest : public testing::TestWithParam<int> {
+struct Machine {
+  int threads;
+  Isa isa;
+};
+
+// AMX runs in software where the CPU lacks it.
+class DotTest : public testing::TestWithParam<Machine> {
  protected:
   void SetUp() override {
-    auto backend = CreateBackend({.name = "portable", .threads = GetParam()});
+    auto backend = NewPortableBackend(GetParam().threads, GetParam().isa);
     ASSERT_TRUE(backend.ok()) << backend.status().message();
     backend_ = *std::move(backend);
     stream_ = backend_->NewStream();
-    rounds_to_bf16_ = !portable::DotKernelsFor(portable::DotType::kBf16, *ChooseIsa()).empty();
+    rounds_to_bf16_ = !portable::DotKernelsFor(portable::DotType::kBf16, GetParam().isa).empty();
+  }
+
+  std::vector<float> Attend(const std::vector<float>& qkv, const EncodeAttentionArgs& shape, bool reduced) {
+    const int64_t width = shape.heads * shape.head_dim;
+    const auto tokens = static_cast<int64_t>(qkv.size()) / (3 * width);
+    std::vector<float> y(static_cast<size_t>(tokens * width));
+    EncodeAttentionArgs args = shape;
+    args.qkv = {qkv.data(), DType::kF32, tokens, 3 * width, 3 * width};
+    args.reduced = reduced;
+    args.y = {y.data(), DType::kF32, tokens, width, width};
+    backend_->EncodeAttention(*stream_, args);
+    return y;
   }
 
   PackedWeightPtr Pack(const std::vector<float>& w, int64_t outputs, int64_t inputs, WeightFormat format,
@@ -171,6 +192,42 @@ class DotTest : public testing::TestWithParam<int> {
           bound += 1.2 * (either_way(n) * std::abs(product(c.outputs + n)) +
                           either_way(c.outputs + n) * std::abs(product(n)));
         ASSERT_NEAR(y[static_cast<size_t>(m * c.outputs + n)], want, bound) << m << ", " << n;
+      }
+    }
+  }
+
+  // Attention with rounded operands stays near that without: runs of unequal lengths, biases, and column means.
+  void CheckReducedAttention() {
+    for (int64_t head_dim : {64, 72}) {
+      constexpr int64_t kHeads = 3;
+      const std::vector<int32_t> cu_tokens = {0, 1, 32, 65, 165};
+      constexpr int64_t kTokens = 165;
+      const std::vector<float> qkv = Random(random_, kTokens * 3 * kHeads * head_dim);
+      std::vector<float> key_bias = Random(random_, kTokens);
+      for (bool bias : {false, true}) {
+        std::vector<float> means[2] = {std::vector<float>(kTokens), std::vector<float>(kTokens)};
+        EncodeAttentionArgs shape{.qkv = {},
+                                  .cu_tokens = {cu_tokens.data(), static_cast<int64_t>(cu_tokens.size())},
+                                  .max_tokens = 100,
+                                  .heads = kHeads,
+                                  .head_dim = head_dim,
+                                  .scale = 1.0f / std::sqrt(static_cast<float>(head_dim)),
+                                  .key_bias = {},
+                                  .column_mean = {},
+                                  .y = {}};
+        if (bias) shape.key_bias = {key_bias.data(), kTokens};
+        shape.column_mean = {means[0].data(), kTokens};
+        const std::vector<float> exact = Attend(qkv, shape, false);
+        shape.column_mean = {means[1].data(), kTokens};
+        const std::vector<float> reduced = Attend(qkv, shape, true);
+        double square = 0;
+        double error = 0;
+        for (size_t i = 0; i < exact.size(); ++i) {
+          square += double{exact[i]} * exact[i];
+          error += std::pow(double{exact[i]} - reduced[i], 2);
+        }
+        EXPECT_LT(std::sqrt(error / square), 6e-3) << "head_dim " << head_dim;  // operands have 8 bits
+        for (size_t i = 0; i < kTokens; ++i) EXPECT_NEAR(means[0][i], means[1][i], 0.01 * means[0][i] + 1e-5);
       }
     }
   }
@@ -282,7 +339,36 @@ TEST_P(DotTest, OutlierColumnsKeepTheOthersPrecise) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Threads, DotTest, testing::Values(1, 2, 3));
+TEST_P(DotTest, ReducedEncodeAttentionIsNearTheExactOne) { CheckReducedAttention(); }
+
+std::vector<Machine> Machines() {
+  const Isa chosen = *ChooseIsa();
+  return {{1, chosen}, {2, chosen}, {3, chosen}};
+}
+std::string MachineName(const testing::TestParamInfo<Machine>& info) {
+  return std::string(IsaName(info.param.isa)) + "_" + std::to_string(info.param.threads);
+}
+INSTANTIATE_TEST_SUITE_P(Machines, DotTest, testing::ValuesIn(Machines()), MachineName);
+
+#if defined(__x86_64__)
+class AmxDotTest : public DotTest {
+  x86::ScopedAmxEmulator emulator_;
+};
+
+TEST_P(AmxDotTest, Products) {
+  for (WeightFormat format : kFormats) {
+    for (int64_t rows : {1, 4, 5, 16, 17, 32, 33, 70}) Check({rows, 40, 30}, format);
+    Check({6, 33, 577}, format);
+    Check({14, 64, 100, false, true, true, true}, format);
+    Check({40, 48, 36, true, false, false, true}, format);
+  }
+}
+
+TEST_P(AmxDotTest, Attention) { CheckReducedAttention(); }
+
+INSTANTIATE_TEST_SUITE_P(Machines, AmxDotTest, testing::Values(Machine{1, Isa::kAmx}, Machine{2, Isa::kAmx}),
+                         MachineName);
+#endif
 
 double BlockError(WeightFormat format, std::span<const float, kBlockInputs> x) {
   std::array<uint8_t, kBlockInputs> codes;

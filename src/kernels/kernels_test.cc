@@ -69,7 +69,7 @@ void ExpectNear(const Matrix& actual, const Matrix& expected, float bound) {
 class KernelsTest : public ::testing::TestWithParam<int> {
  protected:
   void SetUp() override {
-    auto backend = NewPortableBackend(GetParam());
+    auto backend = NewPortableBackend(GetParam(), *ChooseIsa());
     ASSERT_TRUE(backend.ok()) << backend.status().message();
     portable_ = std::move(backend).value();
     reference_ = NewReferenceBackend(2);

@@ -198,9 +198,10 @@ MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const 
   const size_t decoder_layer = linear(q + 2 * kv, text.hidden_size) + linear(text.hidden_size, q) +
                                linear(2 * text.intermediate_size, text.hidden_size) +
                                linear(text.hidden_size, text.intermediate_size) + floats(2 * text.hidden_size);
-  plan.decoder_weights = static_cast<size_t>(text.num_layers) * decoder_layer +
-                         backend.PackedLinearBytes(text.vocab_size, text.hidden_size, LlamaDecoder::HeadFormat(format)) +
-                         floats(text.hidden_size);
+  plan.decoder_weights =
+      static_cast<size_t>(text.num_layers) * decoder_layer +
+      backend.PackedLinearBytes(text.vocab_size, text.hidden_size, LlamaDecoder::HeadFormat(format)) +
+      floats(text.hidden_size);
   if (!config.tie_word_embeddings) {
     plan.decoder_weights += backend.PackedTableBytes(text.vocab_size, text.hidden_size);
   }

@@ -216,7 +216,8 @@ inline void UnpackPanel(const PanelWeight& weight, int64_t panel, uint8_t* HWY_R
   std::memset(out, 128, static_cast<size_t>(rest * kGroupRowBytes));
 }
 
-// Integer sums of a tile's rows (of plan.a, from row `first` on) and a panel -> float32 rows of x. Returns their number.
+// Integer sums of a tile's rows (of plan.a, from row `first` on) and a panel -> float32 rows of x. Returns their
+// number.
 HWY_INLINE int64_t ScaleTile(const DotPlan& plan, const int32_t* sums, int64_t first, int64_t rows, const float* scales,
                              float* out) {
   const Floats d;

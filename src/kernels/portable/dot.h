@@ -16,9 +16,10 @@ enum class DotType {
   kBf16,  // bfloat16 on both sides, sums in float32
 };
 
-// sums[r][j] = the product of row r of `a` and column j of a panel (weights.h), for rows r < `rows` <= max_rows and all 32
-// columns. Rows of a are `a_stride` bytes apart, padded with zeros to `groups` groups. Memory of a's rows up to the next
-// multiple of 16 may be read; sums has room for max_rows rows of 32, of which those from `rows` on may be overwritten.
+// sums[r][j] = the product of row r of `a` and column j of a panel (weights.h), for rows r < `rows` <= max_rows and all
+// 32 columns. Rows of a are `a_stride` bytes apart, padded with zeros to `groups` groups. Memory of a's rows up to the
+// next multiple of 16 may be read; sums has room for max_rows rows of 32, of which those from `rows` on may be
+// overwritten.
 using DotTile = void (*)(const void* a, int64_t a_stride, const void* panel, int64_t groups, int64_t rows, void* sums);
 
 // The same for a panel of blocks (kQ8, kQ4, kInt4), with its scales applied:
@@ -29,9 +30,9 @@ struct BlockTileArgs {
   const int32_t* corrections = nullptr;  // [rows][blocks]: kernel.offset times the sum of a's block
   const uint8_t* panel = nullptr;
   int64_t blocks = 0;
-  const uint8_t* code_bytes = nullptr;   // [16], or null: the panel holds 8-bit integers (kQ8)
-  int64_t rows = 0;                      // at most kBlockTileRows
-  float* sums = nullptr;                 // [rows][32]
+  const uint8_t* code_bytes = nullptr;  // [16], or null: the panel holds 8-bit integers (kQ8)
+  int64_t rows = 0;  // at most kBlockTileRows
+  float* sums = nullptr;  // [rows][32]
 };
 using BlockTile = void (*)(const BlockTileArgs& args);
 inline constexpr int64_t kBlockTileRows = 4;
@@ -39,18 +40,18 @@ inline constexpr int64_t kBlockTileRows = 4;
 struct DotKernel {
   const char* name = nullptr;  // of the instructions: "avx512-vnni"
   int max_rows = 0;
-  int offset = 0;              // integer sums are too large by offset times the sum of a's row
+  int offset = 0;  // integer sums are too large by offset times the sum of a's row
   DotTile tile = nullptr;
   BlockTile block_tile = nullptr;  // null: for many rows only
-  void (*begin)() = nullptr;   // called by a thread before and after it uses `tile`; may be null
+  void (*begin)() = nullptr;  // called by a thread before and after it uses `tile`; may be null
   void (*end)() = nullptr;
 };
 
 // A tile has at most this many rows.
 inline constexpr int64_t kMostDotRows = 32;
 
-// What an instruction set and this CPU have, the fastest for many rows first. Never empty for kInt8, whose last one has a
-// block tile; empty for kBf16 where float32 arithmetic is as fast.
+// What an instruction set and this CPU have, the fastest for many rows first. Never empty for kInt8, whose last one has
+// a block tile; empty for kBf16 where float32 arithmetic is as fast.
 std::vector<DotKernel> DotKernelsFor(DotType type, Isa isa);
 
 // Calls begin and end of a kernel around a task.

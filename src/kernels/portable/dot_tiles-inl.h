@@ -1,8 +1,8 @@
 // Tiles of one kind of dot-product instruction. Included by dot_tiles.cc once for each, inside a namespace in which Ops
 // says what the instructions are, under the compiler options that they need. Hence no include guard.
 
-// Few rows split the depth over several sums, to hide the latency of the dot product: a core starts two in a cycle, each
-// ends after 4 or 5.
+// Few rows split the depth over several sums, to hide the latency of the dot product: a core starts two in a cycle,
+// each ends after 4 or 5.
 template <class Ops, int kRows>
 constexpr int PartsOf() {
   constexpr int kWanted = 8 / (kRows * Ops::kVectors);

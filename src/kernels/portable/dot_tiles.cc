@@ -15,6 +15,8 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 #include <immintrin.h>
+
+#include "kernels/x86/amx.h"
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
@@ -154,7 +156,7 @@ struct Ops : BaseOps {
   static constexpr int kVectors = 1;
   static Acc Dot(Acc acc, Bytes w, Bytes x) {
     const __m256i even = _mm256_and_si256(w, _mm256_set1_epi16(0x00ff));  // bytes 0 and 2
-    const __m256i odd = _mm256_srli_epi16(w, 8);                          // bytes 1 and 3
+    const __m256i odd = _mm256_srli_epi16(w, 8);  // bytes 1 and 3
     const __m256i x_even = _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8);
     const __m256i x_odd = _mm256_srai_epi16(x, 8);
     acc = _mm256_add_epi32(acc, _mm256_madd_epi16(even, x_even));
@@ -308,8 +310,8 @@ struct Ops : neon::BaseOps {
 }  // namespace eyeshot::portable
 HWY_POP_ATTRIBUTES
 
-// The matrix instructions take 2 rows x 2 columns at a time, with twice the depth of a group: two groups of neighbouring
-// columns are interleaved on the way from memory.
+// The matrix instructions take 2 rows x 2 columns at a time, with twice the depth of a group: two groups of
+// neighbouring columns are interleaved on the way from memory.
 #define EYESHOT_I8MM "arch=armv8.2-a+dotprod+i8mm+bf16"
 
 HWY_PUSH_ATTRIBUTES(EYESHOT_I8MM)
@@ -355,8 +357,7 @@ inline constexpr int kMatrixRows = 8;
 // Eight columns at a time: 16 sums of 2 x 2, four vectors of columns and one of rows. An odd last row has a companion
 // that is read and written, but is no one's.
 template <class Matrix, int kPairs>
-void MatrixTile(const uint8_t* a, int64_t a_stride, const uint8_t* panel, int64_t groups,
-                typename Matrix::Sum* sums) {
+void MatrixTile(const uint8_t* a, int64_t a_stride, const uint8_t* panel, int64_t groups, typename Matrix::Sum* sums) {
   for (int64_t first = 0; first < kPanelColumns; first += 8) {
     typename Matrix::Acc acc[kPairs][4];
 #pragma GCC unroll 4
@@ -425,8 +426,24 @@ namespace eyeshot::portable {
 
 #if defined(__x86_64__)
 
+namespace {
+
+DotKernel AmxKernel(DotType type) {
+  DotKernel kernel;
+  kernel.name = "amx";
+  kernel.max_rows = 32;
+  kernel.offset = type == DotType::kInt8 ? 128 : 0;
+  kernel.tile = type == DotType::kInt8 ? &x86::AmxInt8Tile : &x86::AmxBf16Tile;
+  kernel.begin = &x86::AmxBegin;
+  kernel.end = &x86::AmxEnd;
+  return kernel;
+}
+
+}  // namespace
+
 std::vector<DotKernel> DotKernelsFor(DotType type, Isa isa) {
   std::vector<DotKernel> kernels;
+  if (isa >= Isa::kAmx) kernels.push_back(AmxKernel(type));
   if (type == DotType::kBf16) {
     // Intel's cores without AMX do no more of these than of float32 multiply-adds; AMD's do twice as many.
     if (isa >= Isa::kAvx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_is("amd")) {

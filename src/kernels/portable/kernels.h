@@ -71,28 +71,28 @@ LinearPlan PlanLinear(int max_rows, int threads, const LinearJob& job);
 //
 // bfloat16: rows are rounded to it. Integers: each row gets its own scale. Where rows are many they have 8 bits, and
 // columns in which some rows are far larger than elsewhere ("outliers", as real models have) are taken out of them and
-// multiplied in float32 (the decomposition of LLM.int8(), arXiv 2208.07339, with the columns found anew each time). Where
-// they are few, time goes into reading the weights, and rows have 15 bits: two rows of 8-bit digits each.
+// multiplied in float32 (the decomposition of LLM.int8(), arXiv 2208.07339, with the columns found anew each time).
+// Where they are few, time goes into reading the weights, and rows have 15 bits: two rows of 8-bit digits each.
 struct DotPlan {
   LinearJob job;
   DotType type = DotType::kInt8;
   DotKernel kernel;
-  int64_t digits = 1;            // rows of `a` for each row of x: 1, or 2 (the low digit first; the high one counts 128)
-  bool unpack = false;           // panels of blocks are rounded to kInt8 in the thread's scratch
-  uint8_t* a = nullptr;          // [digits * rows][a_stride] zeros behind the last input
+  int64_t digits = 1;  // rows of `a` for each row of x: 1, or 2 (the low digit first; the high one counts 128)
+  bool unpack = false;  // panels of blocks are rounded to kInt8 in the thread's scratch
+  uint8_t* a = nullptr;  // [digits * rows][a_stride] zeros behind the last input
   int64_t a_stride = 0;
-  float* scales = nullptr;       // [rows]
-  float* crests = nullptr;       // [rows] largest magnitude over root of the mean square
+  float* scales = nullptr;  // [rows]
+  float* crests = nullptr;  // [rows] largest magnitude over root of the mean square
   int32_t* corrections = nullptr;  // kernel.offset times the sum of a row: [digits * rows], or of its blocks:
                                    // [digits * rows][blocks]
   const int32_t* outliers = nullptr;  // columns
   int64_t outlier_count = 0;
-  float* outlier_values = nullptr;    // [outlier_count / 16][rows][16], as packed left operands (tile-inl.h)
+  float* outlier_values = nullptr;  // [outlier_count / 16][rows][16], as packed left operands (tile-inl.h)
 
-  int64_t block_rows = 0;        // a multiple of the tile's rows; the last block may have fewer
+  int64_t block_rows = 0;  // a multiple of the tile's rows; the last block may have fewer
   int64_t blocks = 0;
   int64_t chunks = 0;
-  int64_t scratch_floats = 0;    // of each thread
+  int64_t scratch_floats = 0;  // of each thread
 
   bool UsesBlocks() const { return job.weight->IsBlocks() && !unpack; }
   int64_t a_rows() const { return digits * job.rows; }
@@ -112,7 +112,7 @@ struct EncodePlan {
   float* received = nullptr;  // [tasks, max_tokens]: each task's share of the column sums, or null
   int64_t tasks = 0;
   int64_t scratch_floats = 0;
-  DotKernel dot;              // of bfloat16; without a tile: float32 arithmetic
+  DotKernel dot;  // of bfloat16; without a tile: float32 arithmetic
 };
 EncodePlan PlanEncode(int max_rows, const DotKernel* dot, int threads, const EncodeAttentionArgs& args);
 
@@ -136,11 +136,11 @@ struct PagedMerge {
 struct PagedPlan {
   const PagedAttentionArgs* args = nullptr;
   const PagedTask* tasks = nullptr;
-  float* partial = nullptr;       // [splits][PartialFloats()]
-  int64_t max_rows = 0;           // query rows of the largest task
-  int64_t blocks_per_step = 0;    // cache blocks whose scores are held at a time
-  int64_t padded_dim = 0;         // head_dim rounded up to whole vectors
-  int64_t split_rows = 0;         // most query rows of a task that's split
+  float* partial = nullptr;  // [splits][PartialFloats()]
+  int64_t max_rows = 0;  // query rows of the largest task
+  int64_t blocks_per_step = 0;  // cache blocks whose scores are held at a time
+  int64_t padded_dim = 0;  // head_dim rounded up to whole vectors
+  int64_t split_rows = 0;  // most query rows of a task that's split
   int64_t scratch_floats = 0;
 
   // Each row: its sum of probabilities, its maximum, padded_dim sums of values.

@@ -155,7 +155,8 @@ template <bool kGated>
 void MultiplyBlock(const LinearBlock& block, int64_t chunk) {
   const LinearPlan& plan = block.plan;
   const int64_t end = PartBegin(plan.job.weight->panels, plan.chunks, chunk + 1);
-  for (int64_t strip = PartBegin(plan.job.weight->panels, plan.chunks, chunk); strip < end; strip += plan.strip_panels) {
+  for (int64_t strip = PartBegin(plan.job.weight->panels, plan.chunks, chunk); strip < end;
+       strip += plan.strip_panels) {
     const int64_t strip_end = std::min(end, strip + plan.strip_panels);
     for (int64_t slab = 0; slab < plan.slabs; ++slab) {
       for (int64_t panel = strip; panel < strip_end; ++panel) {

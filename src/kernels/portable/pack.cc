@@ -162,7 +162,8 @@ void PackIntegerPanel(const PanelRows& rows, const PanelWeight& weight, uint8_t*
   }
 }
 
-// Nearest codes of x / scale, for each of some scales; keeps the best, each scale moved to where it fits its codes best.
+// Nearest codes of x / scale, for each of some scales; keeps the best, each scale moved to where it fits its codes
+// best.
 float QuantizeInt4(std::span<const float, kBlockInputs> x, float largest, std::span<uint8_t, kBlockInputs> codes) {
   static const std::array<uint8_t, 256> kNearest = [] {
     std::array<uint8_t, 256> nearest;
@@ -188,7 +189,8 @@ float QuantizeInt4(std::span<const float, kBlockInputs> x, float largest, std::s
       cross += x[i] * level;
       square += level * level;
     }
-    // With scale s the squared error is |x|^2 - 2 s cross + s^2 square: least at s = cross / square, by cross^2 / square.
+    // With scale s the squared error is |x|^2 - 2 s cross + s^2 square: least at s = cross / square, by cross^2 /
+    // square.
     const float gain = cross * cross / square;
     if (gain > best_gain) {
       best_gain = gain;
@@ -201,7 +203,8 @@ float QuantizeInt4(std::span<const float, kBlockInputs> x, float largest, std::s
 
 // As GGUF's Q4_0: the element of largest magnitude becomes -8.
 float QuantizeQ4(std::span<const float, kBlockInputs> x, std::span<uint8_t, kBlockInputs> codes) {
-  const float extreme = *std::max_element(x.begin(), x.end(), [](float a, float b) { return std::abs(a) < std::abs(b); });
+  const float extreme =
+      *std::max_element(x.begin(), x.end(), [](float a, float b) { return std::abs(a) < std::abs(b); });
   const float scale = extreme / -8.0f;
   for (size_t i = 0; i < kBlockInputs; ++i) {
     codes[i] = static_cast<uint8_t>(std::clamp(static_cast<int>(x[i] / scale + 8.5f), 0, 15));

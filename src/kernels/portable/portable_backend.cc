@@ -20,8 +20,8 @@ namespace eyeshot {
 namespace portable {
 namespace {
 
-// Rows of x look for outliers if the largest element of one is so many times its root mean square. Of normally distributed
-// rows of 3072 it's 3.6; behind a GELU 6 to 8. At 10 rounding to 8 bits costs a row 2 % of noise.
+// Rows of x look for outliers if the largest element of one is so many times its root mean square. Of normally
+// distributed rows of 3072 it's 3.6; behind a GELU 6 to 8. At 10 rounding to 8 bits costs a row 2 % of noise.
 constexpr float kOutlierCrest = 10;
 // An outlier column's largest magnitude is so many times the median of all columns'.
 constexpr float kOutlierRatio = 3;
@@ -246,8 +246,7 @@ void PortableBackend::DoPatchEmbed(Stream& stream, const PatchEmbedArgs& args) {
 }
 
 void PortableBackend::DoPixelShuffleLinear(Stream&, const PixelShuffleLinearArgs& args) {
-  Multiply(
-      {.x = ShuffledRows(args), .rows = args.y.rows, .weight = Panels(args.weight), .residual = {}, .y = args.y});
+  Multiply({.x = ShuffledRows(args), .rows = args.y.rows, .weight = Panels(args.weight), .residual = {}, .y = args.y});
 }
 
 void PortableBackend::DoGather(Stream&, const GatherArgs& args) {
@@ -266,7 +265,7 @@ void PortableBackend::DoEncodeAttention(Stream&, const EncodeAttentionArgs& args
   PrepareScratch(plan.scratch_floats);
   pool().Run(static_cast<size_t>(plan.tasks), [&](size_t task, size_t thread) {
     (dot != nullptr ? kernels_.encode_attention_dot : kernels_.encode_attention)(plan, static_cast<int64_t>(task),
-                                                                                scratch_[thread]);
+                                                                                 scratch_[thread]);
   });
   if (plan.received != nullptr) ReduceReceived(plan);
 }
@@ -307,8 +306,7 @@ void PortableBackend::DoPagedAttention(Stream&, const PagedAttentionArgs& args) 
 }  // namespace
 }  // namespace portable
 
-Result<std::unique_ptr<Backend>> NewPortableBackend(int threads) {
-  EYESHOT_ASSIGN_OR_RETURN(const Isa isa, ChooseIsa());
+Result<std::unique_ptr<Backend>> NewPortableBackend(int threads, Isa isa) {
   const portable::Kernels* kernels = portable::KernelsFor(isa);
   if (kernels == nullptr) {
     return UnsupportedError(fmt::format("this CPU lacks what the {} kernels need", IsaName(isa)),

@@ -45,7 +45,8 @@ struct PanelColumns {
     const Words d;
     for (int v = 0; v < kVectors; ++v) {
       const auto words = hn::LoadU(d, b + v * kLanes);
-      columns[v] = hn::BitCast(Floats(), kStep == 0 ? hn::ShiftLeft<16>(words) : hn::And(words, hn::Set(d, 0xffff0000u)));
+      columns[v] =
+          hn::BitCast(Floats(), kStep == 0 ? hn::ShiftLeft<16>(words) : hn::And(words, hn::Set(d, 0xffff0000u)));
     }
   }
 };
@@ -112,22 +113,23 @@ void Tile(const float* HWY_RESTRICT a, const typename Columns::Element* HWY_REST
     }
   }
   // One element of b's rows: kDepth steps from a_step on, into the sums s and those behind it.
-  const auto step = [&]<int... kSteps>(const float* HWY_RESTRICT a_step, int s,
-                                       std::integer_sequence<int, kSteps...>) HWY_ATTR {
-    const auto one = [&]<int kStep>(std::integral_constant<int, kStep>) HWY_ATTR {
-      Vec columns[kVectors];
-      Columns::template Load<kStep>(b, columns);
-      const int set = (s + kStep) % kSums;
+  const auto step = [&]<int... kSteps>(const float* HWY_RESTRICT a_step, int s, std::integer_sequence<int, kSteps...>)
+                        HWY_ATTR {
+                          const auto one = [&]<int kStep>(std::integral_constant<int, kStep>) HWY_ATTR {
+                            Vec columns[kVectors];
+                            Columns::template Load<kStep>(b, columns);
+                            const int set = (s + kStep) % kSums;
 #pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) {
-        const Vec left = hn::Set(d, a_step[r * kGroup + kStep]);
+                            for (int r = 0; r < kRows; ++r) {
+                              const Vec left = hn::Set(d, a_step[r * kGroup + kStep]);
 #pragma GCC unroll 2
-        for (int v = 0; v < kVectors; ++v) sums[set][r][v] = hn::MulAdd(left, columns[v], sums[set][r][v]);
-      }
-    };
-    (one(std::integral_constant<int, kSteps>()), ...);
-    b += b_stride;
-  };
+                              for (int v = 0; v < kVectors; ++v)
+                                sums[set][r][v] = hn::MulAdd(left, columns[v], sums[set][r][v]);
+                            }
+                          };
+                          (one(std::integral_constant<int, kSteps>()), ...);
+                          b += b_stride;
+                        };
   constexpr int kDepth = Columns::kDepth;
   constexpr auto kSteps = std::make_integer_sequence<int, kDepth>();
   constexpr int kTogether = kSums > kDepth ? kSums : kDepth;

@@ -46,10 +46,10 @@ inline constexpr std::array<int8_t, 16> kInt4Levels = {-127, -98, -79, -63, -48,
 
 struct PanelWeight : PackedWeight {
   WeightFormat format = WeightFormat::kExact;
-  bool rows = false;       // a table: bfloat16 as it was stored, [outputs, inputs]
+  bool rows = false;  // a table: bfloat16 as it was stored, [outputs, inputs]
   int64_t panels = 0;
-  int64_t groups = 0;      // of the panel as the dot products see it (8 bits for 4-bit formats), aligned
-  int64_t blocks = 0;      // of 32 inputs; block formats only
+  int64_t groups = 0;  // of the panel as the dot products see it (8 bits for 4-bit formats), aligned
+  int64_t blocks = 0;  // of 32 inputs; block formats only
   int64_t panel_bytes = 0;
   Buffer buffer;
 
