@@ -168,6 +168,12 @@ struct CopyRowsArgs {
   MatrixView y;
 };
 
+// How a backend keeps keys and values.
+enum class KvFormat {
+  kHalf,  // as near to float32 as the backend goes: float32, or 16 bits
+  kInt8,  // 8 bits, each head of a token with its own scale; kHalf where a backend hasn't it
+};
+
 // The shape of a paged key/value cache. Layers with one block table form a group: reducers that drop tokens
 // from some layer on need one table for the layers before and one for those after.
 struct KvCacheShape {
@@ -176,6 +182,7 @@ struct KvCacheShape {
   int64_t block_size = 0;                    // tokens in a block
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
+  KvFormat format = KvFormat::kHalf;
 
   int64_t layers() const { return static_cast<int64_t>(layer_group.size()); }
 };
@@ -218,6 +225,7 @@ struct PagedAttentionArgs {
   ConstMatrixView q;  // [tokens, heads * head_dim], rotated
   int64_t heads = 0;
   float scale = 0;
+  bool reduced = false;  // operands may be rounded to bfloat16
   const KvCache* cache = nullptr;
   int64_t layer = 0;
   const PagedBatch* batch = nullptr;

@@ -17,6 +17,9 @@
 #include "base/allocation_counter.h"
 #include "base/cpu.h"
 #include "kernels/cpu_backend.h"
+#if defined(__x86_64__)
+#include "kernels/x86/amx_emulator.h"
+#endif
 
 namespace eyeshot {
 namespace {
@@ -496,6 +499,7 @@ class PagedKernelsTest : public KernelsTest {
         backend.PagedAttention(*stream_, {.q = copy.view().Cols(0, width),
                                           .heads = c.heads,
                                           .scale = 3.0f / std::sqrt(static_cast<float>(c.head_dim)),
+                                          .reduced = reduced_,
                                           .cache = &used,
                                           .layer = layer,
                                           .batch = &rig.batch,
@@ -510,7 +514,8 @@ class PagedKernelsTest : public KernelsTest {
     SCOPED_TRACE(::testing::Message() << "heads " << c.heads << "/" << c.kv_heads << " dim " << c.head_dim << " block "
                                       << c.block_size);
     PagedRig rig(random_, {90, 1, 17}, c.block_size, 100);
-    const KvCacheShape shape = rig.Shape(c.kv_heads, c.head_dim);
+    KvCacheShape shape = rig.Shape(c.kv_heads, c.head_dim);
+    shape.format = format_;
     auto expected = reference_->NewKvCache(shape);
     auto cache = portable_->NewKvCache(shape);
     ASSERT_TRUE(expected.ok() && cache.ok());
@@ -523,6 +528,24 @@ class PagedKernelsTest : public KernelsTest {
     rig.Step({1, 1, 1});
     CheckStep(c, rig, **expected, **cache, rotate, bound);
   }
+
+  // 700 tokens, more than the blocks of one step of a task, then single ones.
+  void CheckLong(const PagedCase& c, float bound) {
+    PagedRig rig(random_, {700}, c.block_size, 710);
+    KvCacheShape shape = rig.Shape(c.kv_heads, c.head_dim);
+    shape.format = format_;
+    auto expected = reference_->NewKvCache(shape);
+    auto cache = portable_->NewKvCache(shape);
+    ASSERT_TRUE(expected.ok() && cache.ok());
+    CheckStep(c, rig, **expected, **cache, false, bound);
+    for (int64_t count : {1, 4, 1}) {
+      rig.Step({count});
+      CheckStep(c, rig, **expected, **cache, false, bound);
+    }
+  }
+
+  bool reduced_ = false;
+  KvFormat format_ = KvFormat::kHalf;
 };
 
 TEST_P(PagedKernelsTest, AttentionOverTheCache) {
@@ -576,18 +599,55 @@ TEST_P(PagedKernelsTest, ValuesAreRoundedToTheNearestHalf) {
 
 // Long enough that one sequence is split along its keys.
 TEST_P(PagedKernelsTest, LongSequencesAreSplitAndMerged) {
-  const PagedCase c = {3, 1, 64, 16};
-  PagedRig rig(random_, {700}, c.block_size, 710);
-  const KvCacheShape shape = rig.Shape(c.kv_heads, c.head_dim);
-  auto expected = reference_->NewKvCache(shape);
-  auto cache = portable_->NewKvCache(shape);
-  ASSERT_TRUE(expected.ok() && cache.ok());
-  CheckStep(c, rig, **expected, **cache, false, kAttentionBound);
-  for (int64_t count : {1, 4, 1}) {
-    rig.Step({count});
-    CheckStep(c, rig, **expected, **cache, false, kAttentionBound);
+  CheckLong({3, 1, 64, 16}, kAttentionBound);
+}
+
+// Queries, keys, values and probabilities have 8 bits: 2^-9 of the scores, whose standard deviation is 1, and of the rest.
+constexpr float kReducedBound = 1.5e-2f;
+// Keys and values are within half of 1/127 of the largest of a head, which is about 2 standard deviations.
+constexpr float kInt8CacheBound = 2.5e-2f;
+
+TEST_P(PagedKernelsTest, PromptsInReducedArithmetic) {
+  reduced_ = true;
+  CheckCase({9, 3, 64, 32}, false, kReducedBound);
+  CheckCase({2, 2, 32, 32}, false, kReducedBound);
+  CheckCase({2, 1, 72, 32}, false, kReducedBound);  // no whole panels: not reduced
+  CheckLong({3, 1, 64, 32}, kReducedBound);
+}
+
+TEST_P(PagedKernelsTest, CacheOf8Bits) {
+  format_ = KvFormat::kInt8;
+  for (bool reduced : {false, true}) {
+    reduced_ = reduced;
+    CheckCase({9, 3, 64, 16}, false, kInt8CacheBound);
+    CheckCase({15, 5, 64, 32}, false, kInt8CacheBound);
+    CheckCase({2, 1, 20, 5}, false, kInt8CacheBound);
+    CheckLong({3, 1, 64, 32}, kInt8CacheBound);
   }
 }
+
+#if defined(__x86_64__)
+class AmxPagedKernelsTest : public PagedKernelsTest {
+ protected:
+  void SetUp() override {
+    PagedKernelsTest::SetUp();
+    auto backend = NewPortableBackend(GetParam(), Isa::kAmx);
+    ASSERT_TRUE(backend.ok());
+    portable_ = *std::move(backend);
+    reduced_ = true;
+  }
+
+ private:
+  x86::ScopedAmxEmulator emulator_;
+};
+
+TEST_P(AmxPagedKernelsTest, Prompts) {
+  CheckCase({9, 3, 64, 32}, false, kReducedBound);
+  CheckLong({3, 1, 64, 32}, kReducedBound);
+}
+
+INSTANTIATE_TEST_SUITE_P(Threads, AmxPagedKernelsTest, ::testing::Values(1, 2));
+#endif
 
 TEST_P(PagedKernelsTest, DecodingAllocatesNothing) {
   const int64_t width = 96;

@@ -30,6 +30,7 @@ Result<LlamaDecoder> LlamaDecoder::Load(WeightLoader& loader, Backend& backend, 
                                         const DecoderNames& names, bool tied) {
   LlamaDecoder decoder(backend, config);
   const WeightFormat format = loader.format();
+  decoder.reduced_ = format != WeightFormat::kExact;
   loader.SetFormat(HeadFormat(format));
   EYESHOT_RETURN_IF_ERROR(decoder.LoadHead(loader, names, tied));
   loader.SetFormat(format);
@@ -136,6 +137,7 @@ void LlamaDecoder::RunLayer(Stream& stream, DecoderWorkspace& workspace, KvCache
   backend_->PagedAttention(stream, {.q = qkv.Cols(0, attended.cols),
                                     .heads = config_.num_heads,
                                     .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim)),
+                                    .reduced = reduced_,
                                     .cache = &cache,
                                     .layer = index,
                                     .batch = &step.batch,

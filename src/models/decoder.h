@@ -101,6 +101,7 @@ class LlamaDecoder {
 
   Backend* backend_;
   TextConfig config_;
+  bool reduced_ = false;  // attention may round
   PackedWeightPtr embedding_;  // null when tied: the head is gathered from
   PackedWeightPtr head_;
   PackedWeightPtr final_norm_;

@@ -6,6 +6,7 @@
 #define EYESHOT_KERNELS_PORTABLE_ELEMENTWISE_INL_H_
 #endif
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -108,9 +109,44 @@ HWY_INLINE void StoreHalf(const float* HWY_RESTRICT src, int64_t n, uint16_t* HW
   for (; i < n; ++i) dst[i] = F16FromF32(src[i]);
 }
 
+// dst[0..n) <- src as 8-bit integers. Returns their scale.
+HWY_INLINE float StoreInt8(const float* HWY_RESTRICT src, int64_t n, int8_t* HWY_RESTRICT dst) {
+  float largest = 0;
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(src[i]));
+  const float factor = largest > 0 ? 127.0f / largest : 0.0f;
+  const bool usable = std::isfinite(factor);
+  const Floats d;
+  const hn::Rebind<int8_t, Floats> bytes;
+  const Vec factors = hn::Set(d, usable ? factor : 0.0f);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    hn::StoreU(hn::DemoteTo(bytes, hn::NearestInt(hn::Mul(hn::LoadU(d, src + i), factors))), bytes, dst + i);
+  }
+  for (; i < n; ++i) dst[i] = static_cast<int8_t>(std::lrintf(usable ? src[i] * factor : 0.0f));
+  return usable ? largest / 127.0f : 0.0f;
+}
+
+// A token's key and value of one head into their parts of the cache, at `offset` in the block.
+inline void StoreToken(const PagedKvCache& cache, const float* key, const float* value, int64_t offset, uint8_t* keys,
+                       uint8_t* values) {
+  const int64_t dim = cache.shape.head_dim;
+  const int64_t block_size = cache.shape.block_size;
+  if (cache.shape.format == KvFormat::kInt8) {
+    int8_t stored[limits::kMaxHeadDim];
+    cache.Scales(keys)[offset] = StoreInt8(key, dim, stored);
+    for (int64_t i = 0; i < dim; ++i) reinterpret_cast<int8_t*>(keys)[i * block_size + offset] = stored[i];
+    cache.Scales(values)[offset] = StoreInt8(value, dim, reinterpret_cast<int8_t*>(values) + offset * dim);
+    return;
+  }
+  uint16_t stored[limits::kMaxHeadDim];
+  StoreHalf(key, dim, stored);
+  for (int64_t i = 0; i < dim; ++i) reinterpret_cast<uint16_t*>(keys)[i * block_size + offset] = stored[i];
+  StoreHalf(value, dim, reinterpret_cast<uint16_t*>(values) + offset * dim);
+}
+
 inline void RotaryStoreToken(const RotaryPlan& plan, int64_t token) {
   const RotaryStoreArgs& args = *plan.args;
-  const auto& cache = static_cast<const F16KvCache&>(*args.cache);
+  const auto& cache = static_cast<const PagedKvCache&>(*args.cache);
   const KvCacheShape& shape = cache.shape;
   const int64_t dim = shape.head_dim;
   const int64_t half = dim / 2;
@@ -123,17 +159,12 @@ inline void RotaryStoreToken(const RotaryPlan& plan, int64_t token) {
   const int64_t group = shape.layer_group[static_cast<size_t>(args.layer)];
   const int64_t slot = args.batch->slots.data[group * args.batch->tokens + token];
   const int64_t block = slot / shape.block_size;
-  const int64_t offset = slot % shape.block_size;
   for (int64_t head = 0; head < shape.kv_heads; ++head) {
     float rotated[limits::kMaxHeadDim];
-    uint16_t stored[limits::kMaxHeadDim];
     const float* k = row + (args.heads + head) * dim;
     RotateHead(k, cosines, sines, half, rotated);
-    uint16_t* keys = cache.Keys(args.layer, block, head) + offset;
-    StoreHalf(rotated, dim, stored);
-    for (int64_t i = 0; i < dim; ++i) keys[i * shape.block_size] = stored[i];
-    const float* v = k + shape.kv_heads * dim;
-    StoreHalf(v, dim, cache.Values(args.layer, block, head) + offset * dim);
+    StoreToken(cache, rotated, k + shape.kv_heads * dim, slot % shape.block_size, cache.Keys(args.layer, block, head),
+               cache.Values(args.layer, block, head));
   }
 }
 

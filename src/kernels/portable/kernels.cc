@@ -14,6 +14,7 @@
 #include "kernels/portable/elementwise-inl.h"
 #include "kernels/portable/linear-inl.h"
 #include "kernels/portable/paged_attention-inl.h"
+#include "kernels/portable/paged_attention_dot-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace eyeshot::portable::HWY_NAMESPACE {
@@ -27,6 +28,7 @@ inline constexpr Kernels kKernels = {
     .encode_attention = &EncodeAttentionTask,
     .encode_attention_dot = &EncodeAttentionDotTask,
     .paged_attention = &PagedAttentionTask,
+    .paged_attention_dot = &PagedAttentionDotTask,
     .merge_attention = &MergeAttention,
     .rotary_store = &RotaryStoreToken,
     .layer_norm = &LayerNormRow,

@@ -124,7 +124,8 @@ struct PagedTask {
   int64_t query_end = 0;
   int64_t key_begin = 0;
   int64_t key_end = 0;
-  int64_t split = -1;  // index of its partial result, -1: it writes y
+  int64_t split = -1;   // index of its partial result, -1: it writes y
+  bool prompt = false;  // of a sequence with many queries
 };
 
 // Partial results [split, split + splits) of the same queries, to be merged into y.
@@ -142,6 +143,7 @@ struct PagedPlan {
   int64_t padded_dim = 0;  // head_dim rounded up to whole vectors
   int64_t split_rows = 0;  // most query rows of a task that's split
   int64_t scratch_floats = 0;
+  DotKernel dot;                  // of bfloat16, for tasks that aren't split; without a tile: float32 arithmetic
 
   // Each row: its sum of probabilities, its maximum, padded_dim sums of values.
   int64_t PartialFloats() const { return split_rows * (padded_dim + 2); }
@@ -164,6 +166,7 @@ struct Kernels {
   void (*encode_attention)(const EncodePlan& plan, int64_t task, ThreadScratch& scratch);
   void (*encode_attention_dot)(const EncodePlan& plan, int64_t task, ThreadScratch& scratch);
   void (*paged_attention)(const PagedPlan& plan, int64_t task, ThreadScratch& scratch);
+  void (*paged_attention_dot)(const PagedPlan& plan, int64_t task, ThreadScratch& scratch);
   void (*merge_attention)(const PagedPlan& plan, const PagedMerge& merge);
   void (*rotary_store)(const RotaryPlan& plan, int64_t token);
   // One row each; bias may be null (RMS norm otherwise uses the first).

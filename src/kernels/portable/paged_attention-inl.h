@@ -22,11 +22,26 @@
 HWY_BEFORE_NAMESPACE();
 namespace eyeshot::portable::HWY_NAMESPACE {
 
+// How a cache's parts are read as right operands. Keys and values of scaled ones are integers times Scales() of their
+// token.
+struct HalfParts {
+  using Element = uint16_t;
+  static constexpr bool kScaled = false;
+  template <int kVectors>
+  using Columns = F16Columns<kVectors>;
+};
+struct Int8Parts {
+  using Element = int8_t;
+  static constexpr bool kScaled = true;
+  template <int kVectors>
+  using Columns = I8Columns<kVectors>;
+};
+
 // One task's constants and its scratch. Row t * group + g is query t's head g of the kv head.
 struct PagedHead {
   const PagedPlan* plan;
   const PagedTask* task;
-  const F16KvCache* cache;
+  const PagedKvCache* cache;
   const int32_t* block_table;
   int64_t first_token;  // of the sequence, in the step
   int64_t visible;      // keys that query 0 of the sequence sees
@@ -40,13 +55,17 @@ struct PagedHead {
 
   int64_t dim() const { return cache->shape.head_dim; }
   int64_t padded_block() const { return RoundUp(cache->shape.block_size, kGroup); }
+  const uint8_t* Keys(int64_t block) const { return cache->Keys(plan->args->layer, block_table[block], task->kv_head); }
+  const uint8_t* Values(int64_t block) const {
+    return cache->Values(plan->args->layer, block_table[block], task->kv_head);
+  }
   int64_t RowKeys(int64_t row) const { return std::min(task->key_end, visible + task->query_begin + row / group); }
 };
 
 inline PagedHead LayOut(const PagedPlan& plan, const PagedTask& task, float* scratch) {
   const PagedAttentionArgs& args = *plan.args;
   const PagedBatch& batch = *args.batch;
-  const auto& cache = static_cast<const F16KvCache&>(*args.cache);
+  const auto& cache = static_cast<const PagedKvCache&>(*args.cache);
   const int64_t layer_group = cache.shape.layer_group[static_cast<size_t>(args.layer)];
   const int64_t row = layer_group * batch.sequences + task.sequence;
   const int64_t first = batch.query_start.data[task.sequence];
@@ -71,24 +90,27 @@ inline PagedHead LayOut(const PagedPlan& plan, const PagedTask& task, float* scr
 }
 
 // Scores of a tile's rows and the keys [0, keys) of a block, at `scores` as a left operand.
-inline void ScoreBlock(const PagedHead& h, const float* queries, int64_t rows, const uint16_t* block_keys, int64_t keys,
-                       float* scores) {
+template <class Parts>
+void ScoreBlock(const PagedHead& h, const float* queries, int64_t rows, const uint8_t* part, int64_t keys,
+                float* scores) {
+  const auto* block_keys = reinterpret_cast<const typename Parts::Element*>(part);
   const int64_t block_size = h.cache->shape.block_size;
   for (int64_t key = 0; key < keys;) {
     const TileTarget target = {scores + key / kGroup * rows * kGroup + key % kGroup, kGroup, rows * kGroup, false};
     if (block_size - key >= 2 * kLanes && keys - key > kLanes) {
-      TileOf<F16Columns<2>>(rows)(queries, block_keys + key, block_size, h.dim(), target);
+      TileOf<typename Parts::template Columns<2>>(rows)(queries, block_keys + key, block_size, h.dim(), target);
       key += 2 * kLanes;
     } else {
-      TileOf<F16Columns<1>>(rows)(queries, block_keys + key, block_size, h.dim(), target);
+      TileOf<typename Parts::template Columns<1>>(rows)(queries, block_keys + key, block_size, h.dim(), target);
       key += kLanes;
     }
   }
 }
 
 // highest[r] <- the lane-wise maximum of it and row r's scores of one block; keys that a row doesn't see, and what
-// pads the block, become -infinity. keys[r]: how many keys row r sees, from this block on.
-inline void MaskBlock(const PagedHead& h, float* scores, int64_t rows, const int64_t* keys, Vec* highest) {
+// pads the block, become -infinity. keys[r]: how many keys row r sees, from this block on. scales: of the keys, or null.
+inline void MaskBlock(const PagedHead& h, float* scores, int64_t rows, const int64_t* keys, const float* scales,
+                      Vec* highest) {
   const Floats d;
   const int64_t block_size = h.cache->shape.block_size;
   // The first row sees the fewest keys.
@@ -98,11 +120,12 @@ inline void MaskBlock(const PagedHead& h, float* scores, int64_t rows, const int
     for (int64_t r = 0; r < rows; ++r, scores += kGroup) {
       for (int64_t i = 0; i < kGroup; i += kLanes) {
         Vec score = hn::LoadU(d, scores + i);
+        if (scales != nullptr) score = hn::Mul(score, hn::LoadU(d, scales + key + i));
         if (!all_seen) {
           const auto seen = static_cast<float>(std::clamp<int64_t>(keys[r], 0, block_size) - key - i);
           score = hn::IfThenElse(hn::Lt(lane, hn::Set(d, seen)), score, hn::Set(d, kMinusInfinity));
-          hn::StoreU(score, d, scores + i);
         }
+        if (!all_seen || scales != nullptr) hn::StoreU(score, d, scores + i);
         highest[r] = hn::Max(highest[r], score);
       }
     }
@@ -110,8 +133,9 @@ inline void MaskBlock(const PagedHead& h, float* scores, int64_t rows, const int
 }
 
 // A tile's scores of some blocks -> powers of two of their distance to their row's highest so far. Moves the rows'
-// maxima, sums and mixes.
-inline void UpdateRows(const PagedHead& h, int64_t row, int64_t rows, RowRange blocks) {
+// maxima, sums and mixes. Powers that meet scaled values are multiplied by their scales.
+template <class Parts>
+void UpdateRows(const PagedHead& h, int64_t row, int64_t rows, RowRange blocks) {
   const Floats d;
   const int64_t block_size = h.cache->shape.block_size;
   Vec highest[kMaxRows];
@@ -124,7 +148,7 @@ inline void UpdateRows(const PagedHead& h, int64_t row, int64_t rows, RowRange b
   }
   float* scores = h.scores;
   for (int64_t block = blocks.begin; block < blocks.end; ++block, scores += h.padded_block() * rows) {
-    MaskBlock(h, scores, rows, keys, highest);
+    MaskBlock(h, scores, rows, keys, Parts::kScaled ? h.cache->Scales(h.Keys(block)) : nullptr, highest);
     for (int64_t r = 0; r < rows; ++r) keys[r] -= block_size;
   }
   for (int64_t r = 0; r < rows; ++r) {
@@ -139,13 +163,16 @@ inline void UpdateRows(const PagedHead& h, int64_t row, int64_t rows, RowRange b
       hn::StoreU(hn::Mul(rescale, hn::LoadU(d, mixed + i)), d, mixed + i);
     }
   }
-  float* const end = scores;
-  for (scores = h.scores; scores < end;) {
-    for (int64_t r = 0; r < rows; ++r, scores += kGroup) {
-      for (int64_t i = 0; i < kGroup; i += kLanes) {
-        const Vec power = Exp2(hn::Sub(hn::LoadU(d, scores + i), highest[r]));
-        hn::StoreU(power, d, scores + i);
-        sums[r] = hn::Add(sums[r], power);
+  scores = h.scores;
+  for (int64_t block = blocks.begin; block < blocks.end; ++block) {
+    const float* scales = Parts::kScaled ? h.cache->Scales(h.Values(block)) : nullptr;
+    for (int64_t key = 0; key < h.padded_block(); key += kGroup) {
+      for (int64_t r = 0; r < rows; ++r, scores += kGroup) {
+        for (int64_t i = 0; i < kGroup; i += kLanes) {
+          const Vec power = Exp2(hn::Sub(hn::LoadU(d, scores + i), highest[r]));
+          sums[r] = hn::Add(sums[r], power);
+          hn::StoreU(Parts::kScaled ? hn::Mul(power, hn::LoadU(d, scales + key + i)) : power, d, scores + i);
+        }
       }
     }
   }
@@ -153,39 +180,38 @@ inline void UpdateRows(const PagedHead& h, int64_t row, int64_t rows, RowRange b
 }
 
 // mixed += powers times the first `keys` values of a block.
-inline void MixBlock(const PagedHead& h, const float* powers, int64_t row, int64_t rows, const uint16_t* values,
-                     int64_t keys) {
+template <class Parts>
+void MixBlock(const PagedHead& h, const float* powers, int64_t row, int64_t rows, const uint8_t* part, int64_t keys) {
+  const auto* values = reinterpret_cast<const typename Parts::Element*>(part);
   const int64_t dim = h.dim();
   const int64_t stride = h.plan->padded_dim;
   for (int64_t i = 0; i < dim;) {
     const TileTarget target = {h.mixed + row * stride + i, stride, kGroup, true};
     if (dim - i > kLanes) {
-      TileOf<F16Columns<2>>(rows)(powers, values + i, dim, keys, target);
+      TileOf<typename Parts::template Columns<2>>(rows)(powers, values + i, dim, keys, target);
       i += 2 * kLanes;
     } else {
-      TileOf<F16Columns<1>>(rows)(powers, values + i, dim, keys, target);
+      TileOf<typename Parts::template Columns<1>>(rows)(powers, values + i, dim, keys, target);
       i += kLanes;
     }
   }
 }
 
 // The rows of one register tile against the cache blocks `blocks`.
-inline void PagedTile(const PagedHead& h, int64_t row, int64_t rows, const float* queries, RowRange blocks) {
+template <class Parts>
+void PagedTile(const PagedHead& h, int64_t row, int64_t rows, const float* queries, RowRange blocks) {
   const int64_t block_size = h.cache->shape.block_size;
   const int64_t keys = h.RowKeys(row + rows - 1);
   blocks.end = std::min(blocks.end, DivideUp(keys, block_size));
   if (blocks.count() <= 0) return;
   const auto keys_of = [&](int64_t block) { return std::min(block_size, keys - block * block_size); };
   const auto scores_of = [&](int64_t block) { return h.scores + (block - blocks.begin) * h.padded_block() * rows; };
-  const int64_t layer = h.plan->args->layer;
   for (int64_t block = blocks.begin; block < blocks.end; ++block) {
-    const uint16_t* block_keys = h.cache->Keys(layer, h.block_table[block], h.task->kv_head);
-    ScoreBlock(h, queries, rows, block_keys, keys_of(block), scores_of(block));
+    ScoreBlock<Parts>(h, queries, rows, h.Keys(block), keys_of(block), scores_of(block));
   }
-  UpdateRows(h, row, rows, blocks);
+  UpdateRows<Parts>(h, row, rows, blocks);
   for (int64_t block = blocks.begin; block < blocks.end; ++block) {
-    const uint16_t* values = h.cache->Values(layer, h.block_table[block], h.task->kv_head);
-    MixBlock(h, scores_of(block), row, rows, values, keys_of(block));
+    MixBlock<Parts>(h, scores_of(block), row, rows, h.Values(block), keys_of(block));
   }
 }
 
@@ -196,39 +222,61 @@ inline float* PagedOutput(const PagedPlan& plan, const PagedTask& task, int64_t 
   return args.y.Row<float>(token) + (task.kv_head * group + row % group) * args.cache->shape.head_dim;
 }
 
-inline void PagedAttentionTask(const PagedPlan& plan, int64_t index, ThreadScratch& scratch) {
-  const PagedTask& task = plan.tasks[index];
-  const PagedHead h = LayOut(plan, task, scratch.data);
-  const PagedAttentionArgs& args = *plan.args;
-  const int64_t packed_dim = RoundUp(h.dim(), kGroup);
-  const int64_t panels = DivideUp(h.rows, kMaxRows);
+inline void StartRows(const PagedHead& h) {
   std::fill_n(h.sums, h.rows, 0.0f);
   std::fill_n(h.highest, h.rows, kMinusInfinity);
-  std::fill_n(h.mixed, h.rows * plan.padded_dim, 0.0f);
+  std::fill_n(h.mixed, h.rows * h.plan->padded_dim, 0.0f);
+}
+
+// The query of a row.
+inline const float* PagedQuery(const PagedHead& h, int64_t row) {
+  const int64_t token = h.first_token + h.task->query_begin + row / h.group;
+  const int64_t head = h.task->kv_head * h.group + row % h.group;
+  return h.plan->args->q.Row<float>(token) + head * h.dim();
+}
+
+// y <- mixes over sums, unless the task is a part of a split.
+inline void FinishRows(const PagedHead& h) {
+  if (h.task->split >= 0) return;
+  for (int64_t row = 0; row < h.rows; ++row) {
+    const float* mixed = h.mixed + row * h.plan->padded_dim;
+    float* y = PagedOutput(*h.plan, *h.task, row);
+    const float factor = 1.0f / h.sums[row];
+    for (int64_t i = 0; i < h.dim(); ++i) y[i] = factor * mixed[i];
+  }
+}
+
+template <class Parts>
+void PagedAttentionOf(const PagedHead& h) {
+  const PagedPlan& plan = *h.plan;
+  const PagedTask& task = *h.task;
+  const int64_t packed_dim = RoundUp(h.dim(), kGroup);
+  const int64_t panels = DivideUp(h.rows, kMaxRows);
+  StartRows(h);
   for (int64_t panel = 0; panel < panels; ++panel) {
     const int64_t begin = PartBegin(h.rows, panels, panel);
     const int64_t rows = PartBegin(h.rows, panels, panel + 1) - begin;
     for (int64_t r = 0; r < rows; ++r) {
-      const int64_t token = h.first_token + task.query_begin + (begin + r) / h.group;
-      const int64_t head = task.kv_head * h.group + (begin + r) % h.group;
-      PackRow(args.q.Row<float>(token) + head * h.dim(), h.dim(), args.scale * kLog2E, rows, r,
-              h.queries + begin * packed_dim);
+      PackRow(PagedQuery(h, begin + r), h.dim(), plan.args->scale * kLog2E, rows, r, h.queries + begin * packed_dim);
     }
   }
   const int64_t block_end = DivideUp(task.key_end, h.cache->shape.block_size);
   for (int64_t block = task.key_begin / h.cache->shape.block_size; block < block_end; block += plan.blocks_per_step) {
     for (int64_t panel = 0; panel < panels; ++panel) {
       const int64_t begin = PartBegin(h.rows, panels, panel);
-      PagedTile(h, begin, PartBegin(h.rows, panels, panel + 1) - begin, h.queries + begin * packed_dim,
-                {block, std::min(block_end, block + plan.blocks_per_step)});
+      PagedTile<Parts>(h, begin, PartBegin(h.rows, panels, panel + 1) - begin, h.queries + begin * packed_dim,
+                       {block, std::min(block_end, block + plan.blocks_per_step)});
     }
   }
-  if (task.split >= 0) return;
-  for (int64_t row = 0; row < h.rows; ++row) {
-    const float* mixed = h.mixed + row * plan.padded_dim;
-    float* y = PagedOutput(plan, task, row);
-    const float factor = 1.0f / h.sums[row];
-    for (int64_t i = 0; i < h.dim(); ++i) y[i] = factor * mixed[i];
+  FinishRows(h);
+}
+
+inline void PagedAttentionTask(const PagedPlan& plan, int64_t index, ThreadScratch& scratch) {
+  const PagedHead h = LayOut(plan, plan.tasks[index], scratch.data);
+  if (h.cache->shape.format == KvFormat::kInt8) {
+    PagedAttentionOf<Int8Parts>(h);
+  } else {
+    PagedAttentionOf<HalfParts>(h);
   }
 }
 

@@ -39,13 +39,13 @@ void PagedPlanner::AddSequence(const PagedAttentionArgs& args, int64_t sequence,
       for (int64_t s = 0; s < splits; ++s) {
         tasks_.push_back({sequence, kv_head, begin, end, PartBegin(blocks, splits, s) * shape.block_size,
                           std::min(keys, PartBegin(blocks, splits, s + 1) * shape.block_size),
-                          splits > 1 ? used_splits_++ : -1});
+                          splits > 1 ? used_splits_++ : -1, prompt});
       }
     }
   }
 }
 
-PagedPlan PagedPlanner::Plan(int max_rows, int threads, const PagedAttentionArgs& args) {
+PagedPlan PagedPlanner::Plan(int max_rows, const DotKernel* dot, int threads, const PagedAttentionArgs& args) {
   const KvCacheShape& shape = args.cache->shape;
   const int64_t heads_per_kv = args.heads / shape.kv_heads;
   split_queries_ = std::max<int64_t>(1, max_rows / heads_per_kv);
@@ -69,6 +69,14 @@ PagedPlan PagedPlanner::Plan(int max_rows, int threads, const PagedAttentionArgs
   plan.blocks_per_step = std::max<int64_t>(1, kKeysPerStep / padded_block);
   plan.padded_dim = RoundUp(shape.head_dim, kPanelColumns);
   plan.scratch_floats = plan.max_rows * (2 * plan.padded_dim + 2) + max_rows * plan.blocks_per_step * padded_block;
+  // The panels of weights.h are as wide as a block is long, and as deep as whole aligned groups.
+  if (dot == nullptr || shape.block_size != kPanelColumns || shape.head_dim % kPanelColumns != 0) return plan;
+  plan.dot = *dot;
+  const int64_t step_keys = plan.blocks_per_step * kPanelColumns;
+  // The parts of PagedDotHead in paged_attention_dot-inl.h, behind the results of the rows.
+  const int64_t dot_floats = (plan.max_rows + kMostDotRows) * shape.head_dim / 2 + step_keys * shape.head_dim +
+                             kMostDotRows * (step_keys + step_keys / 2);
+  plan.scratch_floats = std::max(plan.scratch_floats, plan.max_rows * (plan.padded_dim + 2) + dot_floats);
   return plan;
 }
 

@@ -13,7 +13,7 @@ namespace eyeshot::portable {
 class PagedPlanner {
  public:
   // The plan lives until the next call; its partial memory is the caller's to set: splits() * PartialFloats().
-  PagedPlan Plan(int max_rows, int threads, const PagedAttentionArgs& args);
+  PagedPlan Plan(int max_rows, const DotKernel* dot, int threads, const PagedAttentionArgs& args);
 
   const std::vector<PagedTask>& tasks() const { return tasks_; }
   const std::vector<PagedMerge>& merges() const { return merges_; }

@@ -51,7 +51,7 @@ class PortableBackend final : public CpuBackend {
   }
   size_t PackedTableBytes(int64_t rows, int64_t width) const override { return TableLayout(rows, width).bytes; }
   Result<std::unique_ptr<KvCache>> NewKvCache(const KvCacheShape& shape) override;
-  size_t KvCacheBytes(const KvCacheShape& shape) const override { return F16KvCacheBytes(shape); }
+  size_t KvCacheBytes(const KvCacheShape& shape) const override { return PagedKvCacheBytes(shape); }
 
  protected:
   void DoLinear(Stream& stream, const LinearArgs& args) override;
@@ -118,7 +118,7 @@ void PortableBackend::ForRows(int64_t rows, int64_t row_elements, const Fn& fn) 
 }
 
 Result<std::unique_ptr<KvCache>> PortableBackend::NewKvCache(const KvCacheShape& shape) {
-  auto cache = std::make_unique<F16KvCache>();
+  auto cache = std::make_unique<PagedKvCache>();
   cache->shape = shape;
   cache->bytes = KvCacheBytes(shape);
   EYESHOT_ASSIGN_OR_RETURN(cache->buffer, AllocateHost(cache->bytes, "the key/value cache"));
@@ -294,11 +294,14 @@ void PortableBackend::DoRotaryStore(Stream&, const RotaryStoreArgs& args) {
 }
 
 void PortableBackend::DoPagedAttention(Stream&, const PagedAttentionArgs& args) {
-  PagedPlan plan = planner_.Plan(kernels_.max_rows, info_.threads, args);
+  const DotKernel* dot = args.reduced && !bf16_.empty() ? bf16_.data() : nullptr;
+  PagedPlan plan = planner_.Plan(kernels_.max_rows, dot, info_.threads, args);
   plan.partial = partial_.Floats(planner_.splits() * plan.PartialFloats());
   PrepareScratch(plan.scratch_floats);
   pool().Run(planner_.tasks().size(), [&](size_t task, size_t thread) {
-    kernels_.paged_attention(plan, static_cast<int64_t>(task), scratch_[thread]);
+    const bool rounds = plan.dot.tile != nullptr && plan.tasks[task].prompt;
+    (rounds ? kernels_.paged_attention_dot : kernels_.paged_attention)(plan, static_cast<int64_t>(task),
+                                                                       scratch_[thread]);
   });
   for (const PagedMerge& merge : planner_.merges()) kernels_.merge_attention(plan, merge);
 }

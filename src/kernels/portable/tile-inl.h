@@ -79,6 +79,21 @@ struct F16Columns {
   }
 };
 
+// Rows of 8-bit integers.
+template <int kVectorCount>
+struct I8Columns {
+  using Element = int8_t;
+  static constexpr int kVectors = kVectorCount;
+  static constexpr int kDepth = 1;
+  template <int kStep>
+  static HWY_INLINE void Load(const Element* b, Vec (&columns)[kVectors]) {
+    const hn::Rebind<int8_t, Floats> bytes;
+    for (int v = 0; v < kVectors; ++v) {
+      columns[v] = hn::ConvertTo(Floats(), hn::PromoteTo(Ints(), hn::LoadU(bytes, b + v * kLanes)));
+    }
+  }
+};
+
 // Where a tile goes: element (r, j) at c[r * row_stride + j / 16 * group_stride + j % 16]. With a group stride of
 // 16 that's a row-major matrix; otherwise it can be the packed left operand of the next product.
 struct TileTarget {
