@@ -1,7 +1,8 @@
 // The operations of a backend at the shapes of SmolVLM, beside what the machine can do at most.
 //
 //   kernels_bench --benchmark_filter=Linear     EYESHOT_THREADS, EYESHOT_ISA, EYESHOT_BACKEND and EYESHOT_PRECISION
-//                                               (int8) choose what runs
+//                                               (bf16,
+//                                               int8, q8_0, int4, q4_0) choose what runs
 //
 // Each line gives the best and the median run; rates are those of the best, since other programs use the cores too.
 #include <benchmark/benchmark.h>
@@ -63,7 +64,15 @@ struct Matrix {
 // Random bfloat16 weights in [-1/16, 1/16].
 WeightFormat Format() {
   const char* name = std::getenv("EYESHOT_PRECISION");
-  return name != nullptr && std::string_view(name) == "int8" ? WeightFormat::kInt8 : WeightFormat::kExact;
+  const std::pair<std::string_view, WeightFormat> formats[] = {{"bf16", WeightFormat::kBf16},
+                                                               {"int8", WeightFormat::kInt8},
+                                                               {"q8_0", WeightFormat::kQ8},
+                                                               {"int4", WeightFormat::kInt4},
+                                                               {"q4_0", WeightFormat::kQ4}};
+  for (const auto& [known, format] : formats) {
+    if (name != nullptr && name == known) return format;
+  }
+  return WeightFormat::kExact;
 }
 
 PackedWeightPtr RandomLinear(int64_t outputs, int64_t inputs, bool gated = false) {
@@ -166,6 +175,7 @@ void EncodeAttention(benchmark::State& state) {
                                       .heads = heads,
                                       .head_dim = dim,
                                       .scale = 0.125f,
+                                      .reduced = Format() != WeightFormat::kExact,
                                       .y = y.view()});
   });
 }
@@ -207,6 +217,7 @@ class Tower {
                                    .heads = kHeads,
                                    .head_dim = kWidth / kHeads,
                                    .scale = 0.125f,
+                                   .reduced = Format() != WeightFormat::kExact,
                                    .y = h_.view()});
       Add(s, h_, b.out);
       Norm(s);
@@ -290,6 +301,7 @@ void PagedAttention(benchmark::State& state) {
     Engine().PagedAttention(s, {.q = qkv.view().Rows(context - queries, queries).Cols(0, heads * 64),
                                 .heads = heads,
                                 .scale = 0.125f,
+                                .reduced = Format() != WeightFormat::kExact,
                                 .cache = cache->get(),
                                 .layer = 0,
                                 .batch = &batch,

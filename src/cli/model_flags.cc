@@ -56,6 +56,7 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
       .add_option("--precision", flags.precision,
                   "exact, bf16, int8, q8_0, int4, q4_0 or auto; or two of them, for vision tower and decoder: int8,q8_0")
       ->type_name("P[,P]");
+  command.add_option("--kv-cache", flags.kv_cache, "Precision of the key/value cache: f16 or int8")->type_name("P");
   command.add_flag("--pillow13", flags.pillow13, "Resize pictures in the order of passes of Pillow 13 and later");
   command.add_option("-t,--threads", flags.threads, "Threads; 0 takes the cores that this process may use")
       ->check(CLI::Range(0, limits::kMaxThreads))
@@ -92,6 +93,7 @@ Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty)
   return Engine::Load({.model = found.dir,
                        .backend = flags.backend,
                        .precision = flags.precision,
+                       .kv_cache = flags.kv_cache,
                        .pillow13_resize = flags.pillow13,
                        .threads = flags.threads,
                        .context_tokens = flags.context,

@@ -15,6 +15,7 @@ struct ModelFlags {
   std::string model;  // empty: $EYESHOT_MODEL or the built-in model
   std::string backend = "auto";
   std::string precision = "exact";
+  std::string kv_cache = "f16";
   bool pillow13 = false;
   int threads = 0;
   int64_t context = 0;

@@ -93,12 +93,13 @@ Result<LlamaDecoder::Layer> LlamaDecoder::LoadLayer(WeightLoader& loader, const 
   return layer;
 }
 
-KvCacheShape LlamaDecoder::CacheShape(int64_t context, int64_t block_size) const {
+KvCacheShape LlamaDecoder::CacheShape(int64_t context, int64_t block_size, KvFormat format) const {
   return {.layer_group = std::vector<int>(static_cast<size_t>(config_.num_layers), 0),
           .blocks = (context + block_size - 1) / block_size,
           .block_size = block_size,
           .kv_heads = config_.num_kv_heads,
-          .head_dim = config_.head_dim};
+          .head_dim = config_.head_dim,
+          .format = format};
 }
 
 void LlamaDecoder::Embed(Stream& stream, DeviceSpan<const int32_t> ids, MatrixView y) const {

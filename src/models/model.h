@@ -66,6 +66,7 @@ class VisionLanguageModel {
 struct ModelPrecision {
   WeightFormat tower = WeightFormat::kExact;
   WeightFormat decoder = WeightFormat::kExact;
+  KvFormat kv_cache = KvFormat::kHalf;
 };
 
 // "exact", "bf16", ...: the name that --precision has for a format.
@@ -74,6 +75,8 @@ std::string_view WeightFormatName(WeightFormat format);
 // "int8", "auto" or "exact,int8" (tower, decoder). A 4-bit format alone is for the decoder: the tower then has int8.
 // Errors: kInvalidArgument (no such precision), kUnsupported (the backend's).
 Result<ModelPrecision> ParsePrecision(std::string_view text, const Backend& backend);
+// "f16" or "int8". Error: kInvalidArgument.
+Result<KvFormat> ParseKvFormat(std::string_view text);
 // What that is on a backend: its own name for exact weights ("bf16-exact"), "int8", or where they differ "int8,q8_0".
 std::string PrecisionName(const ModelPrecision& precision, const Backend& backend);
 

@@ -58,6 +58,12 @@ Result<ModelPrecision> ParsePrecision(std::string_view text, const Backend& back
   return precision;
 }
 
+Result<KvFormat> ParseKvFormat(std::string_view text) {
+  if (text == "f16") return KvFormat::kHalf;
+  if (text == "int8") return KvFormat::kInt8;
+  return InvalidArgumentError(fmt::format("the key/value cache's precision is '{}'", text), "use f16 or int8");
+}
+
 std::string PrecisionName(const ModelPrecision& precision, const Backend& backend) {
   const auto name = [&](WeightFormat format) {
     return format == WeightFormat::kExact ? backend.info().precision : std::string(WeightFormatName(format));

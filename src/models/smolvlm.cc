@@ -218,7 +218,8 @@ MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const 
                                         .blocks = blocks,
                                         .block_size = kKvBlockSize,
                                         .kv_heads = text.num_kv_heads,
-                                        .head_dim = text.head_dim});
+                                        .head_dim = text.head_dim,
+                                        .format = precision.kv_cache});
   return plan;
 }
 

@@ -76,6 +76,7 @@ class EngineImpl final : public Engine {
   std::unique_ptr<VisionLanguageModel> model_;
   std::unique_ptr<DecoderRunner> runner_;
   ModelInfo info_;
+  KvFormat kv_format_ = KvFormat::kHalf;
   Ledger load_ledger_;
   std::mutex turn_;  // held by the chat that runs
 };
@@ -94,7 +95,9 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
   }
   std::shared_ptr<EngineImpl> engine(new EngineImpl(options.threads));
   EYESHOT_ASSIGN_OR_RETURN(engine->backend_, CreateBackend({.name = options.backend, .threads = options.threads}));
-  EYESHOT_ASSIGN_OR_RETURN(const ModelPrecision precision, ParsePrecision(options.precision, *engine->backend_));
+  EYESHOT_ASSIGN_OR_RETURN(ModelPrecision precision, ParsePrecision(options.precision, *engine->backend_));
+  EYESHOT_ASSIGN_OR_RETURN(precision.kv_cache, ParseKvFormat(options.kv_cache));
+  engine->kv_format_ = precision.kv_cache;
   EYESHOT_ASSIGN_OR_RETURN(engine->model_, LoadModel({.dir = options.model,
                                                       .precision = precision,
                                                       .pillow13_order = options.pillow13_resize,
@@ -123,7 +126,7 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
 }
 
 Result<std::unique_ptr<Chat>> EngineImpl::NewChat(std::string_view system) {
-  const KvCacheShape shape = model_->decoder().CacheShape(info_.context_tokens, kKvBlockSize);
+  const KvCacheShape shape = model_->decoder().CacheShape(info_.context_tokens, kKvBlockSize, kv_format_);
   EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<KvCache> cache, backend_->NewKvCache(shape));
   auto chat = std::make_unique<ChatImpl>(std::static_pointer_cast<EngineImpl>(shared_from_this()), std::move(cache),
                                          info_.context_tokens);

@@ -197,6 +197,11 @@ void MixBlock(const PagedHead& h, const float* powers, int64_t row, int64_t rows
   }
 }
 
+// Parts are as long as pages, over whose ends no hardware prefetcher goes: each would begin with a wait for memory.
+HWY_INLINE void PrefetchPart(const uint8_t* part, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(part + i, 0);
+}
+
 // The rows of one register tile against the cache blocks `blocks`.
 template <class Parts>
 void PagedTile(const PagedHead& h, int64_t row, int64_t rows, const float* queries, RowRange blocks) {
@@ -206,7 +211,10 @@ void PagedTile(const PagedHead& h, int64_t row, int64_t rows, const float* queri
   if (blocks.count() <= 0) return;
   const auto keys_of = [&](int64_t block) { return std::min(block_size, keys - block * block_size); };
   const auto scores_of = [&](int64_t block) { return h.scores + (block - blocks.begin) * h.padded_block() * rows; };
+  const int64_t part_bytes = PagedKvCache::KvPartBytes(h.cache->shape);
   for (int64_t block = blocks.begin; block < blocks.end; ++block) {
+    if (block + 1 < blocks.end) PrefetchPart(h.Keys(block + 1), part_bytes);
+    PrefetchPart(h.Values(block), part_bytes);
     ScoreBlock<Parts>(h, queries, rows, h.Keys(block), keys_of(block), scores_of(block));
   }
   UpdateRows<Parts>(h, row, rows, blocks);
