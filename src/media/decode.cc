@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/large_array.h"
 #include "base/limits.h"
 #include "eyeshot/media.h"
 #include "media/decoders.h"
@@ -36,6 +37,8 @@ Image BlackImage(uint64_t width, uint64_t height) {
   Image image;
   image.width = static_cast<int>(width);
   image.height = static_cast<int>(height);
+  image.rgb.reserve(width * height * 3);
+  AdviseHugePages(image.rgb.data(), width * height * 3);
   image.rgb.resize(width * height * 3);
   return image;
 }

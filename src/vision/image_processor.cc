@@ -99,6 +99,14 @@ Status CheckPicture(const Image& image) {
   return Status::Ok();
 }
 
+// A picture between two steps.
+struct Resized {
+  Size size{};
+  LargeArray<uint8_t> rgb;  // [height, width, 3]
+
+  RgbView view() const { return {rgb.data(), size.width, size.height}; }
+};
+
 // Resizes pictures with one filter, arithmetic and pool.
 class Scaler {
  public:
@@ -109,8 +117,8 @@ class Scaler {
     Resize(source, size.width, size.height, filter_, arithmetic_, pool_, out);
   }
 
-  Image Scale(const RgbView& source, Size size) const {
-    Image out{size.width, size.height, {}};
+  Resized Scale(const RgbView& source, Size size) const {
+    Resized out{size, {}};
     out.rgb.resize(static_cast<size_t>(size.width) * static_cast<size_t>(size.height) * 3);
     Into(source, size, out.rgb.data());
     return out;
@@ -125,9 +133,9 @@ class Scaler {
 RgbView ViewOf(const Image& image) { return {image.rgb.data(), image.width, image.height}; }
 
 // Copies tile (row, col) of a picture cut into squares to out: [side, side, 3].
-void CopyTile(const Image& image, int row, int col, int side, uint8_t* out) {
+void CopyTile(const RgbView& image, int row, int col, int side, uint8_t* out) {
   const size_t stride = static_cast<size_t>(image.width) * 3, bytes = static_cast<size_t>(side) * 3;
-  const uint8_t* from = &image.rgb[static_cast<size_t>(row * side) * stride + static_cast<size_t>(col) * bytes];
+  const uint8_t* from = image.data + static_cast<size_t>(row * side) * stride + static_cast<size_t>(col) * bytes;
   for (int y = 0; y < side; ++y)
     std::memcpy(out + static_cast<size_t>(y) * bytes, from + static_cast<size_t>(y) * stride, bytes);
 }
@@ -197,16 +205,18 @@ Status ImageProcessor::Append(const Image& image, bool split, ThreadPool& pool, 
   const TileGrid grid = Plan(image.width, image.height, split);
   const Scaler scaler(filter_, config_.pillow13_order ? ResampleArithmetic::kPillow13 : ResampleArithmetic::kPillow,
                       pool);
-  Image resized = scaler.Scale(ViewOf(image), FitLongestEdge(image.width, image.height, config_.longest_edge));
-  if (split && (resized.width != grid.resized_width || resized.height != grid.resized_height)) {
-    resized = scaler.Scale(ViewOf(resized), {grid.resized_width, grid.resized_height});
+  Resized resized = scaler.Scale(ViewOf(image), FitLongestEdge(image.width, image.height, config_.longest_edge));
+  if (split && (resized.size.width != grid.resized_width || resized.size.height != grid.resized_height)) {
+    resized = scaler.Scale(resized.view(), {grid.resized_width, grid.resized_height});
   }
 
-  uint8_t* out = Extend(grid, side, tiles);
-  for (int tile = 0; tile < grid.rows * grid.cols; ++tile, out += TileBytes(side)) {
-    CopyTile(resized, tile / grid.cols, tile % grid.cols, side, out);
-  }
-  scaler.Into(ViewOf(resized), {side, side}, out);
+  uint8_t* const out = Extend(grid, side, tiles);
+  const auto cut = static_cast<size_t>(grid.rows * grid.cols);
+  pool.Run(cut, [&](size_t tile, size_t) {
+    const int index = static_cast<int>(tile);
+    CopyTile(resized.view(), index / grid.cols, index % grid.cols, side, out + tile * TileBytes(side));
+  });
+  scaler.Into(resized.view(), {side, side}, out + cut * TileBytes(side));
   return Status::Ok();
 }
 
@@ -216,9 +226,9 @@ Status ImageProcessor::AppendFrame(const Image& image, ThreadPool& pool, Tiles& 
   const int longest = config_.video_longest_edge != 0 ? config_.video_longest_edge : config_.longest_edge;
   const Size size = FitLongestEdge(image.width, image.height, longest);
   const Scaler scaler(filter_, ResampleArithmetic::kTorch, pool);
-  const Image resized = scaler.Scale(ViewOf(image), size);
+  const Resized resized = scaler.Scale(ViewOf(image), size);
   uint8_t* out = Extend({image.width, image.height, 0, 0, size.width, size.height}, side, tiles);
-  scaler.Into(ViewOf(resized), {side, side}, out);
+  scaler.Into(resized.view(), {side, side}, out);
   return Status::Ok();
 }
 

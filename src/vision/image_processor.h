@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/large_array.h"
 #include "base/threads.h"
 #include "eyeshot/media.h"
 #include "eyeshot/status.h"
@@ -28,7 +29,7 @@ struct TileGrid {
 // row, and its global view last.
 struct Tiles {
   int side = 0;                 // M, pixels
-  std::vector<uint8_t> rgb;     // [count, side, side, 3], before normalization
+  LargeArray<uint8_t> rgb;      // [count, side, side, 3], before normalization
   std::vector<TileGrid> grids;  // one a picture or frame, in order
 
   int64_t count() const;
