@@ -76,11 +76,21 @@ const std::vector<uint8_t>& Jpeg(int width, int height) {
 
 int Side(const benchmark::State& state, size_t index) { return static_cast<int>(state.range(index)); }
 
+// longest: DecodeOptions::jpeg_long_side.
 void Decode(benchmark::State& state) {
   const std::vector<uint8_t>& jpeg = Jpeg(Side(state, 0), Side(state, 1));
-  for (auto _ : state) benchmark::DoNotOptimize(Must(DecodeImage(jpeg, "photo.jpg")));
+  DecodeOptions options;
+  options.jpeg_long_side = Side(state, 2);
+  for (auto _ : state) benchmark::DoNotOptimize(Must(DecodeImage(jpeg, "photo.jpg", options)));
 }
-BENCHMARK(Decode)->Args({1920, 1080})->Args({4032, 3024})->ArgNames({"width", "height"})->Unit(benchmark::kMillisecond);
+BENCHMARK(Decode)
+    ->Args({1920, 1080, 0})
+    ->Args({1920, 1080, 512})
+    ->Args({4032, 3024, 0})
+    ->Args({4032, 3024, 2016})
+    ->Args({4032, 3024, 512})
+    ->ArgNames({"width", "height", "longest"})
+    ->Unit(benchmark::kMillisecond);
 
 void Preprocess(benchmark::State& state) {
   const Image image = Must(DecodeImage(Jpeg(Side(state, 0), Side(state, 1)), "photo.jpg"));

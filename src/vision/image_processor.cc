@@ -77,6 +77,12 @@ Status CheckNormalization(const ImageProcessorConfig& config) {
       "give finite numbers, and image_std above 0");
 }
 
+// The size that a picture is cut by. CheckPicture() refuses a full size that is not at least the picture's own.
+Size FullSize(const Image& image) {
+  const bool decoded_smaller = image.full_width >= image.width && image.full_height >= image.height;
+  return decoded_smaller ? Size{image.full_width, image.full_height} : Size{image.width, image.height};
+}
+
 Status CheckPicture(const Image& image) {
   if (image.width < 1 || image.height < 1 ||
       image.rgb.size() != static_cast<size_t>(image.width) * static_cast<size_t>(image.height) * 3) {
@@ -84,16 +90,23 @@ Status CheckPicture(const Image& image) {
         fmt::format("a picture of {} x {} pixels with {} bytes of RGB", image.width, image.height, image.rgb.size()),
         "give width * height * 3 bytes, and sides of at least 1");
   }
-  const auto longer = static_cast<uint32_t>(std::max(image.width, image.height));
-  const auto shorter = static_cast<uint32_t>(std::min(image.width, image.height));
+  const Size full = FullSize(image);
+  if ((image.full_width != 0 || image.full_height != 0) &&
+      (full.width != image.full_width || full.height != image.full_height)) {
+    return InvalidArgumentError(fmt::format("a picture of {} x {} pixels with a full size of {} x {}", image.width,
+                                            image.height, image.full_width, image.full_height),
+                                "give a full size of at least the picture's own, or 0 x 0");
+  }
+  const auto longer = static_cast<uint32_t>(std::max(full.width, full.height));
+  const auto shorter = static_cast<uint32_t>(std::min(full.width, full.height));
   if (longer > limits::kMaxImageSide) {
-    return LimitError(fmt::format("a picture of {} x {} pixels, the limit for a side is {}", image.width, image.height,
+    return LimitError(fmt::format("a picture of {} x {} pixels, the limit for a side is {}", full.width, full.height,
                                   limits::kMaxImageSide),
                       "scale the picture down");
   }
   if (longer / shorter > limits::kMaxAspectRatio) {
-    return LimitError(fmt::format("a picture of {} x {} pixels, the limit for the ratio of the sides is {}",
-                                  image.width, image.height, limits::kMaxAspectRatio),
+    return LimitError(fmt::format("a picture of {} x {} pixels, the limit for the ratio of the sides is {}", full.width,
+                                  full.height, limits::kMaxAspectRatio),
                       "cut the picture");
   }
   return Status::Ok();
@@ -199,13 +212,27 @@ TileGrid ImageProcessor::Plan(int width, int height, bool split) const {
   return grid;
 }
 
+TileGrid ImageProcessor::Plan(const Image& image, bool split) const {
+  const Size full = FullSize(image);
+  return Plan(full.width, full.height, split);
+}
+
+DecodeOptions ImageProcessor::ScaledDecoding(bool split) const {
+  DecodeOptions options;
+  // Tiles are cut from a picture of that longer side. One view is a square: both sides matter.
+  options.jpeg_long_side = split ? config_.longest_edge : config_.max_image_edge;
+  options.jpeg_short_side = split ? 0 : config_.max_image_edge;
+  return options;
+}
+
 Status ImageProcessor::Append(const Image& image, bool split, ThreadPool& pool, Tiles& tiles) const {
   EYESHOT_RETURN_IF_ERROR(CheckPicture(image));
   const int side = config_.max_image_edge;
-  const TileGrid grid = Plan(image.width, image.height, split);
+  const Size full = FullSize(image);
+  const TileGrid grid = Plan(image, split);
   const Scaler scaler(filter_, config_.pillow13_order ? ResampleArithmetic::kPillow13 : ResampleArithmetic::kPillow,
                       pool);
-  Resized resized = scaler.Scale(ViewOf(image), FitLongestEdge(image.width, image.height, config_.longest_edge));
+  Resized resized = scaler.Scale(ViewOf(image), FitLongestEdge(full.width, full.height, config_.longest_edge));
   if (split && (resized.size.width != grid.resized_width || resized.size.height != grid.resized_height)) {
     resized = scaler.Scale(resized.view(), {grid.resized_width, grid.resized_height});
   }
@@ -224,10 +251,11 @@ Status ImageProcessor::AppendFrame(const Image& image, ThreadPool& pool, Tiles& 
   EYESHOT_RETURN_IF_ERROR(CheckPicture(image));
   const int side = config_.max_image_edge;
   const int longest = config_.video_longest_edge != 0 ? config_.video_longest_edge : config_.longest_edge;
-  const Size size = FitLongestEdge(image.width, image.height, longest);
+  const Size full = FullSize(image);
+  const Size size = FitLongestEdge(full.width, full.height, longest);
   const Scaler scaler(filter_, ResampleArithmetic::kTorch, pool);
   const Resized resized = scaler.Scale(ViewOf(image), size);
-  uint8_t* out = Extend({image.width, image.height, 0, 0, size.width, size.height}, side, tiles);
+  uint8_t* out = Extend({full.width, full.height, 0, 0, size.width, size.height}, side, tiles);
   scaler.Into(resized.view(), {side, side}, out);
   return Status::Ok();
 }

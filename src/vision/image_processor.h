@@ -45,9 +45,15 @@ class ImageProcessor {
 
   // The grid of a picture of that size: arithmetic only. REQUIRES: both sides at least 1.
   TileGrid Plan(int width, int height, bool split) const;
+  // That of a picture: by the size in its file, whatever it was decoded at.
+  TileGrid Plan(const Image& image, bool split) const;
+
+  // How small a JPEG may be decoded: no resize to come then enlarges what would have been a reduction.
+  DecodeOptions ScaledDecoding(bool split) const;
 
   // Adds the tiles of a picture. `tiles` holds only tiles of this processor, or none.
-  // Errors: kInvalidArgument (an empty picture), kLimitExceeded (a side, or the ratio of the sides).
+  // Errors: kInvalidArgument (an empty picture, or one larger than its full size), kLimitExceeded (a side, or the ratio
+  // of the sides).
   Status Append(const Image& image, bool split, ThreadPool& pool, Tiles& tiles) const;
 
   // Adds a video frame: one tile, resized first to the longest edge for videos, then to M x M.
