@@ -107,6 +107,10 @@ class EYESHOT_EXPORT Engine : public std::enable_shared_from_this<Engine> {
 
   virtual const ModelInfo& info() const = 0;
   virtual const Ledger& load_ledger() const = 0;
+  // Options that let JPEGs be decoded as small as this model can use them, for questions with that
+  // AskOptions::split_images; frames of clips are not split. Faster, and not quite the reference's pixels:
+  // docs/deviations.md.
+  virtual DecodeOptions ScaledDecoding(bool split_images) const = 0;
   // A conversation with its own KV cache. Error: kOutOfMemory. The chat keeps the engine alive.
   virtual Result<std::unique_ptr<Chat>> NewChat(std::string_view system = {}) = 0;
 };

@@ -60,6 +60,9 @@ class EngineImpl final : public Engine {
 
   const ModelInfo& info() const override { return info_; }
   const Ledger& load_ledger() const override { return load_ledger_; }
+  DecodeOptions ScaledDecoding(bool split_images) const override {
+    return model_->image_processor().ScaledDecoding(split_images);
+  }
   Result<std::unique_ptr<Chat>> NewChat(std::string_view system) override;
 
   VisionLanguageModel& model() { return *model_; }
