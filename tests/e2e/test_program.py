@@ -232,8 +232,19 @@ class Inspect(ProgramTest):
         parts = [value for key, value in result["parameters"].items() if key != "total"]
         self.assertEqual(sum(parts), 29342208)
         plan = result["memory_plan"]
-        parts = [value for key, value in plan.items() if key.endswith(("weights", "workspace", "cache"))]
+        parts = [value for key, value in plan.items() if key.endswith(("weights", "workspace", "pictures", "cache"))]
         self.assertEqual(sum(parts), plan["total"])
+
+    def test_a_memory_plan(self):
+        text = self.succeeds("inspect", "--plan", MODEL)
+        for part in ("exact", "int8", "int4", "vision tower", "KV cache", "total"):
+            self.assertIn(part, text)
+        plans = json.loads(self.succeeds("inspect", "--plan", "--json", MODEL))["plans"]
+        self.assertEqual(plans["exact"], plans["bf16"])
+        for part in ("tower_weights", "decoder_weights", "total"):
+            self.assertLess(plans["int8"][part], plans["exact"][part])
+        self.assertLess(plans["int4"]["decoder_weights"], plans["int8"]["decoder_weights"])
+        self.assertIn("is a picture", self.fails(2, "inspect", "--plan", PICTURE))
 
 
 class Pictures(ProgramTest):
