@@ -2,6 +2,7 @@
 import html
 
 import report
+from engines import NATIVE
 
 WIDTH, MARGIN, GAP = 1080, 28, 36
 PANEL = (WIDTH - 2 * MARGIN - GAP) // 2
@@ -44,7 +45,11 @@ class Panel:
 
     def __init__(self, title: str, note: str, rows: list[dict], keys: list[str], scale: float = 1):
         self.title, self.note, self.keys, self.scale = title, note, keys, scale
-        self.rows = [row for row in rows if any(row.get(key) for key in keys)]
+        shorter_is_better = "shorter" in note
+        best_first = sorted((row for row in rows if any(row.get(key) for key in keys)),
+                            key=lambda row: row.get(keys[0], 0), reverse=not shorter_is_better)
+        # Smaller instruction sets stay together, behind.
+        self.rows = sorted(best_first, key=lambda row: (row["group"] != NATIVE, row["group"]))
         self.bar = BAR if len(keys) == 1 else DEPTH_BAR
         self.row = ROW if len(keys) == 1 else len(keys) * DEPTH_BAR + 9
 
@@ -60,7 +65,7 @@ class Panel:
             y = top + 44 + number * self.row
             kind = "ours" if row["family"] == OURS else "peer"
             middle = y + len(self.keys) * self.bar / 2 + 4
-            parts.append(words(left + LABEL - 8, middle, row["engine"], "ink", "end"))
+            parts.append(words(left + LABEL - 8, middle, report.label(row), "ink", "end"))
             for i, key in enumerate(self.keys):
                 if not row.get(key):
                     continue

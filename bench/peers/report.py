@@ -1,11 +1,27 @@
 """The results of a run as tables: for a terminal and in Markdown."""
 from collections.abc import Callable, Iterable
 
+from engines import NATIVE
+
 NONE = "-"  # not measured, or nothing that the engine does
 BASELINE = "llama:q8_0"
+BETTER = "Times as good as llama.cpp Q8_0 built for the same instruction set (more is better):"
 
 # heading, key of a row, how it is shown, whether more is better
 Column = tuple[str, str, Callable[[float], str], bool]
+
+
+# How the families and variants are written.
+FAMILIES = {"eyeshot": "Eyeshot", "llama": "llama.cpp", "torch": "transformers", "openvino": "OpenVINO",
+            "onnxruntime": "onnxruntime", "onednn": "oneDNN"}
+VARIANTS = {"q8_0": "Q8_0", "q4_0": "Q4_0", "compile": "bf16, compiled"}
+
+
+def label(row: dict) -> str:
+    """The name of an engine for readers."""
+    variant = VARIANTS.get(row["variant"], row["variant"])
+    group = "" if row["group"] == NATIVE else f", {row['group'].upper()}"
+    return f"{FAMILIES[row['family']]} {variant}{group}"
 
 
 def rounded(value: float) -> str:
@@ -45,7 +61,7 @@ def figures(results: dict) -> list[list[str]]:
     for row in compared(results):
         cells = [show(row[key]) if key in row else "failed" if "all" in row["failed"] or key in row["failed"] else NONE
                  for _, key, show, _ in shown]
-        table.append([row["engine"], instruction_set(row), row.get("weights", NONE), *cells])
+        table.append([label(row), instruction_set(row), row.get("weights", NONE), *cells])
     return table
 
 
@@ -59,8 +75,8 @@ def ratios(results: dict) -> list[list[str]]:
         baseline = baselines.get(row["group"], {})
         cells = [f"{row[key] / baseline[key] if more else baseline[key] / row[key]:.2f} x"
                  if row.get(key) and baseline.get(key) else NONE for _, key, _, more in shown]
-        if row is not baseline and any(cell != NONE for cell in cells):
-            table.append([row["engine"], *cells])
+        if row["engine"] != baseline.get("engine") and any(cell != NONE for cell in cells):
+            table.append([label(row), *cells])
     return table
 
 
@@ -72,9 +88,21 @@ def linear_lines(results: dict) -> list[str]:
     return [f"oneDNN, the linear layers of one tile alone: {', '.join(parts)}"] if parts else []
 
 
+def first_tokens(results: dict) -> list[str]:
+    """Which engines gave which first token to the photo: the same, if they prepared and computed the same."""
+    said: dict[str, list[str]] = {}
+    for row in results["rows"]:
+        if row.get("first_token") is not None:
+            said.setdefault(row["first_token"].strip(), []).append(label(row))
+    most = max(said.values(), key=len, default=[])
+    return ["First token to the photo: " + "; ".join(
+        f"'{token}' ({'all others' if who is most and len(said) > 1 else 'all' if who is most else ', '.join(who)})"
+        for token, who in sorted(said.items(), key=lambda item: len(item[1])))] if said else []
+
+
 def failures(results: dict) -> list[str]:
     """What could not be measured, and why."""
-    return [f"{row['engine']}: {'' if stage in ('all', 'process') else stage + ': '}{reason}"
+    return [f"{label(row)}: {'' if stage in ('all', 'process') else stage + ': '}{reason}"
             for row in results["rows"] for stage, reason in row["failed"].items()]
 
 
@@ -116,8 +144,8 @@ def text(results: dict) -> str:
     """The run for a terminal."""
     lines = [*circumstances(results), "", *aligned(figures(results))]
     if len(relative := ratios(results)) > 1:
-        lines += ["", f"Times as good as {BASELINE} of the same group (more is better):", *aligned(relative)]
-    for more in (linear_lines(results), failures(results)):
+        lines += ["", BETTER, *aligned(relative)]
+    for more in (linear_lines(results), first_tokens(results), failures(results)):
         lines += ["", *more] if more else []
     return "\n".join(lines) + "\n"
 
@@ -135,8 +163,9 @@ def markdown(results: dict) -> str:
     lines += [line + "  " for line in circumstances(results)]
     lines += ["", *marked(figures(results))]
     if len(relative := ratios(results)) > 1:
-        lines += ["", f"Times as good as `{BASELINE}` with the same instruction set (more is better):", "",
+        lines += ["", BETTER, "",
                   *marked(relative)]
-    lines += ["", *linear_lines(results)] if linear_lines(results) else []
+    for more in (linear_lines(results), first_tokens(results)):
+        lines += ["", *more] if more else []
     lines += ["", "Not measured:", "", *(f"- {line}" for line in failures(results))] if failures(results) else []
     return "\n".join(lines) + "\n"

@@ -17,7 +17,7 @@ def float_product(inputs: int, outputs: int, dtype: torch.dtype) -> Callable[[],
     """y = x W^T with W packed once."""
     x = torch.randn(ROWS, inputs, dtype=dtype)
     weight = torch.randn(outputs, inputs, dtype=dtype)
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight.to_mkldnn(), ROWS)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
     return lambda: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")
 
 

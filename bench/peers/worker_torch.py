@@ -2,15 +2,30 @@
 """Measures transformers on torch: `bf16` and `f32` run it as it is, `compile` in bf16 through torch.compile with frozen
 weights (inductor's setting for inference on CPUs)."""
 import io
+import json
 import pathlib
 
 import torch
 import transformers
 from measure import QUESTION, Worker
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor, DynamicCache, StaticCache
+from transformers import AutoModelForImageTextToText, DynamicCache, PreTrainedTokenizerFast, StaticCache
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
 
 CHAT = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
+
+
+def load_processor(folder: pathlib.Path) -> Idefics3Processor:
+    """The processor with Pillow's resizing: the one on torch has no Lanczos filter and would make other tiles."""
+    def read(name: str) -> dict:
+        return json.loads((folder / name).read_text(encoding="utf-8"))
+
+    special = {key: token["content"] for key, token in read("special_tokens_map.json").items() if isinstance(token, dict)}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **special)
+    return Idefics3Processor(Idefics3ImageProcessorPil.from_pretrained(folder), tokenizer,
+                             image_seq_len=read("processor_config.json")["image_seq_len"],
+                             chat_template=read("chat_template.json")["chat_template"])
 
 
 class Torch:
@@ -20,7 +35,7 @@ class Torch:
         torch.set_num_threads(job["threads"])
         self.compiled = job["variant"] == "compile"
         self.dtype = torch.float32 if job["variant"] == "f32" else torch.bfloat16
-        self.processor = AutoProcessor.from_pretrained(job["model"])
+        self.processor = load_processor(pathlib.Path(job["model"]))
         self.model = AutoModelForImageTextToText.from_pretrained(job["model"], dtype=self.dtype).eval()
         self.tower = self.model.model.vision_model
         self.connector = self.model.model.connector
@@ -50,7 +65,7 @@ class Torch:
         prompt = self.processor.apply_chat_template(CHAT, add_generation_prompt=True)
         inputs = self.processor(text=prompt, images=[picture], return_tensors="pt")
         inputs["pixel_values"] = inputs["pixel_values"].to(self.dtype)
-        output = self.model(**inputs, use_cache=not self.compiled, logits_to_keep=1)
+        output = self.model(**inputs, use_cache=True, logits_to_keep=1)
         return self.processor.tokenizer.decode(output.logits[0, -1].argmax())
 
     def fill(self, depth: int) -> None:
