@@ -3,6 +3,7 @@ import dataclasses
 import pathlib
 
 HERE = pathlib.Path(__file__).resolve().parent
+OPENVINO_FILES = ("tower-f32.onnx", "embeddings.npy")
 NATIVE = "native"  # whatever the engine itself chooses on this machine
 
 
@@ -53,8 +54,8 @@ def all_engines(precisions: list[str], isas: list[str]) -> list[Engine]:
         engines += [Engine("llama", kind, isa, f"llama-{isa}", (f"text-{kind}.gguf", "mmproj-f16.gguf"))
                     for kind in ("q8_0", "q4_0")]
     engines += [Engine("torch", variant, installed="transformers") for variant in ("bf16", "compile")]
-    engines += [Engine("openvino", variant, installed="openvino", files=("tower-f32.onnx",))
-                for variant in ("default", "f32")]
+    engines += [Engine("openvino", variant, installed="openvino", files=(*OPENVINO_FILES, f"decoder-{weights}.xml"))
+                for variant, weights in (("default", "f16"), ("f32", "f16"), ("int8", "int8"), ("int4", "int4"))]
     engines += [Engine("onnxruntime", variant, installed="onnxruntime", files=(f"tower-{variant}.onnx",))
                 for variant in ("f32", "int8")]
     engines += [Engine("onednn", variant, installed="transformers") for variant in ("f32", "bf16", "int8")]

@@ -14,14 +14,15 @@ import nncf
 import numpy as np
 import openvino
 import torch
+from openvino import opset13 as opset
 from openvino._offline_transformations import apply_make_stateful_transformation
 from transformers import AutoModelForImageTextToText
 
 
 def rotate(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
     """Rotary positions, the halves of a head as pairs."""
-    left, right = x.chunk(2, -1)
-    return x * cosine + torch.cat([-right, left], -1) * sine
+    half = x.shape[-1] // 2
+    return x * cosine + torch.cat([-x[..., half:], x[..., :half]], -1) * sine
 
 
 class Decoder(torch.nn.Module):
@@ -57,9 +58,10 @@ class Decoder(torch.nn.Module):
         past, tokens = cache[0].shape[2], embeddings.shape[1]
         positions = torch.arange(past, past + tokens)
         angles = positions[:, None].float() * self.frequencies[None]
-        angles = torch.cat([angles, angles], -1)
+        angles = torch.cat([angles, angles], -1)[None, None]
         angles = (angles.cos(), angles.sin())
-        mask = (torch.arange(past + tokens)[None] <= positions[:, None])[None, None]
+        unseen = torch.arange(past + tokens)[None] > positions[:, None]
+        mask = torch.zeros(unseen.shape).masked_fill(unseen, torch.finfo(torch.float32).min)[None, None]
         x, longer = embeddings, []
         for number, layer in enumerate(self.layers):
             kept = tuple(state.index_select(0, beam) for state in cache[2 * number:2 * number + 2])
@@ -74,26 +76,36 @@ def check(decoder: Decoder, model: torch.nn.Module, cache: list[torch.Tensor]) -
     """Ends the program if the decoder here computes something else than that of transformers."""
     ids = torch.arange(1000, 1032)[None]
     expected = model.lm_head(model.model.text_model(input_ids=ids).last_hidden_state[:, -1:])
-    got = decoder(model.model.text_model.embed_tokens(ids), torch.zeros(1, dtype=torch.long), *cache)[0]
+    got = decoder(model.model.text_model.embed_tokens(ids), torch.zeros(1, dtype=torch.int32), *cache)[0]
     error = float((got - expected).norm() / expected.norm())
     print(f"relative error of the logits to transformers in float32: {error:.2e}")
     if error > 1e-4:
         raise SystemExit(f"error: the decoder computes something else: relative error {error:.2e}")
 
 
+def begin_empty(model: openvino.Model) -> None:
+    """Gives each state an empty cache as its first value, without which OpenVINO does not fuse it with attention."""
+    for operation in model.get_ops():
+        if operation.get_type_name() == "ReadValue":
+            shape = [dimension.min_length for dimension in operation.get_output_partial_shape(0)]
+            operation.set_arguments([opset.broadcast(opset.constant(0, np.float32), opset.constant(shape, np.int64))])
+    model.validate_nodes_and_infer_types()
+
+
 def convert(decoder: Decoder, cache: list[torch.Tensor], width: int) -> openvino.Model:
     """The decoder as an OpenVINO model with state."""
     names = [f"{kind}.{layer}" for layer in range(len(cache) // 2) for kind in ("key", "value")]
-    example = (torch.zeros(1, 4, width), torch.zeros(1, dtype=torch.long),
+    example = (torch.zeros(1, 4, width), torch.zeros(1, dtype=torch.int32),
                *(torch.zeros(1, *state.shape[1:2], 3, state.shape[3]) for state in cache))
-    shapes = [openvino.PartialShape([1, -1, width]), openvino.PartialShape([1])]
-    shapes += [openvino.PartialShape([1, state.shape[1], -1, state.shape[3]]) for state in cache]
-    model = openvino.convert_model(decoder, example_input=example, input=shapes)
+    shapes = [[1, -1, width], [-1], *([1, state.shape[1], -1, state.shape[3]] for state in cache)]
+    types = [np.float32, np.int32, *(np.float32 for _ in cache)]
+    model = openvino.convert_model(decoder, example_input=example, input=list(zip(shapes, types)))
     for port, name in zip(model.inputs, ["embeddings", "beam", *("past." + name for name in names)], strict=True):
         port.get_tensor().set_names({name})
     for port, name in zip(model.outputs, ["logits", *("present." + name for name in names)], strict=True):
         port.get_tensor().set_names({name})
     apply_make_stateful_transformation(model, {"past." + name: "present." + name for name in names})
+    begin_empty(model)
     return model
 
 

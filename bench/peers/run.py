@@ -101,6 +101,8 @@ class Run:
             tuple(f"text-{kind}.gguf" for kind in kinds.split(",")) + ("mmproj-f16.gguf",):
                 [HERE / "make_gguf.py", self.model, self.files, "--types", kinds],
             ("tower-f32.onnx", "tower-int8.onnx"): [HERE / "export_tower.py", self.model, self.files],
+            ("embeddings.npy", *(f"decoder-{weights}.xml" for weights in ("f16", "int8", "int4"))):
+                [HERE / "export_decoder.py", self.model, self.files],
         }
         needed = {"photo-1080p.jpg"}.union(*(engine.files for engine in engines))
         unprepared = {}

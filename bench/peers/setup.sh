@@ -96,7 +96,7 @@ llama() {
 attempt venv 1 make_venv
 [[ ! -f $dir/failed/venv ]] || exit 1
 install transformers torch torchvision transformers tokenizers safetensors pillow num2words jinja2 numpy
-install openvino openvino nncf numpy
+install openvino openvino nncf tokenizers pillow numpy
 install onnxruntime onnxruntime onnx onnxscript numpy
 install gguf gguf numpy
 install llama-needs diskcache jinja2 numpy

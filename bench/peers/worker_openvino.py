@@ -29,7 +29,7 @@ class OpenVino:
         self.tower = tower.create_infer_request()
         self.decoder = core.compile_model(files / f"decoder-{weights}.xml", "CPU", settings).create_infer_request()
         self.embeddings = np.load(files / "embeddings.npy", mmap_mode="r")
-        self.beam = np.zeros(1, np.int64)
+        self.beam = np.zeros(1, np.int32)
         self.processor = Processor(pathlib.Path(job["model"]))
         self.next_token = 1
 
