@@ -12,7 +12,7 @@ ROW, BAR = 22, 15
 DEPTH_BAR = 11
 OURS = "eyeshot"
 
-# Each class has a colour for light pages and one for dark pages; the card below is drawn, so none depends on the page's.
+# Each class has a colour for light pages and one for dark ones; the card is drawn, so none depends on the page's.
 COLOURS = {"card": ("#ffffff", "#0d1117"), "edge": ("#d0d7de", "#30363d"), "ink": ("#1f2328", "#e6edf3"),
            "faint": ("#59636e", "#9198a1"), "ours": ("#0969da", "#4493f8"), "peer": ("#9aa4af", "#6e7681")}
 # Bars of the decoding panel, by depth: the deeper, the paler.
@@ -24,8 +24,9 @@ def style() -> str:
     def rules(which: int) -> str:
         return "".join(f".{name}{{{'stroke' if name == 'edge' else 'fill'}:{pair[which]}}}"
                        for name, pair in COLOURS.items())
-    return (f"<style>text{{font:13px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif}}.head{{font-size:15px;"
-            f"font-weight:600}}.small{{font-size:11.5px}}.edge{{stroke-width:1;fill:none}}{rules(0)}"
+    return ("<style>text{font:13px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif}"
+            ".head{font-size:15px;font-weight:600}.small{font-size:11.5px}"
+            f".edge{{stroke-width:1;fill:none}}{rules(0)}"
             f"@media (prefers-color-scheme:dark){{{rules(1)}}}</style>")
 
 

@@ -34,7 +34,8 @@ class Decoder(torch.nn.Module):
         self.norm = model.model.text_model.norm
         self.head = model.lm_head
         config = model.config.text_config
-        self.heads, self.kv_heads, self.head_dim = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.head_dim = config.head_dim
         self.register_buffer("frequencies", model.model.text_model.rotary_emb.inv_freq.clone())
 
     def attend(self, layer: torch.nn.Module, x: torch.Tensor, angles: tuple, mask: torch.Tensor, past: tuple) -> tuple:
@@ -76,7 +77,9 @@ def check(decoder: Decoder, model: torch.nn.Module, cache: list[torch.Tensor]) -
     """Ends the program if the decoder here computes something else than that of transformers."""
     ids = torch.arange(1000, 1032)[None]
     expected = model.lm_head(model.model.text_model(input_ids=ids).last_hidden_state[:, -1:])
-    got = decoder(model.model.text_model.embed_tokens(ids), torch.zeros(1, dtype=torch.int32), *cache)[0]
+    embeddings, beam = model.model.text_model.embed_tokens(ids), torch.zeros(1, dtype=torch.int32)
+    _, *cache = decoder(embeddings[:, :-1], beam, *cache)
+    got = decoder(embeddings[:, -1:], beam, *cache)[0]
     error = float((got - expected).norm() / expected.norm())
     print(f"relative error of the logits to transformers in float32: {error:.2e}")
     if error > 1e-4:

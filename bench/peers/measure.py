@@ -1,5 +1,5 @@
-"""What the workers share. A worker measures one engine in a process of its own: it takes a job (JSON, its only argument)
-and prints what it found, a line for each stage, so that a crash loses no more than the stage it happened in.
+"""What the workers share. A worker measures one engine in a process of its own: it takes a job (JSON, its only
+argument) and prints what it found, a line for each stage, so that a crash loses no more than the stage it happened in.
 
 A job has: `model` (a Hugging Face folder), `photo` (a JPEG), `files` (the folder of exported models), `variant`,
 `threads`, `tiles`, `prefill`, `depths`, `tokens`, `repeat`.

@@ -134,7 +134,8 @@ def main() -> None:
     worker = Worker()
     llama = Llama(worker.job)
     worker.report(versions={"llama-cpp-python": llama_cpp.__version__},
-                  isa=llama_cpp.llama_print_system_info().decode(), weights=f"tower f16, decoder {worker.job['variant']}")
+                  isa=llama_cpp.llama_print_system_info().decode(),
+                  weights=f"tower f16, decoder {worker.job['variant']}")
     jpeg = pathlib.Path(worker.job["photo"]).read_bytes()
     worker.ttft(lambda: llama.answer(jpeg))
     worker.stage("tile_ms", lambda: tile_ms(worker, llama))

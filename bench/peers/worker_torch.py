@@ -21,7 +21,8 @@ def load_processor(folder: pathlib.Path) -> Idefics3Processor:
     def read(name: str) -> dict:
         return json.loads((folder / name).read_text(encoding="utf-8"))
 
-    special = {key: token["content"] for key, token in read("special_tokens_map.json").items() if isinstance(token, dict)}
+    special = {key: token["content"] for key, token in read("special_tokens_map.json").items()
+               if isinstance(token, dict)}
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **special)
     return Idefics3Processor(Idefics3ImageProcessorPil.from_pretrained(folder), tokenizer,
                              image_seq_len=read("processor_config.json")["image_seq_len"],

@@ -24,7 +24,8 @@ def row(family: str, variant: str, group: str = "native", **measured: object) ->
 RESULTS = {
     "machine": {"cpu": "A & B <CPU>", "family": "26", "model": "2", "cores": 2, "memory_bytes": 24 << 30,
                 "isa": ["avx2"], "commit": "abc"},
-    "date": "2026-01-02", "command": "bench/peers/run.py", "threads": 2, "repeat": 5, "quick": False, "depths": [0, 1024],
+    "date": "2026-01-02", "command": "bench/peers/run.py", "threads": 2, "repeat": 5, "quick": False,
+    "depths": [0, 1024],
     "rows": [
         row("eyeshot", "int8", tile_ms=200.0, ttft_ms=3000.0, prefill_tokens_per_s=2000.0, decode_0=300.0,
             decode_1024=200.0, peak_rss_bytes=500e6, isa="avx512", first_token="Oliver", versions={"eyeshot": "1"}),
