@@ -68,7 +68,7 @@ unpack_openmp() {
 
 # build_llama NAME CMAKE_OPTION...: into a folder of its own, since each build is a package of the same name.
 build_llama() {
-  local name=$1 target=$dir/llama-$1 openmp=$dir/openmp/usr/lib/llvm-19/lib
+  local target=$dir/llama-$1 openmp=$dir/openmp/usr/lib/llvm-19/lib
   shift
   rm -rf "$target"
   command -v clang-19 clang++-19 || { echo "error: clang-19 is missing: apt-get install clang-19"; return 1; }
@@ -84,7 +84,7 @@ build_llama() {
     --no-cache-dir --target "$target" "$llama" || return 1
   [[ ! -e $openmp/libomp.so.5 ]] || cp -L "$openmp/libomp.so.5" "$target/llama_cpp/lib/"
   PYTHONPATH=$target "$dir/venv/bin/python" -c 'import llama_cpp.mtmd_cpp'
-  echo "$name: ${options[*]}" >"$target/built.txt"
+  echo "clang $(clang-19 -dumpversion)" >"$target/built-by.txt"
 }
 
 llama() {

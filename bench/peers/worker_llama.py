@@ -133,7 +133,8 @@ def main() -> None:
     """Measures all stages."""
     worker = Worker()
     llama = Llama(worker.job)
-    worker.report(versions={"llama-cpp-python": llama_cpp.__version__},
+    compiler = pathlib.Path(llama_cpp.__file__).parents[1] / "built-by.txt"  # of setup.sh
+    worker.report(versions={"llama-cpp-python": f"{llama_cpp.__version__} by {compiler.read_text('utf-8').strip()}"},
                   isa=llama_cpp.llama_print_system_info().decode(),
                   weights=f"tower f16, decoder {worker.job['variant']}")
     jpeg = pathlib.Path(worker.job["photo"]).read_bytes()
