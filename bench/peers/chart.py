@@ -9,7 +9,7 @@ PANEL = (WIDTH - 2 * MARGIN - GAP) // 2
 LABEL = 176  # for the names of engines
 VALUE = 64  # for the figure behind a bar
 ROW, BAR = 22, 15
-DEPTH_BAR = 11
+DEPTH_BAR = 13
 OURS = "eyeshot"
 
 # Each class has a colour for light pages and one for dark ones; the card is drawn, so none depends on the page's.

@@ -73,8 +73,11 @@ def ratios(results: dict) -> list[list[str]]:
                           for heading, *_ in shown)]]
     for row in compared(results):
         baseline = baselines.get(row["group"], {})
+        # The memory of a tower alone says nothing beside that of a model.
+        comparable = [key for _, key, *_ in shown if row.get(key) and baseline.get(key)
+                      and (key != "peak_rss_bytes" or "ttft_ms" in row)]
         cells = [f"{row[key] / baseline[key] if more else baseline[key] / row[key]:.2f} x"
-                 if row.get(key) and baseline.get(key) else NONE for _, key, _, more in shown]
+                 if key in comparable else NONE for _, key, _, more in shown]
         if row["engine"] != baseline.get("engine") and any(cell != NONE for cell in cells):
             table.append([label(row), *cells])
     return table

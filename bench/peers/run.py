@@ -80,6 +80,12 @@ def run_logged(command: list[str], log: pathlib.Path, timeout: float, variables:
     return f"exit {status}: {last_line(err)}" if status else ""
 
 
+def save(results: dict, path: pathlib.Path | None) -> None:
+    """Writes the results so far, if they are wanted."""
+    if path:
+        path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
 class Run:
     """One run over the engines."""
 
@@ -160,8 +166,13 @@ class Run:
                    "repeat": self.args.repeat, "quick": self.args.quick, "depths": self.args.depths, "rows": []}
         for number, engine in enumerate(chosen, 1):
             print(f"[{number}/{len(chosen)}] {engine.name}", end=" ", file=sys.stderr, flush=True)
-            row = self.measure(engine, unprepared)
+            try:
+                row = self.measure(engine, unprepared)
+            except KeyboardInterrupt:
+                print("interrupted: the report has the engines until here", file=sys.stderr)
+                break
             results["rows"].append(row)
+            save(results, self.args.json)
             words = [f"{row.get('seconds', 0)} s", *(f"{stage}: {why}" for stage, why in row["failed"].items())]
             print("; ".join(words), file=sys.stderr)
         return results
@@ -206,8 +217,7 @@ def main() -> None:
     """Measures, or reads results, and writes them in the wanted forms."""
     args = parse_arguments()
     results = json.loads(args.source.read_text(encoding="utf-8")) if args.source else Run(args).all()
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    save(results, args.json)
     if args.markdown:
         args.markdown.write_text(report.markdown(results), encoding="utf-8")
     if args.svg:
