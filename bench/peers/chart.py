@@ -15,7 +15,7 @@ OURS = "eyeshot"
 # Each class has a colour for light pages and one for dark ones; the card is drawn, so none depends on the page's.
 COLOURS = {"card": ("#ffffff", "#0d1117"), "edge": ("#d0d7de", "#30363d"), "ink": ("#1f2328", "#e6edf3"),
            "faint": ("#59636e", "#9198a1"), "ours": ("#0969da", "#4493f8"), "peer": ("#9aa4af", "#6e7681")}
-# Bars of the decoding panel, by depth: the deeper, the paler.
+# Bars of the decoding panel, by depth: the deeper, the fainter.
 SHADES = (1.0, 0.7, 0.45)
 
 
@@ -85,7 +85,7 @@ def panels(results: dict) -> list[tuple[Panel, ...]]:
     return [(Panel("Vision tower, one 512 x 512 tile", "milliseconds; shorter is better", rows, ["tile_ms"]),
              Panel("First token, 1920 x 1080 JPEG", "seconds; shorter is better", rows, ["ttft_ms"], 1e-3)),
             (Panel("Prefill, 1,024 tokens", "tokens a second; longer is better", rows, ["prefill_tokens_per_s"]),
-             Panel("Decode", f"tokens a second behind {shades} tokens (dark to pale); longer is better", rows,
+             Panel("Decode", f"tokens a second behind {shades} tokens (strong to faint); longer is better", rows,
                    [f"decode_{depth}" for depth in depths]))]
 
 
