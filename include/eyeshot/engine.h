@@ -29,7 +29,8 @@ struct EngineOptions {
   // How weights are kept and multiplied: "exact" (the checkpoint's bf16, float32 arithmetic), "bf16" (operands are rounded
   // to it), "int8" (8 bits by output), "q8_0", "int4", "q4_0" (by blocks of 32), "auto" (what we would choose), or two of
   // them for vision tower and decoder: "int8,q8_0". docs/performance.md has the speed and accuracy of each.
-  std::string precision = "exact";
+  // "": as the folder's packed weights are (`eyeshot quantize`), exact where it has none.
+  std::string precision;
   std::string kv_cache = "f16";  // the key/value cache: "f16", or "int8" (half the memory; each head with its own scale)
   bool pillow13_resize = false;  // resize pictures in the order of passes of Pillow 13 (docs/deviations.md)
   int threads = 0;  // 0: the cores that affinity and cgroup allow
@@ -106,6 +107,10 @@ class EYESHOT_EXPORT Engine : public std::enable_shared_from_this<Engine> {
 
   virtual const ModelInfo& info() const = 0;
   virtual const Ledger& load_ledger() const = 0;
+  // Options that let JPEGs be decoded as small as this model can use them, for questions with that
+  // AskOptions::split_images; frames of clips are not split. Faster, and not quite the reference's pixels:
+  // docs/deviations.md.
+  virtual DecodeOptions ScaledDecoding(bool split_images) const = 0;
   // A conversation with its own KV cache. Error: kOutOfMemory. The chat keeps the engine alive.
   virtual Result<std::unique_ptr<Chat>> NewChat(std::string_view system = {}) = 0;
 };

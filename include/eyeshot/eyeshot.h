@@ -84,6 +84,7 @@ typedef struct eyeshot_ask_options {
    * Returns 0 to go on, anything else to stop. May be NULL. */
   int (*on_text)(const char* text, size_t length, void* user);
   void* user; /* given to on_text */
+  int jpeg_scaling; /* 1: JPEGs are decoded as small as the model can use: faster, slightly other pixels */
 } eyeshot_ask_options;
 
 typedef struct eyeshot_answer {

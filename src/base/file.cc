@@ -49,15 +49,18 @@ Result<uint64_t> RegularFileSize(int fd, const std::string& path) {
   return static_cast<uint64_t>(info.st_size);
 }
 
+Status CheckFileSize(const std::string& path, uint64_t size, uint64_t max_bytes) {
+  if (size <= max_bytes) return Status::Ok();
+  return LimitError(fmt::format("{}: {} bytes, the limit for this kind of file is {}", path, size, max_bytes),
+                    "use a smaller file");
+}
+
 template <typename Container>
 Result<Container> ReadInto(const std::string& path, uint64_t max_bytes) {
   FileDescriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd.get() < 0) return OpenError(path, errno);
   EYESHOT_ASSIGN_OR_RETURN(const uint64_t size, RegularFileSize(fd.get(), path));
-  if (size > max_bytes) {
-    return LimitError(fmt::format("{}: {} bytes, the limit for this kind of file is {}", path, size, max_bytes),
-                      "use a smaller file");
-  }
+  EYESHOT_RETURN_IF_ERROR(CheckFileSize(path, size, max_bytes));
   Container content;
   content.resize(size);
   size_t done = 0;
@@ -124,10 +127,11 @@ std::string JoinPath(const std::string& dir, const std::string& name) {
   return dir + "/" + name;
 }
 
-Result<MappedFile> MappedFile::Open(const std::string& path) {
+Result<MappedFile> MappedFile::Open(const std::string& path, uint64_t max_bytes) {
   FileDescriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd.get() < 0) return OpenError(path, errno);
   EYESHOT_ASSIGN_OR_RETURN(const uint64_t size, RegularFileSize(fd.get(), path));
+  EYESHOT_RETURN_IF_ERROR(CheckFileSize(path, size, max_bytes));
   MappedFile file;
   file.path_ = path;
   if (size == 0) return file;

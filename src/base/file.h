@@ -4,8 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "eyeshot/status.h"
@@ -27,7 +29,8 @@ std::string JoinPath(const std::string& dir, const std::string& name);
 // A file mapped read-only. Movable, not copyable; unmapped on destruction.
 class MappedFile {
  public:
-  static Result<MappedFile> Open(const std::string& path);
+  // Errors: kNotFound, kIo, kLimitExceeded (larger than `max_bytes`).
+  static Result<MappedFile> Open(const std::string& path, uint64_t max_bytes = std::numeric_limits<uint64_t>::max());
 
   MappedFile() = default;
   MappedFile(MappedFile&& other) noexcept;
@@ -37,6 +40,7 @@ class MappedFile {
   ~MappedFile();
 
   std::span<const uint8_t> bytes() const { return {data_, size_}; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
   const std::string& path() const { return path_; }
 
   // Tells the kernel that [offset, offset + length) was read and need not stay resident. The bytes can

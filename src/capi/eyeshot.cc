@@ -21,6 +21,7 @@ struct eyeshot_engine {
 };
 
 struct eyeshot_chat {
+  std::shared_ptr<eyeshot::Engine> engine;
   std::unique_ptr<eyeshot::Chat> chat;
 };
 
@@ -79,20 +80,20 @@ Status ReadOptions(const Options* given, Options& options) {
   return Status::Ok();
 }
 
-Result<Image> ReadImage(const eyeshot_image& image, size_t index, Ledger& ledger) {
+Result<Image> ReadImage(const eyeshot_image& image, size_t index, const DecodeOptions& decoding, Ledger& ledger) {
   Stage stage(ledger, StageId::kDecodeImage);
-  if (image.path != nullptr) return LoadImage(image.path);
+  if (image.path != nullptr) return LoadImage(image.path, decoding);
   if (image.data == nullptr) return NullError(fmt::format("path and data of picture {}", index));
   stage.AddBytes(image.data_size);
   return DecodeImage({static_cast<const uint8_t*>(image.data), image.data_size},
-                     fmt::format("picture {} in memory", index));
+                     fmt::format("picture {} in memory", index), decoding);
 }
 
-Result<std::vector<ContentPart>> ReadParts(const eyeshot_image* images, size_t count, double frames_fps,
-                                           Ledger& ledger) {
+Result<std::vector<ContentPart>> ReadParts(const eyeshot_image* images, size_t count, const DecodeOptions& decoding,
+                                           double frames_fps, Ledger& ledger) {
   std::vector<Image> decoded;
   for (size_t i = 0; i < count; ++i) {
-    EYESHOT_ASSIGN_OR_RETURN(Image image, ReadImage(images[i], i, ledger));
+    EYESHOT_ASSIGN_OR_RETURN(Image image, ReadImage(images[i], i, decoding, ledger));
     decoded.push_back(std::move(image));
   }
   std::vector<ContentPart> parts;
@@ -140,16 +141,18 @@ std::unique_ptr<OwnedAnswer> ToAnswer(Answer answer) {
   return owned;
 }
 
-Status AskChat(Chat& chat, const eyeshot_image* images, size_t image_count, const char* question,
+Status AskChat(eyeshot_chat& chat, const eyeshot_image* images, size_t image_count, const char* question,
                const eyeshot_ask_options* given, eyeshot_answer** out) {
   eyeshot_ask_options c;
   eyeshot_ask_options_init(&c);
   EYESHOT_RETURN_IF_ERROR(ReadOptions(given, c));
   EYESHOT_ASSIGN_OR_RETURN(const AskOptions options, ToAskOptions(c));
   Ledger decoding;
-  EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts, ReadParts(images, image_count, c.frames_fps, decoding));
+  const bool split = options.split_images && c.frames_fps <= 0;
+  const DecodeOptions how = c.jpeg_scaling != 0 ? chat.engine->ScaledDecoding(split) : DecodeOptions();
+  EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts, ReadParts(images, image_count, how, c.frames_fps, decoding));
   parts.emplace_back(std::string(question));
-  EYESHOT_ASSIGN_OR_RETURN(Answer answer, chat.Ask(std::move(parts), options));
+  EYESHOT_ASSIGN_OR_RETURN(Answer answer, chat.chat->Ask(std::move(parts), options));
   answer.ledger.Add(decoding);
   *out = ToAnswer(std::move(answer)).release();
   return Status::Ok();
@@ -208,7 +211,7 @@ eyeshot_code eyeshot_new_chat(eyeshot_engine* engine, const char* system, eyesho
     if (engine == nullptr) return NullError("engine");
     EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<eyeshot::Chat> begun,
                              engine->engine->NewChat(system == nullptr ? "" : system));
-    *chat = new eyeshot_chat{std::move(begun)};
+    *chat = new eyeshot_chat{engine->engine, std::move(begun)};
     return Status::Ok();
   });
 }
@@ -221,7 +224,7 @@ eyeshot_code eyeshot_ask(eyeshot_chat* chat, const eyeshot_image* images, size_t
     if (chat == nullptr) return NullError("chat");
     if (question == nullptr) return NullError("question");
     if (images == nullptr && image_count > 0) return NullError("images");
-    return eyeshot::AskChat(*chat->chat, images, image_count, question, options, answer);
+    return eyeshot::AskChat(*chat, images, image_count, question, options, answer);
   });
 }
 

@@ -90,6 +90,21 @@ TEST_F(CApiTest, OlderStructsKeepTheDefaultsOfWhatTheyLack) {
   EXPECT_EQ(Ask({{.path = kPicture.c_str()}}, "How many bars does the chart have?", &older), "3");
 }
 
+TEST_F(CApiTest, JpegScalingIsOffUnlessAskedFor) {
+  Load();
+  eyeshot_answer* answer = nullptr;
+  const std::string photo = EYESHOT_SOURCE_DIR "/tests/data/media/exif/Portrait_8.jpg";
+  eyeshot_ask_options options;
+  eyeshot_ask_options_init(&options);
+  EXPECT_EQ(options.jpeg_scaling, 0);
+  options.max_tokens = 1;
+  options.jpeg_scaling = 1;
+  const eyeshot_image picture{.path = photo.c_str()};
+  ASSERT_EQ(eyeshot_ask(chat_, &picture, 1, "What is this?", &options, &answer, nullptr), EYESHOT_OK);
+  EXPECT_EQ(answer->tiles, 5);  // as without it
+  eyeshot_answer_free(answer);
+}
+
 TEST_F(CApiTest, ACallbackCanStopTheAnswer) {
   Load();
   eyeshot_ask_options options;

@@ -26,6 +26,7 @@ struct AskFlags {
   ModelFlags model;
   AskOptions options;
   std::string system;
+  bool jpeg_scaling = false;
   bool frames = false;
   double fps = 1;
   bool json = false;
@@ -35,9 +36,11 @@ struct AskFlags {
 // Loads, asks, and leaves the costs of the whole run in `ledger`.
 Result<Answer> Ask(const AskFlags& flags, std::shared_ptr<Engine>& engine, Ledger& ledger) {
   const std::string& question = flags.arguments.back();
-  EYESHOT_ASSIGN_OR_RETURN(
-      std::vector<ContentPart> parts,
-      ReadPictureParts({flags.arguments.begin(), flags.arguments.end() - 1}, flags.frames, flags.fps, ledger));
+  EYESHOT_ASSIGN_OR_RETURN(const DecodeOptions decoding, PictureDecoding(flags.model, flags.jpeg_scaling,
+                                                                         flags.options.split_images && !flags.frames));
+  EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts,
+                           ReadPictureParts({flags.arguments.begin(), flags.arguments.end() - 1}, decoding,
+                                            flags.frames, flags.fps, ledger));
   parts.emplace_back(question);
   const bool chatty = !flags.json && !flags.quiet;
   EYESHOT_ASSIGN_OR_RETURN(engine, LoadEngine(flags.model, chatty));
@@ -110,6 +113,7 @@ void AddAskCommand(CLI::App& program, int& exit_code) {
   AddModelFlags(*command, flags->model);
   AddGenerationFlags(*command, flags->options);
   command->add_option("--system", flags->system, "What the model is told before the question")->type_name("TEXT");
+  AddJpegScalingFlag(*command, flags->jpeg_scaling);
   CLI::Option* frames = command->add_flag("--frames", flags->frames, "The pictures are the frames of a clip, in order");
   command->add_option("--fps", flags->fps, "Frames a second of the clip")
       ->check(CLI::Range(1e-3, 1e3))

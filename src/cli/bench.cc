@@ -19,6 +19,7 @@
 #include "cli/png_writer.h"
 #include "cli/progress.h"
 #include "cli/report.h"
+#include "cli/synthetic_picture.h"
 #include "formats/processor_config.h"
 #include "ledger/stage.h"
 #include "vision/image_processor.h"
@@ -87,18 +88,6 @@ Ledger MedianOf(const std::vector<Ledger>& runs) {
     median.Add(id, cost);
   }
   return median;
-}
-
-// No two tiles alike, no large flat part: what a compressor or a cache could profit from.
-Image SyntheticPicture(int width, int height) {
-  Image image{width, height, {}};
-  image.rgb.reserve(static_cast<size_t>(width) * static_cast<size_t>(height) * 3);
-  for (int y = 0; y < height; ++y) {
-    for (int x = 0; x < width; ++x) {
-      for (int c = 0; c < 3; ++c) image.rgb.push_back(static_cast<uint8_t>(7 * x + 3 * y + 50 * c + (x * y >> 5)));
-    }
-  }
-  return image;
 }
 
 // One case for each number of tiles that one picture can have.

@@ -33,6 +33,7 @@ struct ChatFlags {
   ModelFlags model;
   AskOptions options;
   std::string system;
+  bool jpeg_scaling = false;
   bool quiet = false;
 };
 
@@ -64,7 +65,9 @@ class ChatLoop {
 };
 
 Status ChatLoop::ShowPicture(const std::string& path) {
-  EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts, ReadPictureParts({path}, false, 1, ledger_));
+  const DecodeOptions decoding =
+      flags_.jpeg_scaling ? engine_.ScaledDecoding(flags_.options.split_images) : DecodeOptions();
+  EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts, ReadPictureParts({path}, decoding, false, 1, ledger_));
   pending_.push_back(std::move(parts.front()));
   return Status::Ok();
 }
@@ -160,6 +163,7 @@ void AddChatCommand(CLI::App& program, int& exit_code) {
   command->add_option("pictures", flags->pictures, "Pictures that go with the first question")->type_name("IMAGE...");
   AddModelFlags(*command, flags->model);
   AddGenerationFlags(*command, flags->options);
+  AddJpegScalingFlag(*command, flags->jpeg_scaling);
   command->add_option("--system", flags->system, "What the model is told first")->type_name("TEXT");
   command->add_flag("-q,--quiet", flags->quiet, "Answers alone");
   command->footer(std::string("While it runs:\n") + kHelp + R"(

@@ -21,6 +21,7 @@ void AddChatCommand(CLI::App& program, int& exit_code);
 void AddInspectCommand(CLI::App& program, int& exit_code);
 void AddBenchCommand(CLI::App& program, int& exit_code);
 void AddEvalCommand(CLI::App& program, int& exit_code);
+void AddQuantizeCommand(CLI::App& program, int& exit_code);
 void AddDevCommand(CLI::App& program, int& exit_code);
 
 }  // namespace eyeshot::cli

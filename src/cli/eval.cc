@@ -32,6 +32,7 @@ struct EvalFlags {
   std::string set;
   ModelFlags model;
   AskOptions options;
+  bool jpeg_scaling = false;
   int64_t limit = 0;  // 0: all
   int64_t every = 1;
   std::string answers;
@@ -112,8 +113,10 @@ Status Evaluation::AskAll(Chat& chat) {
 
 Result<Answer> Evaluation::AskOne(Chat& chat, const EvalQuestion& question, const Interrupt& interrupt) {
   chat.Reset();
+  const bool split = flags_.options.split_images && !question.video;
+  const DecodeOptions decoding = flags_.jpeg_scaling ? engine_->ScaledDecoding(split) : DecodeOptions();
   EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts,
-                           ReadPictureParts(question.images, question.video, kVideoFps, ledger_));
+                           ReadPictureParts(question.images, decoding, question.video, kVideoFps, ledger_));
   parts.emplace_back(question.question);
   AskOptions options = flags_.options;
   options.cancel = interrupt.flag();
@@ -210,6 +213,7 @@ void AddEvalCommand(CLI::App& program, int& exit_code) {
       ->type_name("SET.jsonl");
   AddModelFlags(*command, flags->model);
   AddGenerationFlags(*command, flags->options);
+  AddJpegScalingFlag(*command, flags->jpeg_scaling);
   command->add_option("--every", flags->every, "Only the first and then every N-th question")
       ->check(CLI::PositiveNumber)
       ->type_name("N");

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/help.h"
+#include "cli/pictures.h"
 #include "cli/report.h"
 
 namespace eyeshot::cli {
@@ -14,9 +15,9 @@ namespace {
 
 int RunInspect(const InspectFlags& flags) {
   const bool is_model = IsDirectory(flags.target);
-  if (is_model && (!flags.question.empty() || !flags.tiles_out.empty() || !flags.split)) {
-    ReportError(InvalidArgumentError(fmt::format("'{}' is a folder, so a model, and --question, --tiles and --no-split "
-                                                 "are about pictures",
+  if (is_model && (!flags.question.empty() || !flags.tiles_out.empty() || !flags.split || flags.jpeg_scaling)) {
+    ReportError(InvalidArgumentError(fmt::format("'{}' is a folder, so a model, and --question, --tiles, --no-split "
+                                                 "and --jpeg-scaling are about pictures",
                                                  flags.target),
                                      "name a picture, or leave them out"),
                 flags.json);
@@ -41,6 +42,7 @@ void AddInspectCommand(CLI::App& program, int& exit_code) {
   command->add_option("--tiles", flags->tiles_out, "Draw the tiles of a picture into a PNG")->type_name("OUT.png");
   command->add_flag_callback(
       "--no-split", [flags] { flags->split = false; }, "One view of the picture instead of tiles");
+  AddJpegScalingFlag(*command, flags->jpeg_scaling);
   command->add_flag("--json", flags->json, "Print one JSON object");
   command->footer(R"(Examples:
   eyeshot inspect models/eyeshot-tiny               shapes, parameters, memory plan (reads headers only)

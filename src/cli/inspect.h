@@ -15,6 +15,7 @@ struct InspectFlags {
   ModelFlags model;      // whose processor cuts the picture
   std::string tiles_out;
   bool split = true;
+  bool jpeg_scaling = false;
   bool json = false;
 };
 

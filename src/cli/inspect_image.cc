@@ -46,7 +46,8 @@ Result<Prompt> RenderPrompt(const std::string& dir, int64_t tokens_per_tile, con
 
 Result<PictureReport> Examine(const InspectFlags& flags) {
   Ledger ledger;
-  EYESHOT_ASSIGN_OR_RETURN(const Image image, ReadPicture(flags.target, ledger));
+  EYESHOT_ASSIGN_OR_RETURN(const DecodeOptions decoding, PictureDecoding(flags.model, flags.jpeg_scaling, flags.split));
+  EYESHOT_ASSIGN_OR_RETURN(const Image image, ReadPicture(flags.target, decoding, ledger));
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel model, FindModel(flags.model.model));
   EYESHOT_ASSIGN_OR_RETURN(ImageProcessorConfig processing, LoadProcessorConfig(model.dir));
   processing.pillow13_order = flags.model.pillow13;

@@ -96,7 +96,7 @@ Result<ModelReport> Examine(const InspectFlags& flags) {
 
   EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
                            CreateBackend({.name = flags.model.backend, .threads = flags.model.threads}));
-  EYESHOT_ASSIGN_OR_RETURN(ModelPrecision precision, ParsePrecision(flags.model.precision, *backend));
+  EYESHOT_ASSIGN_OR_RETURN(ModelPrecision precision, ChoosePrecision(report.dir, flags.model.precision, *backend));
   EYESHOT_ASSIGN_OR_RETURN(precision.kv_cache, ParseKvFormat(flags.model.kv_cache));
   report.backend = backend->info();
   report.backend.precision = PrecisionName(precision, *backend);

@@ -18,6 +18,7 @@ constexpr const char* kFooter = R"(Examples:
   eyeshot chat chart.png                           a conversation
   eyeshot inspect photo.jpg --tiles tiles.png      how a picture is cut into tiles
   eyeshot bench                                    what each stage costs on this machine
+  eyeshot quantize MODEL OUT                       a folder with packed weights, which loads at once
 `eyeshot COMMAND --help` says more about each.
 
 Exit codes: 0 success; 1 the run failed (bad file, model, picture, limit); 2 wrong usage;
@@ -36,6 +37,7 @@ int Run(int argc, char** argv) {
   AddInspectCommand(program, exit_code);
   AddBenchCommand(program, exit_code);
   AddEvalCommand(program, exit_code);
+  AddQuantizeCommand(program, exit_code);
   AddDevCommand(program, exit_code);
   try {
     program.parse(argc, argv);

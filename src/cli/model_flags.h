@@ -14,7 +14,7 @@ namespace eyeshot::cli {
 struct ModelFlags {
   std::string model;  // empty: $EYESHOT_MODEL or the built-in model
   std::string backend = "auto";
-  std::string precision = "exact";
+  std::string precision;  // empty: as the files are
   std::string kv_cache = "f16";
   bool pillow13 = false;
   int threads = 0;

@@ -2,9 +2,11 @@
 #ifndef EYESHOT_CLI_PICTURES_H_
 #define EYESHOT_CLI_PICTURES_H_
 
+#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
+#include "cli/model_flags.h"
 #include "eyeshot/chat.h"
 #include "eyeshot/ledger.h"
 #include "eyeshot/media.h"
@@ -12,12 +14,19 @@
 
 namespace eyeshot::cli {
 
+// --jpeg-scaling
+void AddJpegScalingFlag(CLI::App& command, bool& jpeg_scaling);
+
+// How pictures are decoded for the model that the flags name: as they are or, with `jpeg_scaling`, JPEGs as small as
+// the model can use them, split or as one view. Reads no more of the model than its processor files.
+Result<DecodeOptions> PictureDecoding(const ModelFlags& model, bool jpeg_scaling, bool split);
+
 // Reads and decodes a picture; "-" is standard input. Charges `decode_image`.
-Result<Image> ReadPicture(const std::string& path, Ledger& ledger);
+Result<Image> ReadPicture(const std::string& path, const DecodeOptions& decoding, Ledger& ledger);
 
 // The pictures as parts of a message: one each or, with `frames`, all together a clip at `fps` frames a second.
-Result<std::vector<ContentPart>> ReadPictureParts(const std::vector<std::string>& paths, bool frames, double fps,
-                                                  Ledger& ledger);
+Result<std::vector<ContentPart>> ReadPictureParts(const std::vector<std::string>& paths, const DecodeOptions& decoding,
+                                                  bool frames, double fps, Ledger& ledger);
 
 }  // namespace eyeshot::cli
 

@@ -517,8 +517,8 @@ Status CheckSpec(const TensorSpec& spec) {
   return ShapeBytes(spec.name, spec.dtype, spec.shape).status();
 }
 
-// Length and JSON text, padded with spaces so that the data begins at a multiple of 8.
-Result<std::string> MakeHeader(const std::vector<TensorSpec>& specs) {
+// Length and JSON text, padded with spaces so that the data begins at a multiple of `alignment`.
+Result<std::string> MakeHeader(const std::vector<TensorSpec>& specs, size_t alignment) {
   if (specs.size() > limits::kMaxTensors) {
     return InvalidArgumentError(fmt::format("{} tensors, the limit is {}", specs.size(), limits::kMaxTensors),
                                 "write several files");
@@ -539,7 +539,7 @@ Result<std::string> MakeHeader(const std::vector<TensorSpec>& specs) {
     begin = end;
   }
   text += "}";
-  text.append((8 - text.size() % 8) % 8, ' ');
+  text.append((alignment - (kLengthBytes + text.size()) % alignment) % alignment, ' ');
   std::string header;
   for (size_t i = 0; i < kLengthBytes; ++i) header += static_cast<char>((text.size() >> (8 * i)) & 0xff);
   return header + text;
@@ -586,8 +586,8 @@ class PartialFile {
 }  // namespace
 
 Status WriteSafetensors(const std::string& path, const std::vector<TensorSpec>& specs,
-                        const std::function<Status(size_t index, std::span<uint8_t> out)>& fill) {
-  const Result<std::string> header = MakeHeader(specs);
+                        const std::function<Status(size_t index, std::span<uint8_t> out)>& fill, size_t alignment) {
+  const Result<std::string> header = MakeHeader(specs, alignment);
   if (!header.ok()) return header.status().At(path);
   PartialFile file(path);
   EYESHOT_RETURN_IF_ERROR(file.Write({reinterpret_cast<const uint8_t*>(header->data()), header->size()}));

@@ -24,6 +24,18 @@ constexpr char kWordPattern[] = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[
 // Vocabulary and merges while they are read. Merges keep their spelling until the vocabulary is known.
 class Lists {
  public:
+  // For a text of so many bytes. Takes room for the lists that most of that length hold, so that they need not be
+  // moved while they grow; pages that stay without content take no memory.
+  explicit Lists(size_t bytes) {
+    constexpr size_t kUsualTokens = 1 << 16;
+    constexpr size_t kLeastBytesOfAToken = 32;  // and of its merge
+    constexpr size_t kMergedBytes = 16;         // of both halves of a merge
+    const size_t tokens = std::min(bytes / kLeastBytesOfAToken, kUsualTokens);
+    vocabulary_.reserve(tokens);
+    merges_.reserve(tokens);
+    text_.reserve(tokens * kMergedBytes);
+  }
+
   Status AddToken(std::string& content, uint64_t id) {
     if (id >= limits::kMaxVocabulary) {
       return LimitError(
@@ -70,10 +82,9 @@ class Lists {
     return AddMerge(pair.substr(0, space), pair.substr(space + 1));
   }
 
-  // Moves everything into `file`.
-  Status Resolve(TokenizerFile& file) {
+  // Moves everything into `file`, and makes `index` that of its vocabulary.
+  Status Resolve(TokenizerFile& file, StringIndex& index) {
     file.vocabulary = std::move(vocabulary_);
-    StringIndex index;
     if (const std::optional<size_t> twice = index.Build(file.vocabulary)) {
       return CorruptError(fmt::format("token '{}' stands twice in the vocabulary", file.vocabulary[*twice]),
                           kMendDownload);
@@ -83,7 +94,7 @@ class Lists {
       const std::string_view both = std::string_view(text_).substr(merge.begin, merge.left + merge.right);
       const std::optional<int32_t> left = index.Find(both.substr(0, merge.left));
       const std::optional<int32_t> right = index.Find(both.substr(merge.left));
-      const std::optional<int32_t> result = index.Find(both);
+      const std::optional<int32_t> result = FindNear(both, file, index);
       if (!left || !right || !result) {
         return CorruptError(fmt::format("merge {} ('{}' and '{}') names a token that the vocabulary lacks",
                                         file.merges.size(), both.substr(0, merge.left), both.substr(merge.left)),
@@ -95,6 +106,13 @@ class Lists {
   }
 
  private:
+  // Trainers give the results of merges consecutive ids: the one behind the last result is looked at first.
+  static std::optional<int32_t> FindNear(std::string_view text, const TokenizerFile& file, const StringIndex& index) {
+    const size_t guess = file.merges.empty() ? 0 : static_cast<size_t>(file.merges.back().result) + 1;
+    if (guess < file.vocabulary.size() && file.vocabulary[guess] == text) return static_cast<int32_t>(guess);
+    return index.Find(text);
+  }
+
   struct Pending {
     size_t begin;  // in text_: left, then right
     uint32_t left;
@@ -273,11 +291,9 @@ Status CheckPipeline(const JsonObject& root) {
 }
 
 // unk_token matters only where a byte has no token; then SmolVLM drops the byte, which null says.
-Status CheckUnknownToken(const JsonObject& model, const TokenizerFile& file) {
+Status CheckUnknownToken(const JsonObject& model, const StringIndex& index) {
   EYESHOT_ASSIGN_OR_RETURN(const std::string unknown, model.StringOr("unk_token", ""));
   if (unknown.empty()) return Status::Ok();
-  StringIndex index;
-  index.Build(file.vocabulary);
   for (size_t byte = 0; byte < kByteSymbols.size(); ++byte) {
     if (!index.Find(ByteSymbol(static_cast<uint8_t>(byte)))) {
       return Refuse(model, "unk_token", fmt::format("null, since byte {:#04x} has no token", byte));
@@ -286,7 +302,8 @@ Status CheckUnknownToken(const JsonObject& model, const TokenizerFile& file) {
   return Status::Ok();
 }
 
-Status ReadModel(const JsonObject& model, Lists& lists, TokenizerFile& file) {
+// `index` becomes that of the vocabulary.
+Status ReadModel(const JsonObject& model, Lists& lists, TokenizerFile& file, StringIndex& index) {
   EYESHOT_ASSIGN_OR_RETURN(const std::string type, model.StringOr("type", "BPE"));
   if (type != "BPE") return Refuse(model, "type", "\"BPE\"");
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
@@ -302,9 +319,9 @@ Status ReadModel(const JsonObject& model, Lists& lists, TokenizerFile& file) {
   if (const Json* merges = model.Find("merges"); merges == nullptr || !merges->is_array()) {
     return model.Error(StatusCode::kCorrupt, "merges", "a list", kMendDownload);
   }
-  const Status status = lists.Resolve(file);
+  const Status status = lists.Resolve(file, index);
   if (!status.ok()) return status.At(model.file());
-  return CheckUnknownToken(model, file);
+  return CheckUnknownToken(model, index);
 }
 
 Result<AddedToken> ReadAddedToken(const JsonObject& object, int32_t id) {
@@ -336,10 +353,8 @@ Status ReadAddedTokens(const JsonObject& root, TokenizerFile& file) {
   return Status::Ok();
 }
 
-// Added tokens must neither contradict the vocabulary nor each other.
-Status CheckAddedTokens(const TokenizerFile& file) {
-  StringIndex index;
-  index.Build(file.vocabulary);
+// Added tokens must neither contradict the vocabulary, whose index is given, nor each other.
+Status CheckAddedTokens(const TokenizerFile& file, const StringIndex& index) {
   std::set<int32_t> ids;
   std::set<std::string_view> contents;
   for (const AddedToken& token : file.added_tokens) {
@@ -388,7 +403,7 @@ Status ReadMergesText(const std::string& path, Lists& lists) {
 // Adds tokens from several files, the first of which that knows a token has the word.
 class AddedTokenCollector {
  public:
-  explicit AddedTokenCollector(TokenizerFile& file) : file_(file) { index_.Build(file.vocabulary); }
+  AddedTokenCollector(TokenizerFile& file, const StringIndex& index) : file_(file), index_(index) {}
 
   // tokenizer_config.json: "added_tokens_decoder": {"49152": {"content": "<image>", ...}}
   Status AddDecoder(const JsonObject& config) {
@@ -435,12 +450,12 @@ class AddedTokenCollector {
   }
 
   TokenizerFile& file_;
-  StringIndex index_;
+  const StringIndex& index_;  // of its vocabulary
   std::set<std::string> known_;
 };
 
-Status ReadAddedTokenFiles(const std::string& dir, TokenizerFile& file) {
-  AddedTokenCollector collector(file);
+Status ReadAddedTokenFiles(const std::string& dir, TokenizerFile& file, const StringIndex& index) {
+  AddedTokenCollector collector(file, index);
   const std::string config_path = JoinPath(dir, "tokenizer_config.json");
   if (FileExists(config_path)) {
     EYESHOT_ASSIGN_OR_RETURN(const Json tree, ReadTree(config_path));
@@ -460,7 +475,7 @@ Status ReadAddedTokenFiles(const std::string& dir, TokenizerFile& file) {
     EYESHOT_ASSIGN_OR_RETURN(const JsonObject map, JsonObject::Root(tree, map_path));
     for (const auto& [key, value] : map.json().items()) collector.AddSpecial(value);
   }
-  return CheckAddedTokens(file);
+  return CheckAddedTokens(file, index);
 }
 
 // Whether no merge reaches across a digit: then the vocabulary was trained on text that was cut at every digit, which
@@ -480,16 +495,17 @@ Result<TokenizerFile> LoadSeparateFiles(const std::string& dir) {
                          "name the folder of a downloaded model");
   }
   TokenizerFile file;
-  Lists lists;
   EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(vocabulary_path, limits::kMaxTokenizerBytes));
+  Lists lists(text.size());
   TokenizerHandler handler(lists, /*vocabulary_only=*/true);
   EYESHOT_RETURN_IF_ERROR(ParseJson(text, vocabulary_path, handler));
   EYESHOT_RETURN_IF_ERROR(JsonObject::Root(handler.root(), vocabulary_path).status());
   EYESHOT_RETURN_IF_ERROR(ReadMergesText(merges_path, lists));
-  const Status resolved = lists.Resolve(file);
+  StringIndex index;
+  const Status resolved = lists.Resolve(file, index);
   if (!resolved.ok()) return resolved.At(dir);
   file.split_digits = file.individual_digits = NeverJoinsDigits(file);
-  const Status added = ReadAddedTokenFiles(dir, file);
+  const Status added = ReadAddedTokenFiles(dir, file, index);
   if (!added.ok()) return added.At(dir);
   return file;
 }
@@ -497,7 +513,7 @@ Result<TokenizerFile> LoadSeparateFiles(const std::string& dir) {
 }  // namespace
 
 Result<TokenizerFile> ParseTokenizerJson(std::string_view text, const std::string& file_name) {
-  Lists lists;
+  Lists lists(text.size());
   TokenizerHandler handler(lists, /*vocabulary_only=*/false);
   EYESHOT_RETURN_IF_ERROR(ParseJson(text, file_name, handler));
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject root, JsonObject::Root(handler.root(), file_name));
@@ -505,9 +521,10 @@ Result<TokenizerFile> ParseTokenizerJson(std::string_view text, const std::strin
   EYESHOT_RETURN_IF_ERROR(CheckPipeline(root));
   EYESHOT_RETURN_IF_ERROR(ReadPreTokenizer(root, file));
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject model, root.Object("model"));
-  EYESHOT_RETURN_IF_ERROR(ReadModel(model, lists, file));
+  StringIndex index;
+  EYESHOT_RETURN_IF_ERROR(ReadModel(model, lists, file, index));
   EYESHOT_RETURN_IF_ERROR(ReadAddedTokens(root, file));
-  const Status status = CheckAddedTokens(file);
+  const Status status = CheckAddedTokens(file, index);
   if (!status.ok()) return status.At(file_name);
   return file;
 }
@@ -515,8 +532,8 @@ Result<TokenizerFile> ParseTokenizerJson(std::string_view text, const std::strin
 Result<TokenizerFile> LoadTokenizerFile(const std::string& dir) {
   const std::string path = JoinPath(dir, "tokenizer.json");
   if (!FileExists(path)) return LoadSeparateFiles(dir);
-  EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, limits::kMaxTokenizerBytes));
-  return ParseTokenizerJson(text, path);
+  EYESHOT_ASSIGN_OR_RETURN(const MappedFile text, MappedFile::Open(path, limits::kMaxTokenizerBytes));
+  return ParseTokenizerJson(text.text(), path);
 }
 
 }  // namespace eyeshot

@@ -1,5 +1,8 @@
 #include "kernels/backend.h"
 
+#include <array>
+#include <utility>
+
 #include "base/check.h"
 #include "base/error.h"
 #include "kernels/cpu_backend.h"
@@ -159,6 +162,46 @@ void Backend::Sample(Stream& stream, const SampleArgs& args) {
 void Backend::MarkSeen(Stream& stream, DeviceSpan<const int32_t> ids, DeviceSpan<uint8_t> seen) {
   Count(stream, 0, static_cast<uint64_t>(ids.size) * sizeof(int32_t));
   DoMarkSeen(stream, ids, seen);
+}
+
+namespace {
+
+constexpr std::array<std::pair<std::string_view, WeightFormat>, 6> kFormatNames = {{{"exact", WeightFormat::kExact},
+                                                                                    {"bf16", WeightFormat::kBf16},
+                                                                                    {"int8", WeightFormat::kInt8},
+                                                                                    {"q8_0", WeightFormat::kQ8},
+                                                                                    {"int4", WeightFormat::kInt4},
+                                                                                    {"q4_0", WeightFormat::kQ4}}};
+
+}  // namespace
+
+std::string_view WeightFormatName(WeightFormat format) {
+  for (const auto& [name, known] : kFormatNames) {
+    if (format == known) return name;
+  }
+  return "unknown";
+}
+
+std::optional<WeightFormat> WeightFormatFromName(std::string_view name) {
+  for (const auto& [known, format] : kFormatNames) {
+    if (name == known) return format;
+  }
+  return std::nullopt;
+}
+
+std::span<const uint8_t> Backend::PackedBytes(const PackedWeight&) const {
+  EYESHOT_CHECK(!packed_layout().empty());
+  return {};
+}
+
+PackedShape Backend::ShapeOf(const PackedWeight&) const {
+  EYESHOT_CHECK(!packed_layout().empty());
+  return {};
+}
+
+Result<PackedWeightPtr> Backend::Adopt(const PackedShape&, std::span<const uint8_t>, std::string_view what) {
+  return UnsupportedError(fmt::format("{}: the {} backend has no packed weights", what, info().name),
+                          "use the portable backend, or the folder that was packed");
 }
 
 Result<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options) {

@@ -14,6 +14,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -90,6 +92,21 @@ enum class WeightFormat {
   kQ8,     // 8 bits with a scale for each 32 inputs (GGUF's Q8_0)
   kQ4,     // 4 bits with a scale for each 32 inputs (GGUF's Q4_0)
   kInt4,   // the same with 16 levels that are chosen for weights
+};
+
+// "exact", "bf16", "int8", "q8_0", "q4_0", "int4".
+std::string_view WeightFormatName(WeightFormat format);
+// nullopt: no format has that name.
+std::optional<WeightFormat> WeightFormatFromName(std::string_view name);
+
+// What a packed weight is, without its bytes.
+struct PackedShape {
+  enum class Kind { kLinear, kTable, kVector };
+  Kind kind = Kind::kLinear;
+  WeightFormat format = WeightFormat::kExact;  // kLinear
+  int64_t outputs = 0;  // of a gated weight: gates and ups together; of a vector: its elements
+  int64_t inputs = 1;
+  bool gated = false;
 };
 
 // The matrices [n_i, k] of one linear operation, stacked along their outputs (q, k and v as one).
@@ -274,6 +291,17 @@ class Backend {
   virtual Result<PackedWeightPtr> PackLinear(const LinearSource& source) = 0;
   virtual Result<PackedWeightPtr> PackTable(const HostTensor& source) = 0;  // [rows, width], for Gather
   virtual Result<PackedWeightPtr> PackVector(const HostTensor& source) = 0;  // any shape, flat, kept in float32
+  // The layout of PackedBytes, or "" if weights can't be written to a file and used from there.
+  virtual std::string_view packed_layout() const { return {}; }
+  // A weight's bytes on the host, such that Adopt gives the same weight. REQUIRES: packed_layout() isn't "".
+  virtual std::span<const uint8_t> PackedBytes(const PackedWeight& weight) const;
+  virtual PackedShape ShapeOf(const PackedWeight& weight) const;
+  // A weight that lies in memory of the caller's, 64-byte aligned, which must outlive it.
+  // Errors: kUnsupported (no such layout), kCorrupt (the shape has another number of bytes).
+  virtual Result<PackedWeightPtr> Adopt(const PackedShape& shape, std::span<const uint8_t> bytes,
+                                        std::string_view what);
+  // y[0..inputs) = row `row` of a matrix as it is kept; rows of a gated one are gates, then ups.
+  virtual void ReadRow(const PackedWeight& weight, int64_t row, float* y) const = 0;
   // Bytes that PackLinear would take for [outputs, inputs], for memory plans.
   virtual size_t PackedLinearBytes(int64_t outputs, int64_t inputs, WeightFormat format) const = 0;
   virtual size_t PackedTableBytes(int64_t rows, int64_t width) const = 0;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/large_array.h"
 #include "base/limits.h"
 #include "eyeshot/media.h"
 #include "media/decoders.h"
@@ -36,6 +37,8 @@ Image BlackImage(uint64_t width, uint64_t height) {
   Image image;
   image.width = static_cast<int>(width);
   image.height = static_cast<int>(height);
+  image.rgb.reserve(width * height * 3);
+  AdviseHugePages(image.rgb.data(), width * height * 3);
   image.rgb.resize(width * height * 3);
   return image;
 }
@@ -46,7 +49,13 @@ void GreyToRgb(const uint8_t* grey, size_t count, uint8_t* rgb) {
 
 namespace {
 
-using Decoder = Result<Decoded> (*)(std::span<const uint8_t>, const ImageLimits&);
+using Decoder = Result<Decoded> (*)(std::span<const uint8_t>, const DecodeOptions&);
+
+// A decoder that has no choice.
+template <Result<Decoded> (*kDecode)(std::span<const uint8_t>, const ImageLimits&)>
+Result<Decoded> Exactly(std::span<const uint8_t> bytes, const DecodeOptions& options) {
+  return kDecode(bytes, options.limits);
+}
 
 // What a file's bytes at `offset` say of its kind.
 struct Signature {
@@ -64,10 +73,10 @@ constexpr std::string_view Magic(const char (&text)[N]) {
 
 constexpr std::array kSignatures = {
     Signature{0, Magic("\xff\xd8\xff"), DecodeJpeg, "JPEG"},
-    Signature{0, Magic("\x89PNG\r\n\x1a\n"), DecodePng, "PNG"},
-    Signature{8, Magic("WEBP"), DecodeWebp, "WebP"},
-    Signature{0, Magic("GIF87a"), DecodeGif, "GIF"},
-    Signature{0, Magic("GIF89a"), DecodeGif, "GIF"},
+    Signature{0, Magic("\x89PNG\r\n\x1a\n"), Exactly<DecodePng>, "PNG"},
+    Signature{8, Magic("WEBP"), Exactly<DecodeWebp>, "WebP"},
+    Signature{0, Magic("GIF87a"), Exactly<DecodeGif>, "GIF"},
+    Signature{0, Magic("GIF89a"), Exactly<DecodeGif>, "GIF"},
     Signature{0, Magic("BM"), nullptr, "a BMP picture"},
     Signature{0, Magic("II*\0"), nullptr, "a TIFF picture"},
     Signature{0, Magic("MM\0*"), nullptr, "a TIFF picture"},
@@ -110,14 +119,15 @@ Status UnknownKind(std::span<const uint8_t> bytes) {
                           std::string(kConvert));
 }
 
-Result<Decoded> DecodeByKind(std::span<const uint8_t> bytes, const ImageLimits& limits) {
+Result<Decoded> DecodeByKind(std::span<const uint8_t> bytes, const DecodeOptions& options) {
+  const ImageLimits& limits = options.limits;
   if (bytes.size() > limits.max_bytes) {
     return LimitError(fmt::format("{} bytes, the limit for an encoded picture is {}", bytes.size(), limits.max_bytes),
                       "use a smaller file");
   }
   for (const Signature& signature : kSignatures) {
     if (!Matches(bytes, signature)) continue;
-    if (signature.decoder != nullptr) return signature.decoder(bytes, limits);
+    if (signature.decoder != nullptr) return signature.decoder(bytes, options);
     return UnsupportedError(fmt::format("is {}; JPEG, PNG, WebP and GIF are supported", signature.kind),
                             std::string(kConvert));
   }
@@ -130,15 +140,23 @@ Result<Decoded> DecodeByKind(std::span<const uint8_t> bytes, const ImageLimits& 
 ImageLimits::ImageLimits()
     : max_bytes(limits::kMaxImageBytes), max_pixels(limits::kMaxImagePixels), max_side(limits::kMaxImageSide) {}
 
-Result<Image> DecodeImage(std::span<const uint8_t> bytes, std::string_view name, const ImageLimits& limits) {
-  Result<media::Decoded> decoded = media::DecodeByKind(bytes, limits);
+Result<Image> DecodeImage(std::span<const uint8_t> bytes, std::string_view name, const DecodeOptions& options) {
+  Result<media::Decoded> decoded = media::DecodeByKind(bytes, options);
   if (!decoded.ok()) return decoded.status().At(name);
   return media::Orient(std::move(decoded->image), decoded->orientation);
 }
 
+Result<Image> DecodeImage(std::span<const uint8_t> bytes, std::string_view name, const ImageLimits& limits) {
+  return DecodeImage(bytes, name, DecodeOptions{.limits = limits});
+}
+
+Result<Image> LoadImage(const std::string& path, const DecodeOptions& options) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFile(path, options.limits.max_bytes));
+  return DecodeImage(bytes, path, options);
+}
+
 Result<Image> LoadImage(const std::string& path, const ImageLimits& limits) {
-  EYESHOT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFile(path, limits.max_bytes));
-  return DecodeImage(bytes, path, limits);
+  return LoadImage(path, DecodeOptions{.limits = limits});
 }
 
 Result<Frames> FramesFromImages(std::vector<Image> images, double fps) {

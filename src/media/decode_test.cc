@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -251,6 +252,83 @@ TEST(DecodeImage, LimitsTheScansOfAJpeg) {
   many.insert(many.end(), bytes.end() - 2, bytes.end());
   const Status status = DecodeImage(many, "scans").status();
   EXPECT_EQ(status.code(), StatusCode::kLimitExceeded) << status.message();
+}
+
+DecodeOptions Scaled(int long_side, int short_side) {
+  DecodeOptions options;
+  options.jpeg_long_side = long_side;
+  options.jpeg_short_side = short_side;
+  return options;
+}
+
+struct ScaleCase {
+  int long_side, short_side, width, height;
+};
+
+TEST(ScaledDecoding, TakesTheSmallestSizeThatIsLargeEnough) {
+  // Stored as 1800 x 1200, to be turned: upright it is 1200 x 1800.
+  const ScaleCase cases[] = {{1, 0, 150, 225},       {225, 0, 150, 225},   {226, 0, 300, 450},   {450, 0, 300, 450},
+                             {451, 0, 600, 900},     {900, 600, 600, 900}, {225, 151, 300, 450}, {225, 600, 600, 900},
+                             {225, 601, 1200, 1800}, {901, 0, 1200, 1800}, {5000, 0, 1200, 1800}};
+  for (const ScaleCase& wanted : cases) {
+    const auto image = LoadImage(kMedia + "exif/Portrait_8.jpg", Scaled(wanted.long_side, wanted.short_side));
+    ASSERT_TRUE(image.ok()) << image.status().message();
+    const bool scaled = wanted.width < 1200;
+    EXPECT_EQ(image->width, wanted.width) << wanted.long_side << ", " << wanted.short_side;
+    EXPECT_EQ(image->height, wanted.height) << wanted.long_side << ", " << wanted.short_side;
+    EXPECT_EQ(image->full_width, scaled ? 1200 : 0);
+    EXPECT_EQ(image->full_height, scaled ? 1800 : 0);
+    EXPECT_EQ(image->rgb.size(), static_cast<size_t>(image->width) * static_cast<size_t>(image->height) * 3);
+  }
+}
+
+TEST(ScaledDecoding, RoundsOddSidesUp) {
+  const auto image = LoadImage(kMedia + "generated/jpeg_420.jpg", Scaled(10, 0));  // 37 x 29
+  ASSERT_TRUE(image.ok());
+  EXPECT_EQ(image->width, 10);
+  EXPECT_EQ(image->height, 8);
+}
+
+TEST(ScaledDecoding, TurnsThePictureAsWhole) {
+  // A pixel of the small picture is nearly the average of those that it stands for.
+  const auto whole = LoadImage(kMedia + "exif/Portrait_8.jpg");
+  const auto half = LoadImage(kMedia + "exif/Portrait_8.jpg", Scaled(900, 0));
+  ASSERT_TRUE(whole.ok() && half.ok());
+  const auto at = [](const Image& image, int x, int y) {
+    return image.rgb[static_cast<size_t>((y * image.width + x) * 3)];
+  };
+  double off = 0;
+  for (int y = 0; y < half->height; ++y) {
+    for (int x = 0; x < half->width; ++x) {
+      const int sum = at(*whole, 2 * x, 2 * y) + at(*whole, 2 * x + 1, 2 * y) + at(*whole, 2 * x, 2 * y + 1) +
+                      at(*whole, 2 * x + 1, 2 * y + 1);
+      off += std::abs(at(*half, x, y) - sum / 4.0);
+    }
+  }
+  EXPECT_LT(off / (half->width * half->height), 1.0);
+}
+
+TEST(ScaledDecoding, WithoutItEveryFileIsDecodedExactly) {
+  for (const auto& [file, golden] : Goldens().at("files").items()) {
+    if (!file.ends_with(".jpg") || golden.contains("error")) continue;
+    const auto image = LoadImage(kMedia + file, DecodeOptions());
+    ASSERT_TRUE(image.ok()) << image.status().message();
+    EXPECT_EQ(Sha256Hex(image->rgb), golden.at("sha256")) << file;
+    EXPECT_EQ(image->full_width, 0) << file;
+  }
+}
+
+TEST(ScaledDecoding, LeavesOtherFormatsAlone) {
+  const auto whole = LoadImage(kMedia + "photos/astronaut.png");
+  const auto scaled = LoadImage(kMedia + "photos/astronaut.png", Scaled(64, 64));
+  ASSERT_TRUE(whole.ok() && scaled.ok());
+  EXPECT_EQ(scaled->rgb, whole->rgb);
+}
+
+TEST(ScaledDecoding, DoesNotRaiseTheLimits) {
+  DecodeOptions options = Scaled(225, 0);
+  options.limits.max_pixels = 1800 * 1200 - 1;
+  EXPECT_EQ(LoadImage(kMedia + "exif/Portrait_8.jpg", options).status().code(), StatusCode::kLimitExceeded);
 }
 
 TEST(LoadImage, SaysThatAFileIsMissing) {

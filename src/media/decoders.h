@@ -16,9 +16,9 @@ struct Decoded {
 };
 
 // Each takes a whole file whose first bytes are its format's signature, checks the size that the header
-// states against `limits` before it takes memory for pixels, and reports errors without the file's name.
+// states against the limits before it takes memory for pixels, and reports errors without the file's name.
 // Errors: kCorrupt, kUnsupported, kLimitExceeded.
-Result<Decoded> DecodeJpeg(std::span<const uint8_t> bytes, const ImageLimits& limits);
+Result<Decoded> DecodeJpeg(std::span<const uint8_t> bytes, const DecodeOptions& options);
 Result<Decoded> DecodePng(std::span<const uint8_t> bytes, const ImageLimits& limits);
 Result<Decoded> DecodeWebp(std::span<const uint8_t> bytes, const ImageLimits& limits);
 Result<Decoded> DecodeGif(std::span<const uint8_t> bytes, const ImageLimits& limits);

@@ -106,6 +106,8 @@ Image Orient(Image image, int orientation) {
   Image upright;
   upright.width = orientation >= 5 ? image.height : image.width;
   upright.height = orientation >= 5 ? image.width : image.height;
+  upright.full_width = orientation >= 5 ? image.full_height : image.full_width;
+  upright.full_height = orientation >= 5 ? image.full_width : image.full_height;
   upright.rgb.resize(image.rgb.size());
   // Bands of rows, so that a turned picture's reads and writes both stay within a few cache lines.
   constexpr int kBand = 16;

@@ -1,8 +1,9 @@
 // JPEG by libjpeg-turbo: baseline, extended and progressive; grey, YCbCr, RGB, CMYK and YCCK.
 //
 // Inverse DCT and upsampling are the library's defaults (accurate integer, "fancy"), which are also
-// Pillow's. The source manager never invents data: where a file ends too early the decoder suspends, and
-// that is reported. Warnings (a bad code in the middle of the data) are ignored, as Pillow does.
+// Pillow's; with DecodeOptions::jpeg_long_side the inverse DCT of fewer coefficients gives a smaller picture. The
+// source manager never invents data: where a file ends too early the decoder suspends, and that is reported. Warnings
+// (a bad code in the middle of the data) are ignored, as Pillow does.
 #include <algorithm>
 #include <csetjmp>
 #include <cstddef>
@@ -95,10 +96,13 @@ class JpegDecoder {
     return false;
   }
 
-  // Reads a progressive file whole, a baseline one up to its first row.
-  bool Start(J_COLOR_SPACE color) {
+  // Reads a progressive file whole, a baseline one up to its first row. The picture is decoded at 1 / `shrink` of its
+  // size: 1, 2, 4 or 8.
+  bool Start(J_COLOR_SPACE color, unsigned shrink) {
     if (setjmp(error_.back) != 0) return false;
     cinfo_.out_color_space = color;
+    cinfo_.scale_num = 1;
+    cinfo_.scale_denom = shrink;
     if (jpeg_start_decompress(&cinfo_)) return true;
     std::strcpy(error_.message, "it ends before its last scan is complete");
     return false;
@@ -182,6 +186,18 @@ Result<Image> ReadPixels(JpegDecoder& decoder) {
   return image;
 }
 
+// What to divide the size by. The library can do other eighths as well, but more slowly than the whole picture.
+unsigned Shrink(const jpeg_decompress_struct& info, const DecodeOptions& options) {
+  if (options.jpeg_long_side <= 0) return 1;
+  const auto longer = static_cast<int64_t>(std::max(info.image_width, info.image_height));
+  const auto shorter = static_cast<int64_t>(std::min(info.image_width, info.image_height));
+  for (const unsigned shrink : {8u, 4u, 2u}) {
+    const auto shrunk = [shrink](int64_t side) { return (side + shrink - 1) / shrink; };
+    if (shrunk(longer) >= options.jpeg_long_side && shrunk(shorter) >= options.jpeg_short_side) return shrink;
+  }
+  return 1;
+}
+
 int Orientation(const jpeg_decompress_struct& info) {
   constexpr std::string_view kExif("Exif\0\0", 6), kXmp("http://ns.adobe.com/xap/1.0/\0", 29);
   int exif = 0, xmp = 0;
@@ -195,16 +211,21 @@ int Orientation(const jpeg_decompress_struct& info) {
 
 }  // namespace
 
-Result<Decoded> DecodeJpeg(std::span<const uint8_t> bytes, const ImageLimits& limits) {
+Result<Decoded> DecodeJpeg(std::span<const uint8_t> bytes, const DecodeOptions& options) {
   JpegDecoder decoder(bytes);
   if (!decoder.ReadHeader()) return Damaged(fmt::format("not a readable JPEG: {}", decoder.message()));
   const jpeg_decompress_struct& info = decoder.info();
-  EYESHOT_RETURN_IF_ERROR(CheckSize(info.image_width, info.image_height, limits));
+  EYESHOT_RETURN_IF_ERROR(CheckSize(info.image_width, info.image_height, options.limits));
   EYESHOT_RETURN_IF_ERROR(CheckPlausible(info, bytes.size()));
   EYESHOT_ASSIGN_OR_RETURN(const J_COLOR_SPACE color, OutputColor(info));
   const int orientation = Orientation(info);
-  if (!decoder.Start(color)) return StartError(decoder);
+  const unsigned shrink = Shrink(info, options);
+  if (!decoder.Start(color, shrink)) return StartError(decoder);
   EYESHOT_ASSIGN_OR_RETURN(Image image, ReadPixels(decoder));
+  if (shrink > 1) {
+    image.full_width = static_cast<int>(info.image_width);
+    image.full_height = static_cast<int>(info.image_height);
+  }
   return Decoded{std::move(image), orientation};
 }
 

@@ -18,6 +18,7 @@
 #include "text/tokenizer.h"
 #include "vision/image_processor.h"
 #include "vision/layer_hook.h"
+#include "vision/weight_loader.h"
 
 namespace eyeshot {
 
@@ -69,22 +70,23 @@ struct ModelPrecision {
   KvFormat kv_cache = KvFormat::kHalf;
 };
 
-// "exact", "bf16", ...: the name that --precision has for a format.
-std::string_view WeightFormatName(WeightFormat format);
-
 // "int8", "auto" or "exact,int8" (tower, decoder). A 4-bit format alone is for the decoder: the tower then has int8.
 // Errors: kInvalidArgument (no such precision), kUnsupported (the backend's).
 Result<ModelPrecision> ParsePrecision(std::string_view text, const Backend& backend);
+// The precision of a model's folder: `text` if it isn't empty, else that of its packed weights, else exact. Errors:
+// those of ParsePrecision and of PackedWeights::Open, kInvalidArgument (the packed weights have another one).
+Result<ModelPrecision> ChoosePrecision(const std::string& dir, std::string_view text, const Backend& backend);
 // "f16" or "int8". Error: kInvalidArgument.
 Result<KvFormat> ParseKvFormat(std::string_view text);
 // What that is on a backend: its own name for exact weights ("bf16-exact"), "int8", or where they differ "int8,q8_0".
 std::string PrecisionName(const ModelPrecision& precision, const Backend& backend);
 
 struct ModelOptions {
-  std::string dir;                          // a Hugging Face folder
+  std::string dir;                          // a Hugging Face folder, perhaps with packed weights
   ModelPrecision precision;
   bool pillow13_order = false;              // see ImageProcessorConfig
   std::function<void(double)> on_progress;  // share of the weights packed; may be empty
+  WeightLoader::Observer on_weight;         // sees each weight of a checkpoint that is packed; may be empty
 };
 
 // A family: adding one is one file with these functions and one line in registry.cc.

@@ -1,19 +1,14 @@
 // Names of precisions.
-#include <array>
-#include <utility>
+#include <optional>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "formats/packed_weights.h"
 #include "models/model.h"
 
 namespace eyeshot {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, WeightFormat>, 6> kNames = {{{"exact", WeightFormat::kExact},
-                                                                              {"bf16", WeightFormat::kBf16},
-                                                                              {"int8", WeightFormat::kInt8},
-                                                                              {"q8_0", WeightFormat::kQ8},
-                                                                              {"int4", WeightFormat::kInt4},
-                                                                              {"q4_0", WeightFormat::kQ4}}};
 constexpr std::string_view kKnown = "exact, bf16, int8, q8_0, int4, q4_0 or auto";
 
 // What we would choose (docs/performance.md has the figures): 8 bits by output for the tower, whose time is arithmetic;
@@ -25,23 +20,14 @@ WeightFormat AutoFormat(bool tower, const Backend& backend) {
 
 Result<WeightFormat> ParseFormat(std::string_view name, bool tower, const Backend& backend) {
   if (name == "auto") return AutoFormat(tower, backend);
-  for (const auto& [known, format] : kNames) {
-    if (name != known) continue;
-    if (backend.Supports(format)) return format;
-    return UnsupportedError(fmt::format("the {} backend has no {} weights", backend.info().name, name),
-                            "use the portable backend, or the precision exact");
-  }
-  return InvalidArgumentError(fmt::format("the precision is '{}'", name), fmt::format("use {}", kKnown));
+  const std::optional<WeightFormat> format = WeightFormatFromName(name);
+  if (!format) return InvalidArgumentError(fmt::format("the precision is '{}'", name), fmt::format("use {}", kKnown));
+  if (backend.Supports(*format)) return *format;
+  return UnsupportedError(fmt::format("the {} backend has no {} weights", backend.info().name, name),
+                          "use the portable backend, or the precision exact");
 }
 
 }  // namespace
-
-std::string_view WeightFormatName(WeightFormat format) {
-  for (const auto& [name, known] : kNames) {
-    if (format == known) return name;
-  }
-  return "unknown";
-}
 
 Result<ModelPrecision> ParsePrecision(std::string_view text, const Backend& backend) {
   const size_t comma = text.find(',');
@@ -55,6 +41,22 @@ Result<ModelPrecision> ParsePrecision(std::string_view text, const Backend& back
   }
   EYESHOT_ASSIGN_OR_RETURN(precision.tower, ParseFormat(text.substr(0, comma), true, backend));
   EYESHOT_ASSIGN_OR_RETURN(precision.decoder, ParseFormat(text.substr(comma + 1), false, backend));
+  return precision;
+}
+
+Result<ModelPrecision> ChoosePrecision(const std::string& dir, std::string_view text, const Backend& backend) {
+  const std::string path = JoinPath(dir, kPackedWeightsFile);
+  if (!FileExists(path)) return ParsePrecision(text.empty() ? "exact" : text, backend);
+  EYESHOT_ASSIGN_OR_RETURN(const PackedWeights packed, PackedWeights::Open(path));
+  Result<ModelPrecision> precision = ParsePrecision(packed.precision(), backend);
+  if (!precision.ok()) return precision.status().At(path);
+  if (text.empty()) return precision;
+  EYESHOT_ASSIGN_OR_RETURN(const ModelPrecision asked, ParsePrecision(text, backend));
+  if (asked.tower != precision->tower || asked.decoder != precision->decoder) {
+    return InvalidArgumentError(
+        fmt::format("{}: the weights are packed as {}, the precision {} was asked for", path, packed.precision(), text),
+        "leave the precision out, or name the folder that was packed");
+  }
   return precision;
 }
 

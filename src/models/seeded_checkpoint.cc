@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "formats/json.h"
+#include "models/model_files.h"
 
 namespace eyeshot {
 namespace {
@@ -20,12 +21,6 @@ namespace {
 constexpr uint64_t kGamma = 0x9E3779B97F4A7C15;
 // Elements of one task: long enough to drown the cost of handing it out, short enough to balance threads.
 constexpr size_t kTaskElements = 1 << 16;
-
-// Files of a model's folder besides the weights.
-constexpr const char* kCopiedFiles[] = {
-    "added_tokens.json",       "chat_template.jinja", "chat_template.json",       "config.json",
-    "generation_config.json",  "merges.txt",          "preprocessor_config.json", "processor_config.json",
-    "special_tokens_map.json", "tokenizer.json",      "tokenizer_config.json",    "vocab.json"};
 
 uint64_t Fnv1a64(std::string_view text) {
   uint64_t hash = 0xCBF29CE484222325;
@@ -130,27 +125,6 @@ Result<DType> StoredDType(const std::string& dir) {
                       "change it: seeded weights are of these types");
 }
 
-Status CopyFiles(const std::string& from, const std::string& to) {
-  for (const char* name : kCopiedFiles) {
-    const std::string source = JoinPath(from, name);
-    if (!FileExists(source)) continue;
-    EYESHOT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFile(source, limits::kMaxTokenizerBytes));
-    EYESHOT_RETURN_IF_ERROR(WriteFile(JoinPath(to, name), bytes));
-  }
-  return Status::Ok();
-}
-
-Status MakeOutputFolder(const SeededCheckpointOptions& options) {
-  std::error_code error;
-  std::filesystem::create_directories(options.out_dir, error);
-  if (error) return IoError(fmt::format("{}: {}", options.out_dir, error.message()), "name a folder that can be made");
-  if (std::filesystem::equivalent(options.config_dir, options.out_dir, error)) {
-    return InvalidArgumentError(fmt::format("'{}' is both read and written", options.out_dir),
-                                "name another folder to write, so that no true weights are lost");
-  }
-  return Status::Ok();
-}
-
 }  // namespace
 
 std::vector<TensorSpec> SeededTensors(const ModelConfig& config, DType dtype) {
@@ -191,7 +165,7 @@ void FillSeededTensor(const TensorSpec& spec, uint64_t seed, ThreadPool& pool, s
 Status WriteSeededCheckpoint(const SeededCheckpointOptions& options) {
   EYESHOT_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(options.config_dir));
   EYESHOT_ASSIGN_OR_RETURN(const DType dtype, StoredDType(options.config_dir));
-  EYESHOT_RETURN_IF_ERROR(MakeOutputFolder(options));
+  EYESHOT_RETURN_IF_ERROR(MakeModelFolder(options.config_dir, options.out_dir));
   const std::vector<TensorSpec> specs = SeededTensors(config, dtype);
   uint64_t total = 0;
   for (const TensorSpec& spec : specs) total += spec.bytes();
@@ -205,7 +179,7 @@ Status WriteSeededCheckpoint(const SeededCheckpointOptions& options) {
         if (options.on_progress) options.on_progress(static_cast<double>(done) / static_cast<double>(total));
         return Status::Ok();
       }));
-  return CopyFiles(options.config_dir, options.out_dir);
+  return CopyModelFiles(options.config_dir, options.out_dir);
 }
 
 }  // namespace eyeshot

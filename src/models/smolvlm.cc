@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "ledger/stage.h"
+#include "models/weight_source.h"
 #include "vision/vision_tower.h"
 
 namespace eyeshot {
@@ -51,6 +52,8 @@ class SmolVlm final : public VisionLanguageModel {
   Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, MatrixView out, Ledger& ledger,
                 const std::function<bool(double)>& on_progress, LayerHook* hook) override;
 
+  // Keeps the file that weights lie in. Called once, after loading.
+  void Keep(std::unique_ptr<PackedWeights> packed) { packed_ = std::move(packed); }
   // Takes the workspace of the tower. Called once, after loading.
   Status Prepare();
 
@@ -64,6 +67,7 @@ class SmolVlm final : public VisionLanguageModel {
   PromptFormat format_;
   ImageProcessor processor_;
   GenerationConfig generation_;
+  std::unique_ptr<PackedWeights> packed_;  // outlives the weights below
   VisionTower tower_;
   PackedWeightPtr connector_;
   LlamaDecoder decoder_;
@@ -154,8 +158,9 @@ Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(const ModelOptions& opt
   }
   EYESHOT_ASSIGN_OR_RETURN(GenerationConfig generation, LoadGenerationConfig(dir));
 
-  EYESHOT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(dir));
-  WeightLoader loader(checkpoint, backend, options.on_progress);
+  WeightSource weights;
+  EYESHOT_RETURN_IF_ERROR(weights.Open(dir, backend));
+  WeightLoader loader = weights.Loader(options, backend);
   loader.SetFormat(options.precision.tower);
   EYESHOT_ASSIGN_OR_RETURN(VisionTower tower, VisionTower::Load(loader, backend, config.vision, kTowerPrefix));
   const int64_t shuffled = config.vision.hidden_size * config.scale_factor * config.scale_factor;
@@ -168,6 +173,7 @@ Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(const ModelOptions& opt
   auto model = std::make_unique<SmolVlm>(backend, std::move(config), std::move(tokenizer), std::move(format),
                                          std::move(processor), std::move(generation), std::move(tower),
                                          std::move(connector), std::move(decoder), loader.parameters());
+  model->Keep(std::move(weights.packed));
   EYESHOT_RETURN_IF_ERROR(model->Prepare());
   return std::unique_ptr<VisionLanguageModel>(std::move(model));
 }

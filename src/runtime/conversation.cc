@@ -22,7 +22,7 @@ Result<PromptPart> Conversation::AddPart(const ContentPart& part, bool split_ima
     if (*image == nullptr || (*image)->width <= 0 || (*image)->height <= 0) {
       return InvalidArgumentError("a picture of the message is empty", "decode it first (LoadImage)");
     }
-    const TileGrid grid = model_.image_processor().Plan((*image)->width, (*image)->height, split_images);
+    const TileGrid grid = model_.image_processor().Plan(**image, split_images);
     visual.image = *image;
     visual.split = split_images;
     visual.tiles = grid.tiles();

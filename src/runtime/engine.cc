@@ -60,6 +60,9 @@ class EngineImpl final : public Engine {
 
   const ModelInfo& info() const override { return info_; }
   const Ledger& load_ledger() const override { return load_ledger_; }
+  DecodeOptions ScaledDecoding(bool split_images) const override {
+    return model_->image_processor().ScaledDecoding(split_images);
+  }
   Result<std::unique_ptr<Chat>> NewChat(std::string_view system) override;
 
   VisionLanguageModel& model() { return *model_; }
@@ -95,7 +98,8 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
   }
   std::shared_ptr<EngineImpl> engine(new EngineImpl(options.threads));
   EYESHOT_ASSIGN_OR_RETURN(engine->backend_, CreateBackend({.name = options.backend, .threads = options.threads}));
-  EYESHOT_ASSIGN_OR_RETURN(ModelPrecision precision, ParsePrecision(options.precision, *engine->backend_));
+  EYESHOT_ASSIGN_OR_RETURN(ModelPrecision precision,
+                           ChoosePrecision(options.model, options.precision, *engine->backend_));
   EYESHOT_ASSIGN_OR_RETURN(precision.kv_cache, ParseKvFormat(options.kv_cache));
   engine->kv_format_ = precision.kv_cache;
   EYESHOT_ASSIGN_OR_RETURN(engine->model_, LoadModel({.dir = options.model,

@@ -4,7 +4,6 @@
 #include <bit>
 
 #include "formats/byte_symbols.h"
-#include "formats/string_index.h"
 
 namespace eyeshot {
 namespace {
@@ -22,9 +21,7 @@ bool ComesLater(const Bpe::Workspace::Candidate& a, const Bpe::Workspace::Candid
 
 }  // namespace
 
-Bpe::Bpe(const TokenizerFile& file) {
-  StringIndex index;
-  index.Build(file.vocabulary);
+Bpe::Bpe(const TokenizerFile& file, const StringIndex& index) {
   for (size_t byte = 0; byte < byte_ids_.size(); ++byte) {
     byte_ids_[byte] = index.Find(ByteSymbol(static_cast<uint8_t>(byte))).value_or(-1);
   }

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "formats/string_index.h"
 #include "formats/tokenizer_json.h"
 
 namespace eyeshot {
@@ -18,7 +19,8 @@ class Bpe {
   // Memory that words share, so that encoding a text allocates a few times in all.
   struct Workspace;
 
-  explicit Bpe(const TokenizerFile& file);
+  // `index` is that of the file's vocabulary.
+  Bpe(const TokenizerFile& file, const StringIndex& index);
 
   // Appends the ids of a word of raw bytes. Bytes without a token are left out, and their neighbours then touch. Of
   // n bytes it takes O(n log n) time.

@@ -27,16 +27,23 @@ std::array<int16_t, kByteSymbolsEnd> MakeSymbolBytes() {
 void AppendDecoded(std::string_view content, std::string& out) {
   static const std::array<int16_t, kByteSymbolsEnd> symbol_bytes = MakeSymbolBytes();
   const size_t begin = out.size();
-  for (std::string_view rest = content; !rest.empty();) {
-    const Utf8Char next = DecodeUtf8(rest);
-    if (!next.valid || next.code_point >= kByteSymbolsEnd || symbol_bytes[next.code_point] < 0) {
-      out.resize(begin);
-      out.append(content);
+  out.resize(begin + content.size());  // no token decodes to more bytes than it is spelled with
+  char* end = out.data() + begin;
+  for (size_t at = 0; at < content.size();) {
+    // All symbols are below U+0144: one byte, or two of which the first is C2 to C5.
+    uint32_t symbol = static_cast<uint8_t>(content[at++]);
+    if (symbol >= 0xC2 && symbol <= 0xC5 && at < content.size() && (content[at] & 0xC0) == 0x80) {
+      symbol = (symbol & 0x1F) << 6 | (static_cast<uint8_t>(content[at++]) & 0x3F);
+    } else if (symbol >= 0x80) {
+      symbol = kByteSymbolsEnd;
+    }
+    if (symbol >= kByteSymbolsEnd || symbol_bytes[symbol] < 0) {
+      content.copy(out.data() + begin, content.size());
       return;
     }
-    out += static_cast<char>(symbol_bytes[next.code_point]);
-    rest.remove_prefix(next.bytes);
+    *end++ = static_cast<char>(symbol_bytes[symbol]);
   }
+  out.resize(static_cast<size_t>(end - out.data()));
 }
 
 std::vector<const AddedToken*> Select(const std::vector<AddedToken>& tokens, bool normalized) {
@@ -67,6 +74,15 @@ class Tokenizer::Impl {
   void EncodePiece(std::string_view piece, Bpe::Workspace& workspace, std::vector<int32_t>& ids) const;
   void EncodeWord(std::string_view word, Bpe::Workspace& workspace, std::vector<int32_t>& ids) const;
 
+  // Of the vocabulary as the file has it, which is what the merges are about.
+  static StringIndex IndexOf(const TokenizerFile& file) {
+    StringIndex index;
+    index.Build(file.vocabulary, file.added_tokens.size());
+    return index;
+  }
+  // Puts the added tokens into vocabulary and index.
+  void Join();
+
   TokenizerFile file_;  // its vocabulary holds the added tokens too
   int32_t model_ids_;   // ids of the vocabulary without those added beyond it
   StringIndex index_;   // over file_.vocabulary
@@ -81,23 +97,29 @@ class Tokenizer::Impl {
 Tokenizer::Impl::Impl(TokenizerFile file)
     : file_(std::move(file)),
       model_ids_(static_cast<int32_t>(file_.vocabulary.size())),
-      bpe_(file_),
+      index_(IndexOf(file_)),
+      bpe_(file_, index_),
       plain_matcher_(Select(file_.added_tokens, /*normalized=*/false)),
       normalized_matcher_(Select(file_.added_tokens, /*normalized=*/true)) {
+  Join();
+  special_.resize(file_.vocabulary.size());
+  for (const AddedToken& token : file_.added_tokens) special_[static_cast<size_t>(token.id)] = token.special;
+  ends_.reserve(file_.vocabulary.size());
+  for (const std::string& content : file_.vocabulary) {
+    AppendDecoded(content, bytes_);
+    ends_.push_back(static_cast<uint32_t>(bytes_.size()));
+  }
+}
+
+void Tokenizer::Impl::Join() {
   std::vector<std::string>& contents = file_.vocabulary;
   for (const AddedToken& token : file_.added_tokens) {
     const auto id = static_cast<size_t>(token.id);
     if (id >= contents.size()) contents.resize(id + 1);
+    if (!contents[id].empty()) continue;  // the vocabulary has it, spelled alike
     contents[id] = token.content;
+    index_.Insert(id);
   }
-  special_.resize(contents.size());
-  for (const AddedToken& token : file_.added_tokens) special_[static_cast<size_t>(token.id)] = token.special;
-  ends_.reserve(contents.size());
-  for (const std::string& content : contents) {
-    AppendDecoded(content, bytes_);
-    ends_.push_back(static_cast<uint32_t>(bytes_.size()));
-  }
-  index_.Build(contents);
 }
 
 std::string_view Tokenizer::Impl::Bytes(int32_t id) const {

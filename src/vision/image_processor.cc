@@ -77,6 +77,12 @@ Status CheckNormalization(const ImageProcessorConfig& config) {
       "give finite numbers, and image_std above 0");
 }
 
+// The size that a picture is cut by. CheckPicture() refuses a full size that is not at least the picture's own.
+Size FullSize(const Image& image) {
+  const bool decoded_smaller = image.full_width >= image.width && image.full_height >= image.height;
+  return decoded_smaller ? Size{image.full_width, image.full_height} : Size{image.width, image.height};
+}
+
 Status CheckPicture(const Image& image) {
   if (image.width < 1 || image.height < 1 ||
       image.rgb.size() != static_cast<size_t>(image.width) * static_cast<size_t>(image.height) * 3) {
@@ -84,20 +90,35 @@ Status CheckPicture(const Image& image) {
         fmt::format("a picture of {} x {} pixels with {} bytes of RGB", image.width, image.height, image.rgb.size()),
         "give width * height * 3 bytes, and sides of at least 1");
   }
-  const auto longer = static_cast<uint32_t>(std::max(image.width, image.height));
-  const auto shorter = static_cast<uint32_t>(std::min(image.width, image.height));
+  const Size full = FullSize(image);
+  if ((image.full_width != 0 || image.full_height != 0) &&
+      (full.width != image.full_width || full.height != image.full_height)) {
+    return InvalidArgumentError(fmt::format("a picture of {} x {} pixels with a full size of {} x {}", image.width,
+                                            image.height, image.full_width, image.full_height),
+                                "give a full size of at least the picture's own, or 0 x 0");
+  }
+  const auto longer = static_cast<uint32_t>(std::max(full.width, full.height));
+  const auto shorter = static_cast<uint32_t>(std::min(full.width, full.height));
   if (longer > limits::kMaxImageSide) {
-    return LimitError(fmt::format("a picture of {} x {} pixels, the limit for a side is {}", image.width, image.height,
+    return LimitError(fmt::format("a picture of {} x {} pixels, the limit for a side is {}", full.width, full.height,
                                   limits::kMaxImageSide),
                       "scale the picture down");
   }
   if (longer / shorter > limits::kMaxAspectRatio) {
-    return LimitError(fmt::format("a picture of {} x {} pixels, the limit for the ratio of the sides is {}",
-                                  image.width, image.height, limits::kMaxAspectRatio),
+    return LimitError(fmt::format("a picture of {} x {} pixels, the limit for the ratio of the sides is {}", full.width,
+                                  full.height, limits::kMaxAspectRatio),
                       "cut the picture");
   }
   return Status::Ok();
 }
+
+// A picture between two steps.
+struct Resized {
+  Size size{};
+  LargeArray<uint8_t> rgb;  // [height, width, 3]
+
+  RgbView view() const { return {rgb.data(), size.width, size.height}; }
+};
 
 // Resizes pictures with one filter, arithmetic and pool.
 class Scaler {
@@ -109,8 +130,8 @@ class Scaler {
     Resize(source, size.width, size.height, filter_, arithmetic_, pool_, out);
   }
 
-  Image Scale(const RgbView& source, Size size) const {
-    Image out{size.width, size.height, {}};
+  Resized Scale(const RgbView& source, Size size) const {
+    Resized out{size, {}};
     out.rgb.resize(static_cast<size_t>(size.width) * static_cast<size_t>(size.height) * 3);
     Into(source, size, out.rgb.data());
     return out;
@@ -125,9 +146,9 @@ class Scaler {
 RgbView ViewOf(const Image& image) { return {image.rgb.data(), image.width, image.height}; }
 
 // Copies tile (row, col) of a picture cut into squares to out: [side, side, 3].
-void CopyTile(const Image& image, int row, int col, int side, uint8_t* out) {
+void CopyTile(const RgbView& image, int row, int col, int side, uint8_t* out) {
   const size_t stride = static_cast<size_t>(image.width) * 3, bytes = static_cast<size_t>(side) * 3;
-  const uint8_t* from = &image.rgb[static_cast<size_t>(row * side) * stride + static_cast<size_t>(col) * bytes];
+  const uint8_t* from = image.data + static_cast<size_t>(row * side) * stride + static_cast<size_t>(col) * bytes;
   for (int y = 0; y < side; ++y)
     std::memcpy(out + static_cast<size_t>(y) * bytes, from + static_cast<size_t>(y) * stride, bytes);
 }
@@ -191,22 +212,38 @@ TileGrid ImageProcessor::Plan(int width, int height, bool split) const {
   return grid;
 }
 
+TileGrid ImageProcessor::Plan(const Image& image, bool split) const {
+  const Size full = FullSize(image);
+  return Plan(full.width, full.height, split);
+}
+
+DecodeOptions ImageProcessor::ScaledDecoding(bool split) const {
+  DecodeOptions options;
+  // Tiles are cut from a picture of that longer side. One view is a square: both sides matter.
+  options.jpeg_long_side = split ? config_.longest_edge : config_.max_image_edge;
+  options.jpeg_short_side = split ? 0 : config_.max_image_edge;
+  return options;
+}
+
 Status ImageProcessor::Append(const Image& image, bool split, ThreadPool& pool, Tiles& tiles) const {
   EYESHOT_RETURN_IF_ERROR(CheckPicture(image));
   const int side = config_.max_image_edge;
-  const TileGrid grid = Plan(image.width, image.height, split);
+  const Size full = FullSize(image);
+  const TileGrid grid = Plan(image, split);
   const Scaler scaler(filter_, config_.pillow13_order ? ResampleArithmetic::kPillow13 : ResampleArithmetic::kPillow,
                       pool);
-  Image resized = scaler.Scale(ViewOf(image), FitLongestEdge(image.width, image.height, config_.longest_edge));
-  if (split && (resized.width != grid.resized_width || resized.height != grid.resized_height)) {
-    resized = scaler.Scale(ViewOf(resized), {grid.resized_width, grid.resized_height});
+  Resized resized = scaler.Scale(ViewOf(image), FitLongestEdge(full.width, full.height, config_.longest_edge));
+  if (split && (resized.size.width != grid.resized_width || resized.size.height != grid.resized_height)) {
+    resized = scaler.Scale(resized.view(), {grid.resized_width, grid.resized_height});
   }
 
-  uint8_t* out = Extend(grid, side, tiles);
-  for (int tile = 0; tile < grid.rows * grid.cols; ++tile, out += TileBytes(side)) {
-    CopyTile(resized, tile / grid.cols, tile % grid.cols, side, out);
-  }
-  scaler.Into(ViewOf(resized), {side, side}, out);
+  uint8_t* const out = Extend(grid, side, tiles);
+  const auto cut = static_cast<size_t>(grid.rows * grid.cols);
+  pool.Run(cut, [&](size_t tile, size_t) {
+    const int index = static_cast<int>(tile);
+    CopyTile(resized.view(), index / grid.cols, index % grid.cols, side, out + tile * TileBytes(side));
+  });
+  scaler.Into(resized.view(), {side, side}, out + cut * TileBytes(side));
   return Status::Ok();
 }
 
@@ -214,11 +251,12 @@ Status ImageProcessor::AppendFrame(const Image& image, ThreadPool& pool, Tiles& 
   EYESHOT_RETURN_IF_ERROR(CheckPicture(image));
   const int side = config_.max_image_edge;
   const int longest = config_.video_longest_edge != 0 ? config_.video_longest_edge : config_.longest_edge;
-  const Size size = FitLongestEdge(image.width, image.height, longest);
+  const Size full = FullSize(image);
+  const Size size = FitLongestEdge(full.width, full.height, longest);
   const Scaler scaler(filter_, ResampleArithmetic::kTorch, pool);
-  const Image resized = scaler.Scale(ViewOf(image), size);
-  uint8_t* out = Extend({image.width, image.height, 0, 0, size.width, size.height}, side, tiles);
-  scaler.Into(ViewOf(resized), {side, side}, out);
+  const Resized resized = scaler.Scale(ViewOf(image), size);
+  uint8_t* out = Extend({full.width, full.height, 0, 0, size.width, size.height}, side, tiles);
+  scaler.Into(resized.view(), {side, side}, out);
   return Status::Ok();
 }
 

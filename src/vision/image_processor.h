@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/large_array.h"
 #include "base/threads.h"
 #include "eyeshot/media.h"
 #include "eyeshot/status.h"
@@ -28,7 +29,7 @@ struct TileGrid {
 // row, and its global view last.
 struct Tiles {
   int side = 0;                 // M, pixels
-  std::vector<uint8_t> rgb;     // [count, side, side, 3], before normalization
+  LargeArray<uint8_t> rgb;      // [count, side, side, 3], before normalization
   std::vector<TileGrid> grids;  // one a picture or frame, in order
 
   int64_t count() const;
@@ -44,9 +45,15 @@ class ImageProcessor {
 
   // The grid of a picture of that size: arithmetic only. REQUIRES: both sides at least 1.
   TileGrid Plan(int width, int height, bool split) const;
+  // That of a picture: by the size in its file, whatever it was decoded at.
+  TileGrid Plan(const Image& image, bool split) const;
+
+  // How small a JPEG may be decoded: no resize to come then enlarges what would have been a reduction.
+  DecodeOptions ScaledDecoding(bool split) const;
 
   // Adds the tiles of a picture. `tiles` holds only tiles of this processor, or none.
-  // Errors: kInvalidArgument (an empty picture), kLimitExceeded (a side, or the ratio of the sides).
+  // Errors: kInvalidArgument (an empty picture, or one larger than its full size), kLimitExceeded (a side, or the ratio
+  // of the sides).
   Status Append(const Image& image, bool split, ThreadPool& pool, Tiles& tiles) const;
 
   // Adds a video frame: one tile, resized first to the longest edge for videos, then to M x M.

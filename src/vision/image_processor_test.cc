@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -152,7 +153,7 @@ TEST(ImageProcessor, LeavesAPictureWholeWhenItFitsOneTile) {
   ASSERT_TRUE(processor->Append(Noise(1, 256, 256), true, pool, tiles).ok());
   EXPECT_EQ(tiles.grids[0].rows, 0);
   EXPECT_EQ(tiles.count(), 1);
-  EXPECT_EQ(tiles.rgb, Noise(1, 256, 256).rgb);
+  EXPECT_TRUE(std::ranges::equal(tiles.rgb, Noise(1, 256, 256).rgb));
 }
 
 TEST(ImageProcessor, AppendsPicturesOneAfterTheOther) {
@@ -163,11 +164,38 @@ TEST(ImageProcessor, AppendsPicturesOneAfterTheOther) {
   ASSERT_TRUE(processor->Append(Noise(2, 40, 90), false, pool, second).ok());
   ASSERT_TRUE(processor->Append(Noise(1, 90, 40), true, pool, both).ok());
   ASSERT_TRUE(processor->Append(Noise(2, 40, 90), false, pool, both).ok());
-  std::vector<uint8_t> joined = first.rgb;
+  LargeArray<uint8_t> joined = first.rgb;
   joined.insert(joined.end(), second.rgb.begin(), second.rgb.end());
   EXPECT_EQ(both.rgb, joined);
   EXPECT_EQ(both.count(), first.count() + 1);
   EXPECT_EQ(both.grids[1].width, 40);
+}
+
+TEST(ImageProcessor, CutsAPictureByTheSizeInItsFile) {
+  // 4096 x 1025 is cut into one row of tiles. Half of it, 2048 x 513, would be into two.
+  auto processor = ImageProcessor::Create(Config(2048, 512));
+  ThreadPool pool(1);
+  Image half = Noise(1, 2048, 513);
+  EXPECT_EQ(processor->Plan(half, true).rows, 2);
+  half.full_width = 4096;
+  half.full_height = 1025;
+  EXPECT_EQ(processor->Plan(half, true).rows, 1);
+  Tiles tiles;
+  ASSERT_TRUE(processor->Append(half, true, pool, tiles).ok());
+  EXPECT_EQ(tiles.grids[0].rows, 1);
+  EXPECT_EQ(tiles.grids[0].width, 4096);
+  EXPECT_EQ(tiles.grids[0].resized_height, 512);
+
+  half.full_height = 512;
+  EXPECT_EQ(processor->Append(half, true, pool, tiles).code(), StatusCode::kInvalidArgument);
+}
+
+TEST(ImageProcessor, KnowsHowSmallAPictureMayBeDecoded) {
+  auto processor = ImageProcessor::Create(Config(2048, 512));
+  EXPECT_EQ(processor->ScaledDecoding(true).jpeg_long_side, 2048);
+  EXPECT_EQ(processor->ScaledDecoding(true).jpeg_short_side, 0);
+  EXPECT_EQ(processor->ScaledDecoding(false).jpeg_long_side, 512);
+  EXPECT_EQ(processor->ScaledDecoding(false).jpeg_short_side, 512);
 }
 
 TEST(ImageProcessor, NormalizesBytesToMinusOneToOne) {

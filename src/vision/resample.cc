@@ -14,6 +14,8 @@ namespace {
 // Output rows that one task makes. The rows around a band are resampled across twice: with 64 rows of
 // Lanczos that is a tenth. Their intermediate stays in L2.
 constexpr int kBandRows = 64;
+// Rows that are resampled across together.
+constexpr size_t kAcrossRows = 4;
 
 // One resize. A pass whose size does not change is left out, as the references do.
 class Resizer {
@@ -41,7 +43,7 @@ class Resizer {
  private:
   // What a thread needs besides input and output; grows to what its largest band takes.
   struct Scratch {
-    std::vector<uint8_t> rgbx;   // one source row, spread to 4 bytes a pixel
+    std::vector<uint8_t> rgbx;   // [kAcrossRows] source rows, spread to 4 bytes a pixel
     std::vector<uint8_t> lines;  // [rows, width, 3] after the pass across
   };
 
@@ -81,7 +83,7 @@ class Resizer {
     scratch.lines.resize(source_stride());
     for (size_t y = top; y < bottom; ++y) {
       MakeDown(source_row(static_cast<size_t>(down_.first[y])), source_stride(), y, scratch.lines.data());
-      MakeRowAcross(scratch.lines.data(), scratch, out + y * out_stride());
+      MakeRowsAcross(scratch.lines.data(), 1, scratch, out + y * out_stride());
     }
   }
 
@@ -91,12 +93,21 @@ class Resizer {
                  static_cast<size_t>(down_.count[y]), down_.precision, stride, out);
   }
 
-  void MakeRowAcross(const uint8_t* row, Scratch& scratch, uint8_t* out) const {
+  // `rows` neighbouring rows of the source's width, at most kAcrossRows, to out: [rows, width, 3].
+  void MakeRowsAcross(const uint8_t* from, size_t rows, Scratch& scratch, uint8_t* out) const {
     const auto source_width = static_cast<size_t>(source_.width);
-    scratch.rgbx.resize((source_width + kSparePixels) * 4);
-    SpreadRow(row, source_width, scratch.rgbx.data());
-    ResampleAcross(scratch.rgbx.data(), across_.first.data(), across_.count.data(), weights4_.data(),
-                   static_cast<size_t>(across_.stride), across_.precision, width_, out);
+    const size_t stride = (source_width + kSparePixels) * 4;
+    scratch.rgbx.resize(stride * kAcrossRows);
+    for (size_t y = 0; y < rows; ++y) {
+      SpreadRow(from + y * source_stride(), source_width, scratch.rgbx.data() + y * stride);
+    }
+    const AcrossPlan plan{.width = width_,
+                          .first = across_.first.data(),
+                          .count = across_.count.data(),
+                          .weights4 = weights4_.data(),
+                          .stride = static_cast<size_t>(across_.stride),
+                          .precision = across_.precision};
+    ResampleAcross(plan, scratch.rgbx.data(), stride, rows, out, out_stride());
   }
 
   // Source rows [top, bottom), as wide as the output, to out: [bottom - top, width, 3].
@@ -105,8 +116,8 @@ class Resizer {
       std::memcpy(out, source_row(top), (bottom - top) * out_stride());
       return;
     }
-    for (size_t y = top; y < bottom; ++y) {
-      MakeRowAcross(source_row(y), scratch, out + (y - top) * out_stride());
+    for (size_t y = top; y < bottom; y += kAcrossRows) {
+      MakeRowsAcross(source_row(y), std::min(kAcrossRows, bottom - y), scratch, out + (y - top) * out_stride());
     }
   }
 

@@ -35,43 +35,77 @@ void SpreadRow(const uint8_t* HWY_RESTRICT rgb, size_t width, uint8_t* HWY_RESTR
   }
 }
 
-// Sums of one pixel's channels over its window; `group` taps go into the lanes of one vector.
-HWY_INLINE hn::Vec<Pixel> SumWindow(const uint8_t* HWY_RESTRICT from, const int32_t* HWY_RESTRICT weights,
-                                    size_t count) {
-  const Sums d;
-  const SumBytes bytes;
-  const Pixel pixel;
-  const size_t lanes = hn::Lanes(d);
-  const size_t group = lanes / 4;
-  auto sums = hn::Zero(d);
-  for (size_t t = 0; t < count; t += group) {
-    const auto values = hn::PromoteTo(d, hn::LoadU(bytes, from + 4 * t));
-    sums = hn::Add(sums, hn::Mul(values, hn::LoadU(d, weights + 4 * t)));
-  }
-  HWY_ALIGN int32_t parts[16];
-  hn::Store(sums, d, parts);
-  auto sum = hn::Load(pixel, parts);
-  for (size_t i = 4; i < lanes; i += 4) sum = hn::Add(sum, hn::Load(pixel, parts + i));
-  return sum;
+// The sum of the pixels (each of 4 channels) in a vector.
+HWY_INLINE hn::Vec<Pixel> SumOfPixels(hn::Vec<Pixel> v) { return v; }
+#if HWY_MAX_BYTES >= 32
+HWY_INLINE hn::Vec<Pixel> SumOfPixels(hn::Vec<hn::FixedTag<int32_t, 8>> v) {
+  return hn::Add(hn::LowerHalf(Pixel(), v), hn::UpperHalf(Pixel(), v));
 }
+#endif
+#if HWY_MAX_BYTES >= 64
+HWY_INLINE hn::Vec<Pixel> SumOfPixels(hn::Vec<hn::FixedTag<int32_t, 16>> v) {
+  const hn::FixedTag<int32_t, 8> half;
+  return SumOfPixels(hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+}
+#endif
 
-void ResampleAcross(const uint8_t* HWY_RESTRICT rgbx, const int32_t* HWY_RESTRICT first,
-                    const int32_t* HWY_RESTRICT count, const int32_t* HWY_RESTRICT weights4, size_t stride,
-                    int precision, size_t width, uint8_t* HWY_RESTRICT out) {
+// Rounds a pixel's sums to bytes, of which the fourth is none of the picture's.
+HWY_INLINE void StorePixel(hn::Vec<Pixel> sum, int precision, bool is_last, uint8_t* HWY_RESTRICT out) {
   const Pixel pixel;
   const PixelBytes bytes;
   const auto half = hn::Set(pixel, 1 << (precision - 1));
+  const auto rounded = hn::DemoteTo(bytes, hn::ShiftRightSame(hn::Add(sum, half), precision));
+  if (!is_last) {
+    hn::StoreU(rounded, bytes, out);  // the fourth byte is the next pixel's first: overwritten by it
+    return;
+  }
   HWY_ALIGN uint8_t last[16];
-  for (size_t x = 0; x < width; ++x) {
-    const auto sum =
-        SumWindow(rgbx + 4 * static_cast<size_t>(first[x]), weights4 + x * stride * 4, static_cast<size_t>(count[x]));
-    const auto rounded = hn::DemoteTo(bytes, hn::ShiftRightSame(hn::Add(sum, half), precision));
-    if (x + 1 < width) {
-      hn::StoreU(rounded, bytes, out + 3 * x);  // the fourth byte is the next pixel's first: overwritten by it
-    } else {
-      hn::StoreU(rounded, bytes, last);
-      for (size_t c = 0; c < 3; ++c) out[3 * x + c] = last[c];
+  hn::StoreU(rounded, bytes, last);
+  for (size_t c = 0; c < 3; ++c) out[c] = last[c];
+}
+
+// kRows rows share the loads of the weights, which are more than the pixels.
+template <size_t kRows>
+HWY_INLINE void AcrossRows(const AcrossPlan& plan, const uint8_t* HWY_RESTRICT rgbx, size_t rgbx_stride,
+                           uint8_t* HWY_RESTRICT out, size_t out_stride) {
+  static_assert(kRows == 1 || kRows == 4);
+  const Sums d;
+  const SumBytes bytes;
+  const size_t group = hn::Lanes(d) / 4;  // taps in the lanes of one vector
+  for (size_t x = 0; x < plan.width; ++x) {
+    const uint8_t* HWY_RESTRICT from = rgbx + 4 * static_cast<size_t>(plan.first[x]);
+    const int32_t* HWY_RESTRICT weights = plan.weights4 + x * plan.stride * 4;
+    const auto count = static_cast<size_t>(plan.count[x]);
+    auto sum0 = hn::Zero(d);
+    auto sum1 = sum0, sum2 = sum0, sum3 = sum0;
+    for (size_t t = 0; t < count; t += group) {
+      const auto weight = hn::LoadU(d, weights + 4 * t);
+      const uint8_t* HWY_RESTRICT at = from + 4 * t;
+      sum0 = hn::Add(sum0, hn::Mul(hn::PromoteTo(d, hn::LoadU(bytes, at)), weight));
+      if constexpr (kRows == 4) {
+        sum1 = hn::Add(sum1, hn::Mul(hn::PromoteTo(d, hn::LoadU(bytes, at + rgbx_stride)), weight));
+        sum2 = hn::Add(sum2, hn::Mul(hn::PromoteTo(d, hn::LoadU(bytes, at + 2 * rgbx_stride)), weight));
+        sum3 = hn::Add(sum3, hn::Mul(hn::PromoteTo(d, hn::LoadU(bytes, at + 3 * rgbx_stride)), weight));
+      }
     }
+    const bool is_last = x + 1 == plan.width;
+    StorePixel(SumOfPixels(sum0), plan.precision, is_last, out + 3 * x);
+    if constexpr (kRows == 4) {
+      StorePixel(SumOfPixels(sum1), plan.precision, is_last, out + out_stride + 3 * x);
+      StorePixel(SumOfPixels(sum2), plan.precision, is_last, out + 2 * out_stride + 3 * x);
+      StorePixel(SumOfPixels(sum3), plan.precision, is_last, out + 3 * out_stride + 3 * x);
+    }
+  }
+}
+
+void ResampleAcross(const AcrossPlan& plan, const uint8_t* HWY_RESTRICT rgbx, size_t rgbx_stride, size_t rows,
+                    uint8_t* HWY_RESTRICT out, size_t out_stride) {
+  size_t y = 0;
+  for (; y + 4 <= rows; y += 4) {
+    AcrossRows<4>(plan, rgbx + y * rgbx_stride, rgbx_stride, out + y * out_stride, out_stride);
+  }
+  for (; y < rows; ++y) {
+    AcrossRows<1>(plan, rgbx + y * rgbx_stride, rgbx_stride, out + y * out_stride, out_stride);
   }
 }
 
@@ -130,9 +164,9 @@ HWY_EXPORT(ResampleDown);
 
 void SpreadRow(const uint8_t* rgb, size_t width, uint8_t* rgbx) { HWY_DYNAMIC_DISPATCH(SpreadRow)(rgb, width, rgbx); }
 
-void ResampleAcross(const uint8_t* rgbx, const int32_t* first, const int32_t* count, const int32_t* weights4,
-                    size_t stride, int precision, size_t width, uint8_t* out) {
-  HWY_DYNAMIC_DISPATCH(ResampleAcross)(rgbx, first, count, weights4, stride, precision, width, out);
+void ResampleAcross(const AcrossPlan& plan, const uint8_t* rgbx, size_t rgbx_stride, size_t rows, uint8_t* out,
+                    size_t out_stride) {
+  HWY_DYNAMIC_DISPATCH(ResampleAcross)(plan, rgbx, rgbx_stride, rows, out, out_stride);
 }
 
 void ResampleDown(const uint8_t* rows, size_t row_stride, const int32_t* weights, size_t taps, int precision,

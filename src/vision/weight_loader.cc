@@ -2,6 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include <numeric>
+
 #include "base/check.h"
 #include "base/error.h"
 
@@ -9,7 +11,7 @@ namespace eyeshot {
 
 // rows x cols must be what the tensor holds: its first dimension, and the product of the others.
 Result<HostTensor> WeightLoader::Get(const std::string& name, int64_t rows, int64_t cols) const {
-  EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, checkpoint_.Get(name));
+  EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, checkpoint_->Get(name));
   const int64_t found_rows = tensor.shape.empty() ? 1 : tensor.shape[0];
   if (found_rows != rows || tensor.elements() != rows * cols) {
     const std::string expected = cols == 1 ? fmt::format("[{}]", rows) : fmt::format("[{}, {}]", rows, cols);
@@ -20,16 +22,52 @@ Result<HostTensor> WeightLoader::Get(const std::string& name, int64_t rows, int6
   return tensor;
 }
 
+std::string_view PackedKindName(PackedShape::Kind kind) {
+  switch (kind) {
+    case PackedShape::Kind::kLinear: return "linear";
+    case PackedShape::Kind::kTable: return "table";
+    case PackedShape::Kind::kVector: return "vector";
+  }
+  return "unknown";
+}
+
+bool WeightLoader::Has(std::string_view name) const {
+  return packed_ != nullptr ? packed_->Find(name) != nullptr : checkpoint_->Find(name) != nullptr;
+}
+
+Result<PackedWeightPtr> WeightLoader::Adopt(const std::string& name, const PackedShape& shape) {
+  const std::string mend = "make the file again with `eyeshot quantize`";
+  const PackedEntry* entry = packed_->Find(name);
+  if (entry == nullptr) return NotFoundError(fmt::format("{}: there is no weight {}", packed_->file(), name), mend);
+  const std::string_view format = WeightFormatName(shape.format);
+  const std::string_view kind = PackedKindName(shape.kind);
+  if (entry->kind != kind || entry->format != format || entry->outputs != shape.outputs ||
+      entry->inputs != shape.inputs || entry->gated != shape.gated) {
+    return CorruptError(
+        fmt::format(
+            "{}: weight {} is a {}{} of {} x {} in {}, config.json and precision ask for a {}{} of {} x {} in {}",
+            packed_->file(), name, entry->gated ? "gated " : "", entry->kind, entry->outputs, entry->inputs,
+            entry->format, shape.gated ? "gated " : "", kind, shape.outputs, shape.inputs, format),
+        mend);
+  }
+  Result<PackedWeightPtr> weight = backend_.Adopt(shape, entry->bytes, name);
+  if (!weight.ok()) return weight.status().At(packed_->file());
+  parameters_ += shape.outputs * shape.inputs;
+  packed_bytes_ += entry->bytes.size();
+  return weight;
+}
+
 Result<PackedWeightPtr> WeightLoader::Packed(Result<PackedWeightPtr> weight, const std::vector<HostTensor>& sources) {
   if (!weight.ok()) return weight;
+  if (on_weight_) on_weight_(**weight, sources);
   for (const HostTensor& source : sources) {
-    checkpoint_.Release(source);
+    checkpoint_->Release(source);
     parameters_ += source.elements();
     source_bytes_ += source.bytes();
   }
   packed_bytes_ += (*weight)->bytes;
   if (on_progress_) {
-    on_progress_(static_cast<double>(source_bytes_) / static_cast<double>(std::max<uint64_t>(checkpoint_.bytes(), 1)));
+    on_progress_(static_cast<double>(source_bytes_) / static_cast<double>(std::max<uint64_t>(checkpoint_->bytes(), 1)));
   }
   return weight;
 }
@@ -37,6 +75,10 @@ Result<PackedWeightPtr> WeightLoader::Packed(Result<PackedWeightPtr> weight, con
 Result<PackedWeightPtr> WeightLoader::Linear(const std::vector<std::string>& names, const std::vector<int64_t>& outputs,
                                              int64_t inputs) {
   EYESHOT_CHECK(names.size() == outputs.size());
+  if (packed_ != nullptr) {
+    const int64_t all = std::accumulate(outputs.begin(), outputs.end(), int64_t{0});
+    return Adopt(names[0], {.format = format_, .outputs = all, .inputs = inputs});
+  }
   LinearSource source{.parts = {}, .gated = false, .format = format_};
   for (size_t i = 0; i < names.size(); ++i) {
     EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, Get(names[i], outputs[i], inputs));
@@ -47,6 +89,9 @@ Result<PackedWeightPtr> WeightLoader::Linear(const std::vector<std::string>& nam
 
 Result<PackedWeightPtr> WeightLoader::Gated(const std::string& gate, const std::string& up, int64_t outputs,
                                             int64_t inputs) {
+  if (packed_ != nullptr) {
+    return Adopt(gate, {.format = format_, .outputs = 2 * outputs, .inputs = inputs, .gated = true});
+  }
   LinearSource source{.parts = {}, .gated = true, .format = format_};
   for (const std::string& name : {gate, up}) {
     EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, Get(name, outputs, inputs));
@@ -56,12 +101,17 @@ Result<PackedWeightPtr> WeightLoader::Gated(const std::string& gate, const std::
 }
 
 Result<PackedWeightPtr> WeightLoader::Table(const std::string& name, int64_t rows, int64_t width) {
+  if (packed_ != nullptr) return Adopt(name, {.kind = PackedShape::Kind::kTable, .outputs = rows, .inputs = width});
   EYESHOT_ASSIGN_OR_RETURN(const HostTensor tensor, Get(name, rows, width));
   return Packed(backend_.PackTable(tensor), {tensor});
 }
 
 Result<PackedWeightPtr> WeightLoader::Vector(const std::vector<std::string>& names, const std::vector<int64_t>& sizes) {
   EYESHOT_CHECK(names.size() == sizes.size());
+  if (packed_ != nullptr) {
+    const int64_t all = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
+    return Adopt(names[0], {.kind = PackedShape::Kind::kVector, .outputs = all});
+  }
   std::vector<HostTensor> sources;
   std::vector<float> joined;
   for (size_t i = 0; i < names.size(); ++i) {

@@ -1,31 +1,43 @@
-// WeightLoader: from named tensors of a checkpoint to packed weights, checked, counted, and with the source
-// pages given back as it goes.
+// WeightLoader: from named tensors of a checkpoint to packed weights, checked, counted, and with the source pages given
+// back as it goes; or from a file of packed weights, which are used where they lie.
 #ifndef EYESHOT_VISION_WEIGHT_LOADER_H_
 #define EYESHOT_VISION_WEIGHT_LOADER_H_
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "formats/packed_weights.h"
 #include "formats/safetensors.h"
 #include "kernels/backend.h"
 
 namespace eyeshot {
 
-// Every function takes names of tensors and the shape that the configuration asks for, and fails with an
-// error that names tensor, found shape and expected shape: kNotFound, kCorrupt, or the backend's own.
+// Every function takes names of tensors and the shape that the configuration asks for, and fails with an error that
+// names tensor, found shape and expected shape: kNotFound, kCorrupt, or the backend's own.
 class WeightLoader {
  public:
+  // A weight and the tensors that it was packed from. Both live until the observer returns, the weight as long as the
+  // model.
+  using Observer = std::function<void(const PackedWeight& weight, std::span<const HostTensor> sources)>;
+
   // `on_progress` (may be empty) is called with the share of the checkpoint's bytes that were packed.
-  WeightLoader(const Checkpoint& checkpoint, Backend& backend, std::function<void(double)> on_progress)
-      : checkpoint_(checkpoint), backend_(backend), on_progress_(std::move(on_progress)) {}
+  WeightLoader(const Checkpoint& checkpoint, Backend& backend, std::function<void(double)> on_progress,
+               Observer on_weight)
+      : checkpoint_(&checkpoint),
+        backend_(backend),
+        on_progress_(std::move(on_progress)),
+        on_weight_(std::move(on_weight)) {}
+  // The file must outlive the weights.
+  WeightLoader(const PackedWeights& packed, Backend& backend) : packed_(&packed), backend_(backend) {}
 
   // The format of the matrices that Linear and Gated pack from now on.
   void SetFormat(WeightFormat format) { format_ = format; }
   WeightFormat format() const { return format_; }
 
-  bool Has(std::string_view name) const { return checkpoint_.Find(name) != nullptr; }
+  bool Has(std::string_view name) const;
 
   // Matrices [outputs_i, inputs] stacked along the outputs. A convolution kernel [outputs, c, h, w] counts as
   // [outputs, c * h * w].
@@ -44,15 +56,21 @@ class WeightLoader {
  private:
   Result<HostTensor> Get(const std::string& name, int64_t rows, int64_t cols) const;
   Result<PackedWeightPtr> Packed(Result<PackedWeightPtr> weight, const std::vector<HostTensor>& sources);
+  Result<PackedWeightPtr> Adopt(const std::string& name, const PackedShape& shape);
 
-  const Checkpoint& checkpoint_;
+  const Checkpoint* checkpoint_ = nullptr;  // one of the two
+  const PackedWeights* packed_ = nullptr;
   Backend& backend_;
   std::function<void(double)> on_progress_;
+  Observer on_weight_;
   WeightFormat format_ = WeightFormat::kExact;
   int64_t parameters_ = 0;
   size_t packed_bytes_ = 0;
   uint64_t source_bytes_ = 0;
 };
+
+// How packed files name it: "linear", "table", "vector".
+std::string_view PackedKindName(PackedShape::Kind kind);
 
 }  // namespace eyeshot
 

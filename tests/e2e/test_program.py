@@ -212,6 +212,16 @@ class Inspect(ProgramTest):
         result = json.loads(self.succeeds("inspect", "--json", "--no-split", DEMO / "receipt.png"))
         self.assertEqual((result["rows"], result["cols"], result["tiles"]), (0, 0, 1))
 
+    def test_jpeg_scaling_changes_tiles_but_not_the_grid(self):
+        photo = MEDIA / "exif/Portrait_8.jpg"  # 1200 x 1800 upright; the built-in model takes 512 and 256
+        exact, scaled = (json.loads(self.succeeds("inspect", photo, "--json", *flags)) for flags in
+                         ([], ["--jpeg-scaling"]))
+        self.assertNotEqual(exact.pop("tiles_sha256"), scaled.pop("tiles_sha256"))
+        self.assertEqual(exact, scaled)
+        small = MEDIA / "formats/flower.jpg"  # smaller than what the model takes
+        self.assertEqual(self.succeeds("inspect", small, "--json"),
+                         self.succeeds("inspect", small, "--json", "--jpeg-scaling"))
+
     def test_a_model(self):
         text = self.succeeds("inspect", MODEL)
         for part in ("29342208", "smolvlm", "bfloat16", "memory plan", "KV cache", "<end_of_utterance>"):

@@ -354,7 +354,7 @@ void ReadPanelInput(const PanelWeight& weight, int64_t panel, int64_t input, flo
 }
 
 void ReadWeightRow(const PanelWeight& weight, int64_t row, float* y) {
-  if (row < 0 || row >= weight.outputs) {
+  if (row < 0 || row >= weight.outputs * (weight.gated ? 2 : 1)) {
     std::fill_n(y, weight.inputs, 0.0f);
     return;
   }
@@ -362,8 +362,10 @@ void ReadWeightRow(const PanelWeight& weight, int64_t row, float* y) {
     std::transform(weight.row(row), weight.row(row) + weight.inputs, y, F32FromBf16);
     return;
   }
-  const int64_t panel = row / kPanelColumns;
-  const int64_t column = row % kPanelColumns;
+  const bool up = row >= weight.outputs;
+  const int64_t output = up ? row - weight.outputs : row;
+  const int64_t panel = output / weight.columns();
+  const int64_t column = output % weight.columns() + (up ? kGatedColumns : 0);
   for (int64_t i = 0; i < weight.inputs; ++i) {
     if (weight.IsFloat()) {
       bf16_bits bits;

@@ -50,6 +50,14 @@ class PortableBackend final : public CpuBackend {
     return PanelLayout(format, outputs, inputs, false).bytes;
   }
   size_t PackedTableBytes(int64_t rows, int64_t width) const override { return TableLayout(rows, width).bytes; }
+  std::string_view packed_layout() const override { return kPackedLayout; }
+  std::span<const uint8_t> PackedBytes(const PackedWeight& weight) const override;
+  PackedShape ShapeOf(const PackedWeight& weight) const override;
+  Result<PackedWeightPtr> Adopt(const PackedShape& shape, std::span<const uint8_t> bytes,
+                                std::string_view what) override;
+  void ReadRow(const PackedWeight& weight, int64_t row, float* y) const override {
+    ReadWeightRow(*Panels(&weight), row, y);
+  }
   Result<std::unique_ptr<KvCache>> NewKvCache(const KvCacheShape& shape) override;
   size_t KvCacheBytes(const KvCacheShape& shape) const override { return PagedKvCacheBytes(shape); }
 
@@ -96,6 +104,50 @@ class PortableBackend final : public CpuBackend {
   PagedPlanner planner_;
   RotaryTable rotary_;
 };
+
+std::span<const uint8_t> PortableBackend::PackedBytes(const PackedWeight& weight) const {
+  const auto* vector = dynamic_cast<const FloatWeight*>(&weight);
+  const Buffer& buffer = vector != nullptr ? vector->buffer : Panels(&weight)->buffer;
+  return {static_cast<const uint8_t*>(buffer.data()), weight.bytes};
+}
+
+PackedShape PortableBackend::ShapeOf(const PackedWeight& weight) const {
+  if (dynamic_cast<const FloatWeight*>(&weight) != nullptr) {
+    return {.kind = PackedShape::Kind::kVector, .outputs = weight.outputs};
+  }
+  const PanelWeight& panels = *Panels(&weight);
+  return {.kind = panels.rows ? PackedShape::Kind::kTable : PackedShape::Kind::kLinear,
+          .format = panels.format,
+          .outputs = panels.outputs * (panels.gated ? 2 : 1),
+          .inputs = panels.inputs,
+          .gated = panels.gated};
+}
+
+Result<PackedWeightPtr> PortableBackend::Adopt(const PackedShape& shape, std::span<const uint8_t> bytes,
+                                               std::string_view what) {
+  // The caller's memory, which the weight doesn't free.
+  Buffer buffer(const_cast<uint8_t*>(bytes.data()), bytes.size(), [](void*, size_t) {});
+  PackedWeightPtr weight;
+  if (shape.kind == PackedShape::Kind::kVector) {
+    auto vector = std::make_unique<FloatWeight>();
+    vector->outputs = shape.outputs;
+    vector->inputs = 1;
+    vector->bytes = static_cast<size_t>(shape.outputs) * sizeof(float);
+    vector->buffer = std::move(buffer);
+    weight = std::move(vector);
+  } else {
+    auto panels = std::make_unique<PanelWeight>(
+        shape.kind == PackedShape::Kind::kTable ? TableLayout(shape.outputs, shape.inputs)
+                                                : PanelLayout(shape.format, shape.outputs, shape.inputs, shape.gated));
+    panels->buffer = std::move(buffer);
+    weight = std::move(panels);
+  }
+  if (weight->bytes != bytes.size()) {
+    return CorruptError(fmt::format("weight {} has {} bytes, its shape needs {}", what, bytes.size(), weight->bytes),
+                        "make the file again with `eyeshot quantize`");
+  }
+  return weight;
+}
 
 void PortableBackend::PrepareScratch(int64_t floats) {
   for (size_t i = 0; i < scratch_.size(); ++i) scratch_[i] = {thread_memory_[i].Floats(floats), -1};

@@ -30,6 +30,9 @@
 
 namespace eyeshot::portable {
 
+// The name of this layout in files. A change of anything below needs another.
+inline constexpr const char* kPackedLayout = "panels-1";
+
 inline constexpr int64_t kPanelColumns = 32;
 inline constexpr int64_t kGatedColumns = 16;
 inline constexpr int64_t kGroupBytes = 4;
@@ -73,7 +76,7 @@ PanelWeight TableLayout(int64_t outputs, int64_t inputs);
 Result<PackedWeightPtr> PackPanels(const LinearSource& source, ThreadPool& pool);
 Result<PackedWeightPtr> PackTable(const HostTensor& source, ThreadPool& pool);
 
-// y[0..inputs) = output `row` of the matrix, zeros if there is no such output. REQUIRES: not gated.
+// y[0..inputs) = output `row` of the matrix, zeros if there is no such output; the ups of a gated one follow its gates.
 void ReadWeightRow(const PanelWeight& weight, int64_t row, float* y);
 
 // y[j] = input `input` of column j of a panel of integers, [32].

@@ -71,6 +71,7 @@ class ReferenceBackend final : public CpuBackend {
   size_t PackedLinearBytes(int64_t outputs, int64_t inputs, WeightFormat) const override {
     return static_cast<size_t>(outputs * inputs) * sizeof(float);
   }
+  void ReadRow(const PackedWeight& weight, int64_t row, float* y) const override;
   size_t PackedTableBytes(int64_t rows, int64_t width) const override {
     return static_cast<size_t>(rows * width) * sizeof(float);
   }
@@ -116,6 +117,15 @@ Result<PackedWeightPtr> ReferenceBackend::PackLinear(const LinearSource& source)
     weight->outputs /= 2;
   }
   return PackedWeightPtr(std::move(weight));
+}
+
+void ReferenceBackend::ReadRow(const PackedWeight& weight, int64_t row, float* y) const {
+  const bool inside = row >= 0 && row < weight.outputs * (weight.gated ? 2 : 1);
+  if (inside) {
+    std::copy_n(static_cast<const FloatWeight&>(weight).data() + row * weight.inputs, weight.inputs, y);
+  } else {
+    std::fill_n(y, weight.inputs, 0.0f);
+  }
 }
 
 Result<std::unique_ptr<KvCache>> ReferenceBackend::NewKvCache(const KvCacheShape& shape) {
