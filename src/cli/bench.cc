@@ -18,6 +18,7 @@
 #include "cli/model_flags.h"
 #include "cli/png_writer.h"
 #include "cli/progress.h"
+#include "cli/read_speed.h"
 #include "cli/report.h"
 #include "cli/synthetic_picture.h"
 #include "formats/processor_config.h"
@@ -66,6 +67,11 @@ struct DepthResult {
   double ms_per_token = 0;
   double tokens_per_s = 0;
   double prefill_tokens_per_s = 0;
+  double bytes_per_token = 0;       // weights, head, scales and cache
+  double read_bytes_per_s = 0;      // of a buffer of so many bytes, by all threads
+
+  // Of the tokens a second that reading alone would allow.
+  double ReadShare() const { return read_bytes_per_s > 0 ? tokens_per_s * bytes_per_token / read_bytes_per_s : 0; }
 };
 
 double Median(std::vector<double> values) {
@@ -213,6 +219,10 @@ Result<DepthResult> Bench::RunDepth(int64_t depth) {
   result.ms_per_token = static_cast<double>(decode.wall_ns) / 1e6 / static_cast<double>(decode.tokens);
   result.tokens_per_s = 1e3 / result.ms_per_token;
   result.prefill_tokens_per_s = static_cast<double>(prefill.tokens) * 1e9 / static_cast<double>(prefill.wall_ns);
+  // The last token of an answer is sampled, but not run.
+  result.bytes_per_token =
+      static_cast<double>(decode.bytes) / static_cast<double>(std::max<uint64_t>(1, decode.tokens - 1));
+  result.read_bytes_per_s = ReadBytesPerSecond(static_cast<size_t>(result.bytes_per_token), engine_->info().threads);
   return result;
 }
 
@@ -266,7 +276,10 @@ void Bench::Print() const {
       json["decode"].push_back({{"depth", result.depth},
                                 {"ms_per_token", result.ms_per_token},
                                 {"tokens_per_s", result.tokens_per_s},
-                                {"prefill_tokens_per_s", result.prefill_tokens_per_s}});
+                                {"prefill_tokens_per_s", result.prefill_tokens_per_s},
+                                {"bytes_per_token", result.bytes_per_token},
+                                {"read_bytes_per_s", result.read_bytes_per_s},
+                                {"read_share", result.ReadShare()}});
     }
     PrintJson(json);
     return;
@@ -281,10 +294,13 @@ void Bench::Print() const {
                result.TtftMs(), result.median.Table());
   }
   if (depths_.empty()) return;
-  fmt::print("\n{:>14}{:>16}{:>16}{:>20}\n", "prompt tokens", "ms a token", "tokens a s", "prefill tokens a s");
+  fmt::print("\n{:>14}{:>13}{:>13}{:>21}{:>15}{:>14}{:>12}\n", "prompt tokens", "ms a token", "tokens a s",
+             "prefill tokens a s", "bytes a token", "read at most", "reached");
   for (const DepthResult& result : depths_) {
-    fmt::print("{:>14}{:>16.3f}{:>16.1f}{:>20.0f}\n", result.depth, result.ms_per_token, result.tokens_per_s,
-               result.prefill_tokens_per_s);
+    fmt::print("{:>14}{:>13.3f}{:>13.1f}{:>21.0f}{:>15}{:>9.1f} GB/s{:>11.0f}%\n", result.depth, result.ms_per_token,
+               result.tokens_per_s, result.prefill_tokens_per_s,
+               BytesText(static_cast<uint64_t>(result.bytes_per_token)), result.read_bytes_per_s / 1e9,
+               100 * result.ReadShare());
   }
 }
 
@@ -329,6 +345,8 @@ void AddBenchCommand(CLI::App& program, int& exit_code) {
   command->footer(R"(Examples:
   eyeshot bench
   eyeshot bench --tiles 1,5 --repeat 9 --threads 1 --json
+
+"read at most" is how fast all threads read a buffer of the bytes that a token reads: weights, scales and cache.
 
 Pictures are synthetic; answers go on to their full length whatever the model says.)");
   command->callback([flags, &exit_code] { exit_code = RunBench(*flags); });

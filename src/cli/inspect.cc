@@ -23,7 +23,13 @@ int RunInspect(const InspectFlags& flags) {
                 flags.json);
     return kExitUsage;
   }
-  const Status status = is_model ? InspectModel(flags) : InspectImage(flags);
+  if (!is_model && flags.plan) {
+    ReportError(InvalidArgumentError(fmt::format("'{}' is a picture, --plan is about models", flags.target),
+                                     "name a model's folder, or leave --plan out"),
+                flags.json);
+    return kExitUsage;
+  }
+  const Status status = !is_model ? InspectImage(flags) : flags.plan ? InspectPlan(flags) : InspectModel(flags);
   return status.ok() ? kExitOk : ReportError(status, flags.json);
 }
 
@@ -43,9 +49,11 @@ void AddInspectCommand(CLI::App& program, int& exit_code) {
   command->add_flag_callback(
       "--no-split", [flags] { flags->split = false; }, "One view of the picture instead of tiles");
   AddJpegScalingFlag(*command, flags->jpeg_scaling);
+  command->add_flag("--plan", flags->plan, "What each part of a model takes in memory, in every precision");
   command->add_flag("--json", flags->json, "Print one JSON object");
   command->footer(R"(Examples:
   eyeshot inspect models/eyeshot-tiny               shapes, parameters, memory plan (reads headers only)
+  eyeshot inspect MODEL --plan --context 2048       the memory plan in every precision
   eyeshot inspect receipt.png --tiles tiles.png     the tiles that the model sees, drawn
   eyeshot inspect receipt.png --json --question "What is the total?" --model DIR
 

@@ -16,11 +16,14 @@ struct InspectFlags {
   std::string tiles_out;
   bool split = true;
   bool jpeg_scaling = false;
+  bool plan = false;  // the memory plan of a model in every precision, alone
   bool json = false;
 };
 
 // Shapes, parameters and memory plan of a model; reads headers only.
 Status InspectModel(const InspectFlags& flags);
+// What each part of a model takes in memory, in every precision; reads the configuration only.
+Status InspectPlan(const InspectFlags& flags);
 // Tiles, tokens and prompt of a picture.
 Status InspectImage(const InspectFlags& flags);
 

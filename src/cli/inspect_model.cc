@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/limits.h"
 #include "cli/inspect.h"
 #include "cli/report.h"
 #include "formats/generation_config.h"
 #include "formats/model_config.h"
+#include "formats/packed_weights.h"
 #include "formats/processor_config.h"
 #include "formats/safetensors.h"
 #include "kernels/backend.h"
@@ -50,25 +52,47 @@ struct ModelReport {
   std::vector<std::pair<int32_t, std::string>> stop_tokens;
 };
 
-Parameters CountParameters(const Checkpoint& checkpoint) {
-  Parameters counts;
-  for (const HostTensor& tensor : checkpoint.tensors()) {
-    const auto has = [&](std::string_view part) { return tensor.name.find(part) != std::string::npos; };
-    int64_t& part = has("vision_model.")                  ? counts.tower
-                    : has("connector.")                   ? counts.connector
-                    : has("embed_tokens.")                ? counts.embedding
-                    : tensor.name.starts_with("lm_head.") ? counts.head
-                    : has("text_model.")                  ? counts.decoder
-                                                          : counts.other;
-    part += tensor.elements();
-  }
-  return counts;
+void Count(std::string_view name, int64_t elements, Parameters& counts) {
+  const auto has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
+  int64_t& part = has("vision_model.")           ? counts.tower
+                  : has("connector.")            ? counts.connector
+                  : has("embed_tokens.")         ? counts.embedding
+                  : name.starts_with("lm_head.") ? counts.head
+                  : has("text_model.")           ? counts.decoder
+                                                 : counts.other;
+  part += elements;
 }
 
-std::string DTypes(const Checkpoint& checkpoint) {
-  std::set<std::string_view> names;
-  for (const HostTensor& tensor : checkpoint.tensors()) names.insert(DTypeName(tensor.dtype));
-  return fmt::format("{}", fmt::join(names, ", "));
+// Files, bytes, dtypes and parameters, of packed weights or of a checkpoint.
+Status ExamineWeights(ModelReport& report) {
+  std::set<std::string, std::less<>> names;
+  const std::string packed_path = JoinPath(report.dir, kPackedWeightsFile);
+  if (FileExists(packed_path)) {
+    EYESHOT_ASSIGN_OR_RETURN(const PackedWeights packed, PackedWeights::Open(packed_path));
+    report.files = 1;
+    report.bytes = packed.bytes();
+    for (const auto& [name, entry] : packed.entries()) {
+      Count(name, entry.outputs * entry.inputs, report.parameters);
+      if (entry.kind == "linear") names.insert(entry.format);
+    }
+    report.dtypes = fmt::format("packed as {}", fmt::join(names, ", "));
+    return Status::Ok();
+  }
+  EYESHOT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(report.dir));
+  report.files = checkpoint.files().size();
+  report.bytes = checkpoint.bytes();
+  for (const HostTensor& tensor : checkpoint.tensors()) {
+    Count(tensor.name, tensor.elements(), report.parameters);
+    names.emplace(DTypeName(tensor.dtype));
+  }
+  report.dtypes = fmt::format("{}", fmt::join(names, ", "));
+  return Status::Ok();
+}
+
+// Of one picture.
+Result<int> MostTiles(const ImageProcessorConfig& config) {
+  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(config));
+  return processor.Plan(config.longest_edge, config.longest_edge, config.do_image_splitting).tiles();
 }
 
 Result<std::vector<std::pair<int32_t, std::string>>> StopTokens(const std::string& dir) {
@@ -88,11 +112,7 @@ Result<ModelReport> Examine(const InspectFlags& flags) {
   EYESHOT_ASSIGN_OR_RETURN(report.config, LoadModelConfig(report.dir));
   EYESHOT_ASSIGN_OR_RETURN(const ModelFamily* family, FindModelFamily(report.config.model_type));
   report.family = family->name;
-  EYESHOT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(report.dir));
-  report.files = checkpoint.files().size();
-  report.bytes = checkpoint.bytes();
-  report.dtypes = DTypes(checkpoint);
-  report.parameters = CountParameters(checkpoint);
+  EYESHOT_RETURN_IF_ERROR(ExamineWeights(report));
 
   EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
                            CreateBackend({.name = flags.model.backend, .threads = flags.model.threads}));
@@ -101,12 +121,9 @@ Result<ModelReport> Examine(const InspectFlags& flags) {
   report.backend = backend->info();
   report.backend.precision = PrecisionName(precision, *backend);
   report.context = flags.model.context > 0 ? flags.model.context : report.config.text.max_positions;
-  report.plan = family->plan(report.config, *backend, precision, report.context);
-
   EYESHOT_ASSIGN_OR_RETURN(report.processing, LoadProcessorConfig(report.dir));
-  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(report.processing));
-  const int edge = report.processing.longest_edge;
-  report.most_tiles = processor.Plan(edge, edge, report.processing.do_image_splitting).tiles();
+  EYESHOT_ASSIGN_OR_RETURN(report.most_tiles, MostTiles(report.processing));
+  report.plan = family->plan(report.config, *backend, precision, report.context, report.most_tiles);
   EYESHOT_ASSIGN_OR_RETURN(report.stop_tokens, StopTokens(report.dir));
   return report;
 }
@@ -167,6 +184,7 @@ void PrintModelJson(const ModelReport& report) {
                          {"decoder_weights", plan.decoder_weights},
                          {"tower_workspace", plan.tower_workspace},
                          {"decoder_workspace", plan.decoder_workspace},
+                         {"pictures", plan.pictures},
                          {"kv_cache", plan.kv_cache},
                          {"total", plan.total()}};
   PrintJson(json);
@@ -206,14 +224,97 @@ void PrintModelText(const ModelReport& report) {
   const MemoryPlan& plan = report.plan;
   fmt::print("\nmemory plan    {:>13}   {}, {} backend, a conversation of {} tokens\n", BytesText(plan.total()),
              report.backend.precision, report.backend.name, report.context);
-  const std::pair<const char*, size_t> memory[] = {
-      {"vision tower", plan.tower_weights},        {"connector", plan.connector_weights},
-      {"decoder", plan.decoder_weights},           {"tower scratch", plan.tower_workspace},
-      {"decoder scratch", plan.decoder_workspace}, {"KV cache", plan.kv_cache}};
+  const std::pair<const char*, size_t> memory[] = {{"vision tower", plan.tower_weights},
+                                                   {"connector", plan.connector_weights},
+                                                   {"decoder", plan.decoder_weights},
+                                                   {"tower scratch", plan.tower_workspace},
+                                                   {"decoder scratch", plan.decoder_workspace},
+                                                   {"pictures", plan.pictures},
+                                                   {"KV cache", plan.kv_cache}};
   for (const auto& [name, bytes] : memory) fmt::print("  {:<13}{:>13}\n", name, BytesText(bytes));
 }
 
+constexpr const char* kPlannedPrecisions[] = {"exact", "bf16", "int8", "auto", "int4"};
+
+struct PlanReport {
+  std::string dir;
+  BackendInfo backend;
+  int64_t context = 0;
+  int tiles = 0;
+  std::vector<std::pair<std::string, MemoryPlan>> plans;  // by precision, with a cache in f16
+  size_t int8_cache = 0;
+};
+
+Result<PlanReport> Plan(const InspectFlags& flags) {
+  PlanReport report;
+  report.dir = flags.target;
+  EYESHOT_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(report.dir));
+  EYESHOT_ASSIGN_OR_RETURN(const ModelFamily* family, FindModelFamily(config.model_type));
+  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig processing, LoadProcessorConfig(report.dir));
+  EYESHOT_ASSIGN_OR_RETURN(report.tiles, MostTiles(processing));
+  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
+                           CreateBackend({.name = flags.model.backend, .threads = flags.model.threads}));
+  report.backend = backend->info();
+  report.context = flags.model.context > 0 ? flags.model.context : config.text.max_positions;
+  for (const char* name : kPlannedPrecisions) {
+    Result<ModelPrecision> precision = ParsePrecision(name, *backend);
+    if (!precision.ok()) continue;  // the backend lacks it
+    report.plans.emplace_back(name, family->plan(config, *backend, *precision, report.context, report.tiles));
+    precision->kv_cache = KvFormat::kInt8;
+    report.int8_cache = family->plan(config, *backend, *precision, report.context, report.tiles).kv_cache;
+  }
+  return report;
+}
+
+// A row of the plan: a part, and how to read it from a plan.
+struct PlanRow {
+  const char* name;
+  const char* key;
+  size_t (*bytes)(const MemoryPlan& plan);
+};
+constexpr PlanRow kPlanRows[] = {
+    {"vision tower", "tower_weights", [](const MemoryPlan& p) { return p.tower_weights; }},
+    {"connector", "connector_weights", [](const MemoryPlan& p) { return p.connector_weights; }},
+    {"decoder", "decoder_weights", [](const MemoryPlan& p) { return p.decoder_weights; }},
+    {"tower scratch", "tower_workspace", [](const MemoryPlan& p) { return p.tower_workspace; }},
+    {"decoder scratch", "decoder_workspace", [](const MemoryPlan& p) { return p.decoder_workspace; }},
+    {"pictures", "pictures", [](const MemoryPlan& p) { return p.pictures; }},
+    {"KV cache, f16", "kv_cache", [](const MemoryPlan& p) { return p.kv_cache; }},
+    {"total", "total", [](const MemoryPlan& p) { return p.total(); }}};
+
+void PrintPlan(const PlanReport& report, bool json) {
+  if (json) {
+    OrderedJson object = {{"model", report.dir},
+                          {"backend", report.backend.name},
+                          {"context_tokens", report.context},
+                          {"tiles", report.tiles},
+                          {"int8_kv_cache", report.int8_cache}};
+    for (const auto& [name, plan] : report.plans) {
+      for (const PlanRow& row : kPlanRows) object["plans"][name][row.key] = row.bytes(plan);
+    }
+    PrintJson(object);
+    return;
+  }
+  fmt::print("{}: {} backend, a conversation of {} tokens, a picture of {} tiles\n\n{:<16}", report.dir,
+             report.backend.name, report.context, report.tiles, "precision");
+  for (const auto& [name, plan] : report.plans) fmt::print("{:>10}", name);
+  for (const PlanRow& row : kPlanRows) {
+    fmt::print("\n{:<16}", row.name);
+    for (const auto& [name, plan] : report.plans) fmt::print("{:>10}", BytesText(row.bytes(plan)));
+  }
+  fmt::print(
+      "\n\nWith --kv-cache int8 the cache takes {}. A cache takes memory only as a conversation grows.\n"
+      "Beside it: the program, its tokenizer, the decoded picture and scratch memory of kernels.\n",
+      BytesText(report.int8_cache));
+}
+
 }  // namespace
+
+Status InspectPlan(const InspectFlags& flags) {
+  EYESHOT_ASSIGN_OR_RETURN(const PlanReport report, Plan(flags));
+  PrintPlan(report, flags.json);
+  return Status::Ok();
+}
 
 Status InspectModel(const InspectFlags& flags) {
   EYESHOT_ASSIGN_OR_RETURN(const ModelReport report, Examine(flags));

@@ -47,7 +47,7 @@ Result<std::vector<std::shared_ptr<const Image>>> CalibrationPictures(const Quan
   std::vector<std::shared_ptr<const Image>> pictures;
   Ledger ledger;
   for (const std::string& path : flags.calibration) {
-    EYESHOT_ASSIGN_OR_RETURN(Image image, ReadPicture(path, ledger));
+    EYESHOT_ASSIGN_OR_RETURN(Image image, ReadPicture(path, {}, ledger));
     pictures.push_back(std::make_shared<const Image>(std::move(image)));
   }
   if (pictures.empty()) {

@@ -44,6 +44,7 @@ class PackedWeights {
   const std::string& layout() const { return layout_; }        // of the backend that packed them
   const std::string& file() const { return file_; }
   uint64_t bytes() const;  // of all entries
+  const std::map<std::string, PackedEntry, std::less<>>& entries() const { return entries_; }  // by name
   // nullptr if there is none.
   const PackedEntry* Find(std::string_view name) const;
 

@@ -72,7 +72,7 @@ class LlamaDecoder {
 
   const TextConfig& config() const { return config_; }
   // The cache for `context` tokens in blocks of `block_size`, all layers in one group.
-  KvCacheShape CacheShape(int64_t context, int64_t block_size, KvFormat format) const;
+  KvCacheShape CacheShape(int64_t context, int64_t block_size, KvFormat format = KvFormat::kHalf) const;
 
   // y: [ids.size, hidden], the embeddings of tokens. An id outside the vocabulary gives zeros.
   void Embed(Stream& stream, DeviceSpan<const int32_t> ids, MatrixView y) const;

@@ -22,16 +22,19 @@
 
 namespace eyeshot {
 
-// What a model keeps resident, in bytes, before anything is taken.
+// What a model takes, in bytes, before anything is taken. Beside it there are the program, its tokenizer, the decoded
+// picture and scratch memory of kernels.
 struct MemoryPlan {
   size_t tower_weights = 0;
   size_t connector_weights = 0;
   size_t decoder_weights = 0;  // layers, embedding, head
   size_t tower_workspace = 0;
   size_t decoder_workspace = 0;
-  size_t kv_cache = 0;         // of one conversation with a full context
+  size_t pictures = 0;         // the tiles of one picture, as many as it can have, and their visual tokens
+  size_t kv_cache = 0;         // of one conversation with a full context; memory that it doesn't use isn't taken
   size_t total() const {
-    return tower_weights + connector_weights + decoder_weights + tower_workspace + decoder_workspace + kv_cache;
+    return tower_weights + connector_weights + decoder_weights + tower_workspace + decoder_workspace + pictures +
+           kv_cache;
   }
 };
 
@@ -95,7 +98,7 @@ struct ModelFamily {
   std::vector<std::string_view> model_types;  // of config.json
   Result<std::unique_ptr<VisionLanguageModel>> (*load)(const ModelOptions& options, Backend& backend, Ledger& ledger);
   MemoryPlan (*plan)(const ModelConfig& config, const Backend& backend, const ModelPrecision& precision,
-                     int64_t context_tokens);
+                     int64_t context_tokens, int64_t tiles);
 };
 
 const std::vector<ModelFamily>& ModelFamilies();

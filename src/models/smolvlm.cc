@@ -179,7 +179,7 @@ Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(const ModelOptions& opt
 }
 
 MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const ModelPrecision& precision,
-                       int64_t context_tokens) {
+                       int64_t context_tokens, int64_t tiles) {
   const VisionConfig& vision = config.vision;
   const TextConfig& text = config.text;
   WeightFormat format = precision.tower;
@@ -209,7 +209,10 @@ MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const 
       backend.PackedLinearBytes(text.vocab_size, text.hidden_size, LlamaDecoder::HeadFormat(format)) +
       floats(text.hidden_size);
   if (!config.tie_word_embeddings) {
-    plan.decoder_weights += backend.PackedTableBytes(text.vocab_size, text.hidden_size);
+    const bool rounded = format != WeightFormat::kExact && format != WeightFormat::kBf16;
+    plan.decoder_weights +=
+        rounded ? backend.PackedLinearBytes(text.vocab_size, text.hidden_size, LlamaDecoder::HeadFormat(format))
+                : backend.PackedTableBytes(text.vocab_size, text.hidden_size);
   }
 
   const BackendInfo& info = backend.info();
@@ -220,6 +223,9 @@ MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const 
   Arena decoder;
   DecoderWorkspace(decoder, text, info.activation, std::min(kPrefillChunk, context_tokens), 1, blocks, 1);
   plan.decoder_workspace = decoder.used();
+  plan.pictures = static_cast<size_t>(tiles * vision.image_size * vision.image_size * 3) +
+                  static_cast<size_t>(tiles * config.visual_tokens_per_tile() * text.hidden_size) *
+                      DTypeBytes(info.activation);
   plan.kv_cache = backend.KvCacheBytes({.layer_group = std::vector<int>(static_cast<size_t>(text.num_layers), 0),
                                         .blocks = blocks,
                                         .block_size = kKvBlockSize,

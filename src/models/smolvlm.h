@@ -10,7 +10,7 @@ namespace eyeshot {
 
 Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(const ModelOptions& options, Backend& backend, Ledger& ledger);
 MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const ModelPrecision& precision,
-                       int64_t context_tokens);
+                       int64_t context_tokens, int64_t tiles);
 
 }  // namespace eyeshot
 
