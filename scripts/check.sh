@@ -27,6 +27,10 @@ check_neon() {
   require "neon: build" scripts/neon.sh
   EYESHOT_ISA=neon run_ctest "neon under emulation" build/neon \
     -L '^(base|ledger|tensor|kernels|formats|text|vision)$' -LE '^slow$'
+  local isa
+  for isa in dotprod i8mm; do  # of the CPU that cmake/toolchains/aarch64-linux-gnu.cmake names
+    EYESHOT_ISA=$isa run_ctest "kernels again under emulation ($isa)" build/neon -L '^kernels$' -LE '^slow$'
+  done
 }
 
 check_fuzz() {

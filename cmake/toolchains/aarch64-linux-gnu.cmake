@@ -1,10 +1,11 @@
 # Cross-compiling for aarch64 with Debian's g++-aarch64-linux-gnu. EYESHOT_SYSROOT holds the third-party
-# libraries (scripts/neon.sh fills it); the C and C++ libraries are the cross compiler's own. Tests run under qemu.
+# libraries (scripts/neon.sh fills it); the C and C++ libraries are the cross compiler's own. Tests run under qemu, as
+# the CPU with all extensions that it knows.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
 set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
-set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L /usr/aarch64-linux-gnu)
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu)
 
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES EYESHOT_SYSROOT)
 set(CMAKE_FIND_ROOT_PATH ${EYESHOT_SYSROOT} /usr/aarch64-linux-gnu)

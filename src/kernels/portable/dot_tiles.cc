@@ -291,7 +291,7 @@ struct Ops : BaseOps {
 }  // namespace neon
 }  // namespace eyeshot::portable
 
-HWY_PUSH_ATTRIBUTES("+dotprod")
+HWY_PUSH_ATTRIBUTES("arch=armv8.2-a+dotprod")
 namespace eyeshot::portable {
 namespace dotprod {
 
