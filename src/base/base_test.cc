@@ -72,6 +72,17 @@ TEST_P(ThreadPoolTest, RunsEveryTaskOnceAndWaits) {
   }
 }
 
+// With more threads than cores some come late, to a job that is done or to the next one.
+TEST_P(ThreadPoolTest, LateThreadsTakeTheirTasksOnceAndOnlyOfTheJobThatRuns) {
+  ThreadPool pool(GetParam());
+  for (size_t job = 0; job < 4000; ++job) {
+    const size_t tasks = 2 + job % 7;
+    std::vector<std::atomic<size_t>> taken(tasks);
+    pool.Run(tasks, [&](size_t task, size_t) { taken.at(task) += job + 1; });
+    for (const auto& by : taken) ASSERT_EQ(by, job + 1) << "job " << job;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Sizes, ThreadPoolTest, testing::Values(1, 2, 3, 8));
 
 TEST(CpuTest, EnvironmentChoosesTheInstructionSet) {

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <string>
 
+#include "base/check.h"
 #include "base/limits.h"
 
 namespace eyeshot {
@@ -19,6 +20,11 @@ constexpr auto kSpinTime = std::chrono::microseconds(50);
 constexpr auto kCrowdedTime = std::chrono::microseconds(200);
 // Pauses between two looks at the clock: reading it costs about as much as these.
 constexpr int kPausesPerLook = 64;
+
+constexpr int kTaskBits = 32;
+constexpr uint64_t kTaskMask = (uint64_t{1} << kTaskBits) - 1;
+// Every worker may count once beyond the last task.
+constexpr size_t kMostTasks = size_t{1} << 31;
 
 void Pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -69,14 +75,15 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::WorkOn(size_t thread) {
-  const Call call = call_;
-  const void* fn = fn_;
-  const size_t tasks = tasks_;
+  uint64_t done = 0;
   for (;;) {
-    const size_t task = next_.fetch_add(1, std::memory_order_relaxed);
-    if (task >= tasks) return;
-    call(fn, task, thread);
+    const uint64_t job = job_.fetch_add(1, std::memory_order_acq_rel);
+    const uint64_t task = job & kTaskMask;
+    if (task >= job >> kTaskBits) break;
+    call_(fn_, task, thread);
+    ++done;
   }
+  if (done > 0) done_.fetch_add(done, std::memory_order_release);
 }
 
 void ThreadPool::WorkerMain(size_t thread) {
@@ -95,16 +102,15 @@ void ThreadPool::WorkerMain(size_t thread) {
     seen = epoch;
     if (stop_.load(std::memory_order_relaxed)) return;
     WorkOn(thread);
-    busy_.fetch_sub(1, std::memory_order_release);
   }
 }
 
 void ThreadPool::RunErased(size_t tasks, Call call, const void* fn) {
+  EYESHOT_CHECK(tasks < kMostTasks);
   call_ = call;
   fn_ = fn;
-  tasks_ = tasks;
-  next_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
+  done_.store(0, std::memory_order_relaxed);
+  job_.store(static_cast<uint64_t>(tasks) << kTaskBits, std::memory_order_release);
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
   WorkOn(0);
@@ -113,7 +119,7 @@ void ThreadPool::RunErased(size_t tasks, Call call, const void* fn) {
   int looks = 0;
   Clock::time_point start;
   bool yielding = crowded_.load(std::memory_order_relaxed);
-  while (busy_.load(std::memory_order_acquire) != 0) {
+  while (done_.load(std::memory_order_acquire) != tasks) {
     if (looks++ == 0) start = Clock::now();
     if (yielding) {
       sched_yield();

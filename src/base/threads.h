@@ -20,7 +20,8 @@ int AvailableCores();
 // counter, so that a half-busy core slows only its own share. Workers spin (with pause) for up to about
 // 50 us after a job, since a futex round trip costs about 40 us and a decoded token has more than a
 // hundred barriers; then they sleep. After a wait in which the barrier took more than 200 us they yield
-// at once: some other program wants the core.
+// at once: some other program wants the core. Run() waits for tasks, not for workers: one that was kept
+// off its core holds up the task that it has begun, and none that others can do.
 //
 // Run() may be called by one thread at a time; it neither allocates nor locks (waking sleepers excepted).
 // A task must not call Run() on the same pool.
@@ -58,13 +59,15 @@ class ThreadPool {
   void WorkerMain(size_t thread);
   void WorkOn(size_t thread);
 
-  alignas(64) std::atomic<uint32_t> epoch_{0};     // odd/even does not matter: a change is a new job
-  alignas(64) std::atomic<size_t> next_{0};        // next task to hand out
-  alignas(64) std::atomic<uint32_t> busy_{0};      // workers that have not finished the current job
+  alignas(64) std::atomic<uint32_t> epoch_{0};  // a change is a new job, or the end
+  // The current job: its number of tasks in the high half, how many were handed out in the low half. One word, so that
+  // a worker that comes late, when the job is done or the next one has begun, takes a task of the job that it sees or
+  // none.
+  alignas(64) std::atomic<uint64_t> job_{0};
+  alignas(64) std::atomic<uint64_t> done_{0};  // tasks of the current job
   std::atomic<bool> stop_{false};
-  std::atomic<bool> crowded_{false};               // a barrier took long: yield instead of spinning
-  size_t tasks_ = 0;
-  Call call_ = nullptr;
+  std::atomic<bool> crowded_{false};  // a barrier took long: yield instead of spinning
+  Call call_ = nullptr;  // written before job_, read by who has a task of that job
   const void* fn_ = nullptr;
   std::vector<std::thread> workers_;
 };

@@ -78,7 +78,8 @@ struct TensorSpec {
 
 // Writes one tensor after the other, in the order of `specs`: `fill(index, out)` produces the data of specs[index]
 // into `out` (specs[index].bytes() bytes, row-major), and the memory is used again for the next. The file appears
-// under its name only when complete. The data begins at a multiple of `alignment`, itself one of 8. Errors: kInvalidArgument (a spec that a reader would refuse), kIo, fill's own.
+// under its name only when complete. The data begins at a multiple of `alignment`, itself one of 8. Errors:
+// kInvalidArgument (a spec that a reader would refuse), kIo, fill's own.
 Status WriteSafetensors(const std::string& path, const std::vector<TensorSpec>& specs,
                         const std::function<Status(size_t index, std::span<uint8_t> out)>& fill, size_t alignment = 8);
 

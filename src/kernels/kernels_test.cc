@@ -598,11 +598,10 @@ TEST_P(PagedKernelsTest, ValuesAreRoundedToTheNearestHalf) {
 }
 
 // Long enough that one sequence is split along its keys.
-TEST_P(PagedKernelsTest, LongSequencesAreSplitAndMerged) {
-  CheckLong({3, 1, 64, 16}, kAttentionBound);
-}
+TEST_P(PagedKernelsTest, LongSequencesAreSplitAndMerged) { CheckLong({3, 1, 64, 16}, kAttentionBound); }
 
-// Queries, keys, values and probabilities have 8 bits: 2^-9 of the scores, whose standard deviation is 1, and of the rest.
+// Queries, keys, values and probabilities have 8 bits: 2^-9 of the scores, whose standard deviation is 1, and of the
+// rest.
 constexpr float kReducedBound = 1.5e-2f;
 // Keys and values are within half of 1/127 of the largest of a head, which is about 2 standard deviations.
 constexpr float kInt8CacheBound = 2.5e-2f;

@@ -223,9 +223,9 @@ MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const 
   Arena decoder;
   DecoderWorkspace(decoder, text, info.activation, std::min(kPrefillChunk, context_tokens), 1, blocks, 1);
   plan.decoder_workspace = decoder.used();
-  plan.pictures = static_cast<size_t>(tiles * vision.image_size * vision.image_size * 3) +
-                  static_cast<size_t>(tiles * config.visual_tokens_per_tile() * text.hidden_size) *
-                      DTypeBytes(info.activation);
+  plan.pictures =
+      static_cast<size_t>(tiles * vision.image_size * vision.image_size * 3) +
+      static_cast<size_t>(tiles * config.visual_tokens_per_tile() * text.hidden_size) * DTypeBytes(info.activation);
   plan.kv_cache = backend.KvCacheBytes({.layer_group = std::vector<int>(static_cast<size_t>(text.num_layers), 0),
                                         .blocks = blocks,
                                         .block_size = kKvBlockSize,

@@ -10,9 +10,10 @@
 
 namespace eyeshot::portable {
 
-// [block][layer][k, v][kv_head][part]: what a context doesn't use is never touched, and so takes no memory. A part holds
-// a head of a block's tokens: keys transposed, [head_dim][block_size], so that the scores of successive keys are lanes
-// of one vector; values as [block_size][head_dim]. Parts of 8-bit integers end with a float32 scale for each token.
+// [block][layer][k, v][kv_head][part]: what a context doesn't use is never touched, and so takes no memory. A part
+// holds a head of a block's tokens: keys transposed, [head_dim][block_size], so that the scores of successive keys are
+// lanes of one vector; values as [block_size][head_dim]. Parts of 8-bit integers end with a float32 scale for each
+// token.
 struct PagedKvCache : KvCache {
   Buffer buffer;
 
@@ -20,9 +21,7 @@ struct PagedKvCache : KvCache {
   uint8_t* Values(int64_t layer, int64_t block, int64_t kv_head) const { return Part(block, layer * 2 + 1, kv_head); }
   // Of a part of 8-bit integers: [block_size].
   float* Scales(uint8_t* part) const { return reinterpret_cast<float*>(part + ScalesOffset(shape)); }
-  const float* Scales(const uint8_t* part) const {
-    return reinterpret_cast<const float*>(part + ScalesOffset(shape));
-  }
+  const float* Scales(const uint8_t* part) const { return reinterpret_cast<const float*>(part + ScalesOffset(shape)); }
 
   static int64_t ScalesOffset(const KvCacheShape& shape) { return (shape.block_size * shape.head_dim + 3) / 4 * 4; }
   static int64_t KvPartBytes(const KvCacheShape& shape) {

@@ -108,7 +108,8 @@ void ScoreBlock(const PagedHead& h, const float* queries, int64_t rows, const ui
 }
 
 // highest[r] <- the lane-wise maximum of it and row r's scores of one block; keys that a row doesn't see, and what
-// pads the block, become -infinity. keys[r]: how many keys row r sees, from this block on. scales: of the keys, or null.
+// pads the block, become -infinity. keys[r]: how many keys row r sees, from this block on. scales: of the keys, or
+// null.
 inline void MaskBlock(const PagedHead& h, float* scores, int64_t rows, const int64_t* keys, const float* scales,
                       Vec* highest) {
   const Floats d;

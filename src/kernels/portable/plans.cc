@@ -24,8 +24,8 @@ constexpr int64_t kStripPanels = 8;
 // With T tasks a thread, all equal, the last to finish is up to 1 / T late: 6 %, and half of that on average.
 constexpr int64_t kTasksPerThread = 16;
 
-// Less weight than this is not worth a task: 64 KB take about 3 us from memory, handing out a task 0.1 us, and each begins
-// with a wait for memory.
+// Less weight than this is not worth a task: 64 KB take about 3 us from memory, handing out a task 0.1 us, and each
+// begins with a wait for memory.
 constexpr int64_t kLeastChunkBytes = 64 << 10;
 
 // A chunk repacks its row block (about 1 cycle for 8 elements); with at least 4 panels of 32 outputs (4 cycles an
