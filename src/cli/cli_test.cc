@@ -71,7 +71,8 @@ TEST(PngWriterTest, DecodesToTheSamePixels) {
 class QuestionSetTest : public testing::Test {
  protected:
   std::string Write(const std::string& text) {
-    const std::string path = testing::TempDir() + "/question_set_test.jsonl";
+    const std::string path = testing::TempDir() + "/question_set_test_" +
+                             testing::UnitTest::GetInstance()->current_test_info()->name() + ".jsonl";
     EXPECT_TRUE(WriteFile(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()}).ok());
     return path;
   }

@@ -232,8 +232,45 @@ class Inspect(ProgramTest):
         parts = [value for key, value in result["parameters"].items() if key != "total"]
         self.assertEqual(sum(parts), 29342208)
         plan = result["memory_plan"]
-        parts = [value for key, value in plan.items() if key.endswith(("weights", "workspace", "cache"))]
+        parts = [value for key, value in plan.items() if key.endswith(("weights", "workspace", "pictures", "cache"))]
         self.assertEqual(sum(parts), plan["total"])
+
+    def test_a_memory_plan(self):
+        text = self.succeeds("inspect", "--plan", MODEL)
+        for part in ("exact", "int8", "int4", "vision tower", "KV cache", "total"):
+            self.assertIn(part, text)
+        plans = json.loads(self.succeeds("inspect", "--plan", "--json", MODEL))["plans"]
+        self.assertEqual(plans["exact"], plans["bf16"])
+        for part in ("tower_weights", "decoder_weights", "total"):
+            self.assertLess(plans["int8"][part], plans["exact"][part])
+        self.assertLess(plans["int4"]["decoder_weights"], plans["int8"]["decoder_weights"])
+        self.fails(2, ["is a picture"], "inspect", "--plan", DEMO / "receipt.png")
+
+
+class Quantize(ProgramTest):
+    """eyeshot quantize"""
+
+    def test_a_packed_model_answers(self):
+        out = self.folder / "packed"
+        text = self.succeeds("quantize", MODEL, out, "--precision", "int8,q8_0", "--calibration", DEMO / "receipt.png")
+        for part in ("worst cos", "int8", "q8_0", "visual tokens", "divergence"):
+            self.assertIn(part, text)
+        self.assertEqual(sorted(path.name for path in out.glob("*.safetensors")), [])
+        question = ("ask", "--json", DEMO / "receipt.png", "What is the total?", "--model")
+        packed = json.loads(self.succeeds(*question, out))
+        direct = json.loads(self.succeeds(*question, MODEL, "--precision", "auto"))
+        self.assertEqual(packed["answer"], direct["answer"])
+        self.assertEqual(packed["precision"], "int8,q8_0")
+        self.assertIn("packed as", self.succeeds("inspect", out))
+        self.fails(1, ["int8,q8_0", "exact"], *question, out, "--precision", "exact")
+
+    def test_json(self):
+        out = self.folder / "packed"
+        result = json.loads(self.succeeds("quantize", "--json", "--precision", "int4", MODEL, out))
+        self.assertEqual({weight["format"] for weight in result["weights"]}, {"int8", "int4", "q8_0", "exact", "float32"})
+        self.assertGreater(result["comparison"]["visual_cosine"], 0.99)
+        self.fails(1, ["both read and written"], "quantize", MODEL, MODEL)
+        self.fails(1, ["the precision is 'int3'"], "quantize", "--precision", "int3", MODEL, out)
 
 
 class Pictures(ProgramTest):

@@ -77,7 +77,7 @@ struct Ops {
   static void StoreFloats(Floats x, float* p) { _mm512_storeu_ps(p, x); }
 };
 
-#include "kernels/portable/dot_tiles-inl.h"
+#include "kernels/portable/dot_tiles.inc"
 
 }  // namespace avx512_vnni
 }  // namespace eyeshot::portable
@@ -106,7 +106,7 @@ struct Ops {
   static __m512bh Pairs(Bytes x) { return reinterpret_cast<__m512bh&>(x); }
 };
 
-#include "kernels/portable/dot_tiles-inl.h"
+#include "kernels/portable/dot_tiles.inc"
 
 }  // namespace avx512_bf16
 }  // namespace eyeshot::portable
@@ -164,7 +164,7 @@ struct Ops : BaseOps {
   }
 };
 
-#include "kernels/portable/dot_tiles-inl.h"
+#include "kernels/portable/dot_tiles.inc"
 
 }  // namespace avx2
 }  // namespace eyeshot::portable
@@ -179,7 +179,7 @@ struct Ops : avx2::BaseOps {
   static Acc Dot(Acc acc, Bytes w, Bytes x) { return _mm256_dpbusd_avx_epi32(acc, w, x); }
 };
 
-#include "kernels/portable/dot_tiles-inl.h"
+#include "kernels/portable/dot_tiles.inc"
 
 }  // namespace avx_vnni
 }  // namespace eyeshot::portable
@@ -230,7 +230,7 @@ struct Ops {
   static void StoreFloats(Floats x, float* p) { _mm_storeu_ps(p, x); }
 };
 
-#include "kernels/portable/dot_tiles-inl.h"
+#include "kernels/portable/dot_tiles.inc"
 
 }  // namespace ssse3
 }  // namespace eyeshot::portable
@@ -286,7 +286,7 @@ struct Ops : BaseOps {
   }
 };
 
-#include "kernels/portable/dot_tiles-inl.h"
+#include "kernels/portable/dot_tiles.inc"
 
 }  // namespace neon
 }  // namespace eyeshot::portable
@@ -304,7 +304,7 @@ struct Ops : neon::BaseOps {
   }
 };
 
-#include "kernels/portable/dot_tiles-inl.h"
+#include "kernels/portable/dot_tiles.inc"
 
 }  // namespace dotprod
 }  // namespace eyeshot::portable
@@ -325,7 +325,7 @@ struct Ops : neon::BaseOps {
   static Acc Dot(Acc acc, Bytes w, int8x16_t x) { return vusdotq_s32(acc, w, x); }
 };
 
-#include "kernels/portable/dot_tiles-inl.h"
+#include "kernels/portable/dot_tiles.inc"
 
 struct Int8Matrix {
   using Acc = int32x4_t;
