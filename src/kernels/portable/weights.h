@@ -35,7 +35,7 @@
 namespace eyeshot::portable {
 
 // The name of this layout in files. A change of anything below needs another.
-inline constexpr const char* kPackedLayout = "panels-1";
+inline constexpr const char* kPackedLayout = "panels-2";
 
 inline constexpr int64_t kPanelColumns = 32;
 inline constexpr int64_t kGatedColumns = 16;
