@@ -31,11 +31,13 @@ int MakeCheckpoint(SeededCheckpointOptions options) {
 void AddCheckpointCommand(CLI::App& dev, int& exit_code) {
   auto options = std::make_shared<SeededCheckpointOptions>();
   CLI::App* command = dev.add_subcommand("checkpoint", "Make a checkpoint of true shape with weights from a seed");
-  SetUsage(*command, "eyeshot dev checkpoint --config DIR --seed N --out DIR");
+  SetUsage(*command, "eyeshot dev checkpoint --config DIR --seed N [--outliers] --out DIR");
   command->add_option("--config", options->config_dir, "Folder with config.json, tokenizer and processor files")
       ->required()
       ->type_name("DIR");
   command->add_option("--seed", options->seed, "The same seed gives the same bytes")->required()->type_name("N");
+  command->add_flag("--outliers", options->outliers,
+                    "Make 8 channels of the tower's activations 50 times larger, as real towers have them");
   command->add_option("--out", options->out_dir, "Folder to make")->required()->type_name("DIR");
   command->add_option("-t,--threads", options->threads, "Threads; 0 takes the cores that this process may use")
       ->check(CLI::Range(0, 256))

@@ -339,6 +339,48 @@ TEST_P(DotTest, OutlierColumnsKeepTheOthersPrecise) {
   }
 }
 
+// Weights that have grown small because their inputs are large: of 127 levels shared with the others they would have
+// two, and each row an error of 2 %.
+TEST_P(DotTest, WeakInputsKeepTheirPrecision) {
+  constexpr int64_t kOutputs = 64;
+  constexpr int64_t kInputs = 768;
+  std::vector<float> w = Random(random_, kOutputs * kInputs);
+  const auto is_weak = [](int64_t input) { return input % 96 == 48; };
+  for (int64_t n = 0; n < kOutputs; ++n) {
+    for (int64_t i = 0; i < kInputs; ++i) {
+      if (is_weak(i)) w[static_cast<size_t>(n * kInputs + i)] /= 50;
+    }
+  }
+  const PackedWeightPtr weight = Pack(w, kOutputs, kInputs, WeightFormat::kInt8);
+  const std::vector<float> kept = Kept(w, kOutputs, kInputs, WeightFormat::kInt8);
+  for (size_t i = 0; i < w.size(); ++i) {
+    // Half a step of an output whose largest weight is about 4; 50 lies between 32 and 64.
+    ASSERT_NEAR(kept[i], w[i], is_weak(static_cast<int64_t>(i) % kInputs) ? 0.02 / 32 : 0.02);
+  }
+  for (int64_t rows : {1, 40}) {
+    std::vector<float> x = Random(random_, rows * kInputs);
+    for (size_t i = 0; i < x.size(); ++i) x[i] *= is_weak(static_cast<int64_t>(i) % kInputs) ? 50.0f : 1.0f;
+    std::vector<float> y(static_cast<size_t>(rows * kOutputs));
+    backend_->Linear(*stream_, {.x = {x.data(), DType::kF32, rows, kInputs, kInputs},
+                                .weight = weight.get(),
+                                .residual = {},
+                                .y = {y.data(), DType::kF32, rows, kOutputs, kOutputs}});
+    double errors = 0;
+    double square = 0;
+    for (int64_t m = 0; m < rows; ++m) {
+      for (int64_t n = 0; n < kOutputs; ++n) {
+        double want = 0;
+        for (int64_t i = 0; i < kInputs; ++i) {
+          want += double{x[static_cast<size_t>(m * kInputs + i)]} * w[static_cast<size_t>(n * kInputs + i)];
+        }
+        errors += std::pow(y[static_cast<size_t>(m * kOutputs + n)] - want, 2);
+        square += want * want;
+      }
+    }
+    EXPECT_LT(std::sqrt(errors / square), 0.013) << rows;  // of weights 0.007, of rows 0.008
+  }
+}
+
 TEST_P(DotTest, ReducedEncodeAttentionIsNearTheExactOne) { CheckReducedAttention(); }
 
 std::vector<Machine> Machines() {

@@ -1,6 +1,7 @@
 #include "models/seeded_checkpoint.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -52,6 +53,31 @@ Distribution DistributionOf(const TensorSpec& spec) {
   double inputs = 1;
   for (size_t i = 1; i < spec.shape.size(); ++i) inputs *= static_cast<double>(spec.shape[i]);
   return {0, 1, std::sqrt(inputs)};
+}
+
+// The same channels and tensors as in checkpoint.py.
+constexpr int64_t kOutliers = 8;
+constexpr double kOutlierFactor = 50;
+constexpr std::string_view kOutlierLayers = "model.vision_model.encoder.layers.";
+constexpr std::array<std::string_view, 4> kOutlierWriters = {"layer_norm1.weight", "layer_norm1.bias",
+                                                             "layer_norm2.weight", "layer_norm2.bias"};
+constexpr std::array<std::string_view, 3> kOutlierReaders = {"self_attn.q_proj.weight", "self_attn.k_proj.weight",
+                                                             "mlp.fc1.weight"};
+
+// What the elements of the last dimension are multiplied by; empty: nothing.
+std::vector<double> OutlierFactors(const TensorSpec& spec) {
+  const auto is_one_of = [&](const auto& names) {
+    return spec.name.starts_with(kOutlierLayers) &&
+           std::any_of(names.begin(), names.end(), [&](std::string_view name) { return spec.name.ends_with(name); });
+  };
+  double factor = 1;
+  if (is_one_of(kOutlierWriters)) factor = kOutlierFactor;
+  if (is_one_of(kOutlierReaders)) factor = 1 / kOutlierFactor;
+  if (factor == 1) return {};
+  const int64_t width = spec.shape.back();
+  std::vector<double> factors(static_cast<size_t>(width), 1.0);
+  for (int64_t i = 0; i < kOutliers; ++i) factors[static_cast<size_t>((2 * i + 1) * width / (2 * kOutliers))] = factor;
+  return factors;
 }
 
 // Names and shapes, collected.
@@ -138,12 +164,13 @@ std::vector<TensorSpec> SeededTensors(const ModelConfig& config, DType dtype) {
   return list.Sorted();
 }
 
-void FillSeededTensor(const TensorSpec& spec, uint64_t seed, ThreadPool& pool, std::span<uint8_t> out) {
+void FillSeededTensor(const TensorSpec& spec, uint64_t seed, bool outliers, ThreadPool& pool, std::span<uint8_t> out) {
   EYESHOT_CHECK(out.size() == spec.bytes());
   const size_t item = DTypeBytes(spec.dtype);
   const size_t count = out.size() / item;
   const uint64_t name_hash = Fnv1a64(spec.name);
   const Distribution distribution = DistributionOf(spec);
+  const std::vector<double> factors = outliers ? OutlierFactors(spec) : std::vector<double>();
   const double sqrt3 = std::sqrt(3.0);
   pool.Run((count + kTaskElements - 1) / kTaskElements, [&](size_t task, size_t) {
     const size_t end = std::min(count, (task + 1) * kTaskElements);
@@ -151,7 +178,9 @@ void FillSeededTensor(const TensorSpec& spec, uint64_t seed, ThreadPool& pool, s
       const uint64_t hash = SplitMix64(seed ^ (name_hash + i * kGamma));
       const double u = static_cast<double>(hash >> 40) / 16777216.0;
       const double v = (2.0 * u - 1.0) * sqrt3;
-      const auto value = static_cast<float>((distribution.offset + distribution.scale * v) / distribution.divisor);
+      double exact = (distribution.offset + distribution.scale * v) / distribution.divisor;
+      if (!factors.empty()) exact *= factors[i % factors.size()];
+      const auto value = static_cast<float>(exact);
       if (spec.dtype == DType::kF32) {
         std::memcpy(out.data() + i * item, &value, item);
       } else {
@@ -174,7 +203,7 @@ Status WriteSeededCheckpoint(const SeededCheckpointOptions& options) {
   uint64_t done = 0;
   EYESHOT_RETURN_IF_ERROR(WriteSafetensors(
       JoinPath(options.out_dir, "model.safetensors"), specs, [&](size_t index, std::span<uint8_t> out) {
-        FillSeededTensor(specs[index], options.seed, pool, out);
+        FillSeededTensor(specs[index], options.seed, options.outliers, pool, out);
         done += out.size();
         if (options.on_progress) options.on_progress(static_cast<double>(done) / static_cast<double>(total));
         return Status::Ok();

@@ -20,13 +20,15 @@ namespace eyeshot {
 // The tensors of a SmolVLM or Idefics3 checkpoint of that shape, sorted by name. dtype: kBF16 or kF32.
 std::vector<TensorSpec> SeededTensors(const ModelConfig& config, DType dtype);
 
-// The data of one tensor. out: spec.bytes() bytes. The threads do not change the result.
-void FillSeededTensor(const TensorSpec& spec, uint64_t seed, ThreadPool& pool, std::span<uint8_t> out);
+// The data of one tensor. out: spec.bytes() bytes. The threads do not change the result. With `outliers`, 8 channels of
+// what the norms of the tower's layers give are 50 times larger (tests/golden/README.md).
+void FillSeededTensor(const TensorSpec& spec, uint64_t seed, bool outliers, ThreadPool& pool, std::span<uint8_t> out);
 
 struct SeededCheckpointOptions {
   std::string config_dir;  // a model's folder; its weights, if it has any, are not read
   uint64_t seed = 0;
-  std::string out_dir;     // made if it is not there
+  bool outliers = false;  // see FillSeededTensor
+  std::string out_dir;  // made if it is not there
   int threads = 0;
   std::function<void(double)> on_progress;  // share of the bytes; may be empty
 };

@@ -68,21 +68,23 @@ TEST(SeededCheckpointTest, EqualsThePythonImplementation) {
   EXPECT_TRUE(std::is_sorted(specs.begin(), specs.end(), [](const auto& a, const auto& b) { return a.name < b.name; }));
 
   ThreadPool pool(2);
-  for (const Json& tensor : golden["tensors"]) {
+  const auto expect_equal = [&](const Json& tensor, bool outliers) {
     const auto name = tensor["name"].get<std::string>();
     SCOPED_TRACE(name);
     const auto spec = std::find_if(specs.begin(), specs.end(), [&](const auto& s) { return s.name == name; });
     ASSERT_NE(spec, specs.end());
     EXPECT_EQ(spec->shape, tensor["shape"].get<std::vector<int64_t>>());
     std::vector<uint8_t> bytes(spec->bytes());
-    FillSeededTensor(*spec, golden["seed"].get<uint64_t>(), pool, bytes);
+    FillSeededTensor(*spec, golden["seed"].get<uint64_t>(), outliers, pool, bytes);
     const std::vector<float> values = Values(bytes);
     const auto first = tensor["first"].get<std::vector<float>>();
     const auto last = tensor["last"].get<std::vector<float>>();
     EXPECT_TRUE(std::equal(first.begin(), first.end(), values.begin()));
     EXPECT_TRUE(std::equal(last.rbegin(), last.rend(), values.rbegin()));
     EXPECT_EQ(Fnv1a64Hex(bytes), tensor["fnv1a64"].get<std::string>());
-  }
+  };
+  for (const Json& tensor : golden["tensors"]) expect_equal(tensor, false);
+  for (const Json& tensor : golden["outlier_tensors"]) expect_equal(tensor, true);
 }
 
 TEST(SeededCheckpointTest, ATiedModelHasNoHeadOfItsOwn) {

@@ -3,7 +3,7 @@
 Every element of every tensor is a pure function of (seed, tensor name, row-major index), as docs/design.md section 8
 lays down, so a checkpoint of any size is made on the spot and only the seed has to be stored.
 
-    python checkpoint.py --config DIR --seed N --out DIR [--golden FILE]
+    python checkpoint.py --config DIR --seed N [--outliers] --out DIR [--golden FILE]
 
 DIR of --config is a Hugging Face folder without weights (SmolVLM / Idefics3 family). The output folder gets
 model.safetensors and copies of the configuration, tokenizer and processor files. `--golden FILE` also writes the first
@@ -26,6 +26,14 @@ MASK64 = (1 << 64) - 1
 
 # Elements made at a time: the temporaries of one block stay in the L2 cache.
 BLOCK = 1 << 16
+
+# With --outliers so many channels of what a tower layer's norms give are so many times larger. README.md has the
+# reason for OUTLIER_READERS, whose columns of these channels are as many times smaller.
+OUTLIERS = 8
+OUTLIER_FACTOR = 50.0
+OUTLIER_LAYERS = "model.vision_model.encoder.layers."
+OUTLIER_WRITERS = ("layer_norm1.weight", "layer_norm1.bias", "layer_norm2.weight", "layer_norm2.bias")
+OUTLIER_READERS = ("self_attn.q_proj.weight", "self_attn.k_proj.weight", "mlp.fc1.weight")
 
 COPIED_FILES = (
     "added_tokens.json",
@@ -52,6 +60,15 @@ GOLDEN_TENSORS = (
     "model.vision_model.embeddings.position_embedding.weight",
     "model.vision_model.encoder.layers.11.mlp.fc1.bias",
     "model.vision_model.encoder.layers.11.self_attn.q_proj.weight",
+)
+
+OUTLIER_GOLDEN_TENSORS = (
+    "model.text_model.layers.0.mlp.down_proj.weight",
+    "model.vision_model.encoder.layers.0.layer_norm1.weight",
+    "model.vision_model.encoder.layers.11.layer_norm2.bias",
+    "model.vision_model.encoder.layers.11.mlp.fc1.weight",
+    "model.vision_model.encoder.layers.11.self_attn.q_proj.weight",
+    "model.vision_model.encoder.layers.11.self_attn.v_proj.weight",
 )
 
 
@@ -82,9 +99,21 @@ def scaled(name: str, shape: tuple, v: np.ndarray) -> np.ndarray:
     return v / math.sqrt(math.prod(shape[1:]))
 
 
-def tensor_f32(name: str, shape: tuple, seed: int) -> np.ndarray:
+def outlier_factors(name: str, width: int) -> np.ndarray:
+    """What --outliers multiplies the elements of the last dimension by, [width] (double)."""
+    factors = np.ones(width)
+    channels = [(2 * i + 1) * width // (2 * OUTLIERS) for i in range(OUTLIERS)]
+    if name.startswith(OUTLIER_LAYERS) and name.endswith(OUTLIER_WRITERS):
+        factors[channels] = OUTLIER_FACTOR
+    if name.startswith(OUTLIER_LAYERS) and name.endswith(OUTLIER_READERS):
+        factors[channels] = 1 / OUTLIER_FACTOR
+    return factors
+
+
+def tensor_f32(name: str, shape: tuple, seed: int, outliers: bool = False) -> np.ndarray:
     """The values of one tensor as float32, flat, before any rounding to bf16."""
     count = math.prod(shape)
+    factors = outlier_factors(name, shape[-1])
     # In C `+` binds before `^`: the index is added to the name's hash, and the seed is mixed in last.
     name_hash = fnv1a64(name.encode("utf-8"))
     out = np.empty(count, np.float32)
@@ -93,7 +122,10 @@ def tensor_f32(name: str, shape: tuple, seed: int) -> np.ndarray:
         h = splitmix64(np.uint64(seed) ^ (np.uint64(name_hash) + index * np.uint64(GOLDEN_GAMMA)))
         u = (h >> np.uint64(40)).astype(np.float64) / 2.0**24
         v = (2.0 * u - 1.0) * math.sqrt(3.0)
-        out[begin : begin + len(index)] = scaled(name, shape, v)
+        values = scaled(name, shape, v)
+        if outliers:
+            values = values * factors[(index % np.uint64(shape[-1])).astype(np.int64)]
+        out[begin : begin + len(index)] = values
     return out
 
 
@@ -177,7 +209,7 @@ def read_config(folder: Path) -> dict:
     return json.loads(path.read_text("utf-8"))
 
 
-def write_safetensors(path: Path, shapes: dict, dtype: str, seed: int) -> None:
+def write_safetensors(path: Path, shapes: dict, dtype: str, seed: int, outliers: bool) -> None:
     """Makes and writes the tensors one by one, so that memory holds no more than the largest."""
     item = 2 if dtype == "BF16" else 4
     header, offset = {"__metadata__": {"format": "pt"}}, 0
@@ -191,50 +223,56 @@ def write_safetensors(path: Path, shapes: dict, dtype: str, seed: int) -> None:
         file.write(struct.pack("<Q", len(text)))
         file.write(text)
         for name, shape in shapes.items():
-            values = tensor_f32(name, shape, seed)
+            values = tensor_f32(name, shape, seed, outliers)
             (to_bf16(values) if dtype == "BF16" else values).tofile(file)
 
 
-def make_checkpoint(source: Path, seed: int, out: Path) -> None:
+def make_checkpoint(source: Path, seed: int, out: Path, outliers: bool = False) -> None:
     """Writes a whole model folder: weights, configuration, tokenizer and processor files."""
     config = read_config(source)
     out.mkdir(parents=True, exist_ok=True)
-    write_safetensors(out / "model.safetensors", tensor_shapes(config), stored_dtype(config), seed)
+    write_safetensors(out / "model.safetensors", tensor_shapes(config), stored_dtype(config), seed, outliers)
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
     for name in COPIED_FILES:
         if (source / name).exists():
             shutil.copyfile(source / name, out / name)
 
 
+def spot_values(name: str, shape: tuple, seed: int, outliers: bool) -> str:
+    """First and last values and the hash of the bytes of a tensor, as a line of JSON."""
+    bits = to_bf16(tensor_f32(name, shape, seed, outliers))
+    values = from_bf16(bits)
+    entry = {
+        "name": name,
+        "shape": list(shape),
+        "first": [float(x) for x in values[:8]],
+        "last": [float(x) for x in values[-4:]],
+        "fnv1a64": f"{fnv1a64(bits.tobytes()):016x}",
+    }
+    return "  " + json.dumps(entry)
+
+
 def write_golden(path: Path, config: dict, seed: int) -> None:
-    """First and last values and the hash of the bytes of some tensors, one tensor a line."""
+    """Spot values of some tensors, one tensor a line; of others with outliers."""
     shapes = tensor_shapes(config)
-    lines = []
-    for name in GOLDEN_TENSORS:
-        bits = to_bf16(tensor_f32(name, shapes[name], seed))
-        values = from_bf16(bits)
-        entry = {
-            "name": name,
-            "shape": list(shapes[name]),
-            "first": [float(x) for x in values[:8]],
-            "last": [float(x) for x in values[-4:]],
-            "fnv1a64": f"{fnv1a64(bits.tobytes()):016x}",
-        }
-        lines.append("  " + json.dumps(entry))
+    plain = ",\n".join(spot_values(name, shapes[name], seed, False) for name in GOLDEN_TENSORS)
+    outliers = ",\n".join(spot_values(name, shapes[name], seed, True) for name in OUTLIER_GOLDEN_TENSORS)
     total = sum(math.prod(shape) for shape in shapes.values())
     head = f'{{\n "seed": {seed},\n "dtype": "BF16",\n "tensor_count": {len(shapes)},\n "parameter_count": {total},\n'
-    path.write_text(head + ' "tensors": [\n' + ",\n".join(lines) + "\n ]\n}\n", "utf-8")
+    lists = f' "tensors": [\n{plain}\n ],\n "outlier_tensors": [\n{outliers}\n ]\n}}\n'
+    path.write_text(head + lists, "utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="model folder without weights")
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--outliers", action="store_true", help="with outliers in the tower's activations")
     parser.add_argument("--out", type=Path, help="folder to write the checkpoint to")
     parser.add_argument("--golden", type=Path, help="JSON file of spot values to write (SmolVLM-256M)")
     args = parser.parse_args()
     if args.out:
-        make_checkpoint(args.config, args.seed, args.out)
+        make_checkpoint(args.config, args.seed, args.out, args.outliers)
     if args.golden:
         write_golden(args.golden, read_config(args.config), args.seed)
 

@@ -3,8 +3,9 @@
     python true_shape.py --checkpoints DIR --media DIR --work DIR --out DIR
 
 Makes the checkpoint (seed 1) in the folder of --work, runs it in float32 and in bf16 with eager attention on one
-512x512 tile, and stores the outputs of the tower, of the connector and a part of the logits. README.md names every
-field.
+512x512 tile, and stores the outputs of the tower, of the connector and a part of the logits; then the same with
+outliers in the tower's activations, of the short prompt, to the folder of --out with "-outliers" behind its name.
+README.md names every field.
 """
 
 import argparse
@@ -34,6 +35,10 @@ SHORT_POSITIONS = 32
 COLUMNS = 256
 COLUMNS_SEED = 7
 TOWER_ROW_STEP = 8
+CONNECTOR_ROW_STEP = 1
+# Prime to the 32 patches of a row, so that every column of the tile is seen.
+OUTLIERS_TOWER_ROW_STEP = 25
+OUTLIERS_CONNECTOR_ROW_STEP = 5
 
 # A position counts for the comparison of top-1 ids when its gap exceeds this many RMS of the bf16 error.
 GAP_FACTOR = 4.0
@@ -136,6 +141,51 @@ def describe_prompt(text: str, inputs: dict, positions: np.ndarray) -> dict:
     }
 
 
+def relative_rms(exact: np.ndarray, rounded: np.ndarray) -> float:
+    off = rounded.astype(np.float64) - exact
+    return float(np.sqrt(np.mean(off**2) / np.mean(exact.astype(np.float64) ** 2)))
+
+
+def save_arrays(out: Path, arrays: dict) -> None:
+    for name, array in arrays.items():
+        np.save(out / f"{name}.npy", np.ascontiguousarray(array, dtype=np.float32))
+
+
+def write_outliers(args, processor, columns: np.ndarray) -> None:
+    """The golden of the variant with outliers: the short prompt in float32, and how far bf16 is from that."""
+    out = args.out.with_name(args.out.name + "-outliers")
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint.make_checkpoint(args.checkpoints / CHECKPOINT, SEED, args.work, outliers=True)
+    text, inputs = prompt_inputs(processor, reference.read_picture(args.out / "picture.png"), SHORT_QUESTION)
+    exact = run(load_model(args.work, torch.float32), inputs)
+    rounded = run(load_model(args.work, torch.bfloat16), inputs)
+    save_arrays(
+        out,
+        {
+            "tower": exact["tower"][::OUTLIERS_TOWER_ROW_STEP],
+            "connector": exact["connector"][::OUTLIERS_CONNECTOR_ROW_STEP],
+            "short_logits": exact["logits"][-SHORT_POSITIONS:][:, columns],
+        },
+    )
+    positions = np.arange(-SHORT_POSITIONS, 0) + inputs["input_ids"].shape[1]
+    reference.write_sections(
+        out / "true_shape.json",
+        {
+            "versions": reference.versions(),
+            "checkpoint": CHECKPOINT,
+            "seed": SEED,
+            "outliers": checkpoint.OUTLIERS,
+            "outlier_factor": checkpoint.OUTLIER_FACTOR,
+            "picture": f"../{args.out.name}/picture.png",
+            "tower_row_step": OUTLIERS_TOWER_ROW_STEP,
+            "connector_row_step": OUTLIERS_CONNECTOR_ROW_STEP,
+            "columns": columns.tolist(),
+            "short": describe_prompt(text, inputs, positions),
+            **{f"bf16_{name}_relative_rms": relative_rms(exact[name], rounded[name]) for name in ("tower", "connector")},
+        },
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoints", type=Path, required=True)
@@ -183,18 +233,12 @@ def main() -> None:
 
     arrays = {
         "tower": exact["tower"][::TOWER_ROW_STEP],
-        "connector": exact["connector"],
+        "connector": exact["connector"][::CONNECTOR_ROW_STEP],
         "logits": logits[:, columns],
         "last_logits": exact["logits"][-1],
         "short_logits": short[:, columns],
     }
-    for name, array in arrays.items():
-        np.save(args.out / f"{name}.npy", np.ascontiguousarray(array, dtype=np.float32))
-
-    def relative(name: str) -> float:
-        off = rounded[name].astype(np.float64) - exact[name]
-        return float(np.sqrt(np.mean(off**2) / np.mean(exact[name].astype(np.float64) ** 2)))
-
+    save_arrays(args.out, arrays)
     reference.write_sections(
         args.out / "true_shape.json",
         {
@@ -204,6 +248,7 @@ def main() -> None:
             "picture": "picture.png",
             "tile_rgb_sha256": tile_hash(processor, picture),
             "tower_row_step": TOWER_ROW_STEP,
+            "connector_row_step": CONNECTOR_ROW_STEP,
             "columns": columns.tolist(),
             "long": describe_prompt(long_text, long_inputs, positions),
             "top1": top[:, 0].tolist(),
@@ -212,8 +257,8 @@ def main() -> None:
             "bf16_top1": top_bf16[:, 0].tolist(),
             "logits_std": float(logits.std()),
             "bf16_rms": rms,
-            "bf16_tower_relative_rms": relative("tower"),
-            "bf16_connector_relative_rms": relative("connector"),
+            "bf16_tower_relative_rms": relative_rms(exact["tower"], rounded["tower"]),
+            "bf16_connector_relative_rms": relative_rms(exact["connector"], rounded["connector"]),
             "gap_factor": GAP_FACTOR,
             "sure": sure.astype(int).tolist(),
             "sure_positions": int(sure.sum()),
@@ -227,6 +272,7 @@ def main() -> None:
             "short_gap": [round(float(x), 6) for x in short_gap],
         },
     )
+    write_outliers(args, processor, columns)
 
 
 if __name__ == "__main__":

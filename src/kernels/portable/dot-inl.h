@@ -53,6 +53,18 @@ HWY_INLINE RowSize MeasureRow(const float* HWY_RESTRICT x, int64_t n) {
   return {largest, largest > 0 ? largest / std::sqrt(squares / static_cast<float>(n)) : 0.0f};
 }
 
+// x times the factors of a weight's inputs, in temp: [inputs]. x may be temp.
+HWY_INLINE const float* ApplyInputFactors(const PanelWeight& weight, const float* x, float* temp) {
+  const Floats d;
+  const float* factors = weight.input_factors();
+  int64_t i = 0;
+  for (; i + kLanes <= weight.inputs; i += kLanes) {
+    hn::StoreU(hn::Mul(hn::LoadU(d, x + i), hn::LoadU(d, factors + i)), d, temp + i);
+  }
+  for (; i < weight.inputs; ++i) temp[i] = x[i] * factors[i];
+  return temp;
+}
+
 // The row without its outliers, which go to plan.outlier_values. temp: [inputs].
 inline const float* TakeOutliers(const DotPlan& plan, int64_t row, const float* x, float* temp) {
   std::memcpy(temp, x, static_cast<size_t>(plan.job.weight->inputs) * sizeof(float));
@@ -114,6 +126,7 @@ HWY_INLINE void StoreCorrections(const DotPlan& plan, int64_t a_row) {
 inline void RoundInt8Row(const DotPlan& plan, int64_t row, float* temp) {
   const int64_t n = plan.job.weight->inputs;
   const float* x = plan.job.x.read(plan.job.x.context, row, temp);
+  if (plan.job.weight->format == WeightFormat::kInt8) x = ApplyInputFactors(*plan.job.weight, x, temp);
   if (plan.outlier_count > 0) x = TakeOutliers(plan, row, x, temp + n);
   const RowSize size = MeasureRow(x, n);
   const float largest_integer = plan.digits == 2 ? kLargestDigit * kHighDigit : kLargestDigit;

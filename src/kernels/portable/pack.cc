@@ -105,6 +105,48 @@ float Largest(const float* x, int64_t n) {
   return std::isfinite(largest) ? largest : 0.0f;
 }
 
+// An input is weak if its largest weight is so many times smaller than the median of all inputs'. Below that, its
+// rounding error matters no more than that of others.
+constexpr float kWeakRatio = 4;
+// Factors stay so far from overflow and from subnormal numbers.
+constexpr float kMostWeak = 1024;
+// Of fewer outputs chance makes some inputs weak.
+constexpr int64_t kLeastOutputs = 32;
+
+// largest[i] = the largest magnitude of input i in any output.
+void LargestOfInputs(const LinearSource& source, const PanelWeight& weight, ThreadPool& pool, float* largest) {
+  const auto n = static_cast<size_t>(weight.inputs);
+  std::vector<float> maxima(static_cast<size_t>(pool.threads()) * n);
+  std::vector<float> rows(maxima.size());
+  pool.Run(static_cast<size_t>(weight.panels), [&](size_t task, size_t thread) {
+    float* row = rows.data() + thread * n;
+    float* maximum = maxima.data() + thread * n;
+    for (const SourceRow& from : RowsOfPanel(source, weight, static_cast<int64_t>(task))) {
+      if (from.data == nullptr) continue;
+      ConvertToF32(from.dtype, from.data, n, row);
+      for (size_t i = 0; i < n; ++i) maximum[i] = std::max(maximum[i], std::abs(row[i]));
+    }
+  });
+  for (size_t i = 0; i < maxima.size(); ++i) largest[i % n] = std::max(largest[i % n], maxima[i]);
+}
+
+// 1, or of weak inputs the power of two that makes them about as strong as others, inverted: [inputs].
+void FindInputFactors(const LinearSource& source, const PanelWeight& weight, ThreadPool& pool, float* factors) {
+  const auto n = static_cast<size_t>(weight.inputs);
+  std::fill_n(factors, n, 1.0f);
+  if (weight.outputs < kLeastOutputs) return;
+  std::vector<float> largest(n);
+  LargestOfInputs(source, weight, pool, largest.data());
+  std::vector<float> sorted = largest;
+  const auto middle = sorted.begin() + static_cast<int64_t>(n / 2);
+  std::nth_element(sorted.begin(), middle, sorted.end());
+  for (size_t i = 0; i < n; ++i) {
+    if (!(largest[i] * kWeakRatio <= *middle) || !std::isfinite(*middle)) continue;
+    const float ratio = largest[i] * kMostWeak <= *middle ? kMostWeak : *middle / largest[i];
+    factors[i] = std::exp2(-std::floor(std::log2(ratio)));
+  }
+}
+
 // One output into column `column` of a panel. Returns its scale.
 float PackInt8Column(const float* row, int64_t inputs, int64_t column, uint8_t* panel) {
   const float largest = Largest(row, inputs);
@@ -146,7 +188,9 @@ float PackBlockColumn(const PanelWeight& weight, const float* row, int64_t colum
   return largest / kLargest;
 }
 
-void PackIntegerPanel(const PanelRows& rows, const PanelWeight& weight, uint8_t* panel, float* scales) {
+// factors: of inputs, or null.
+void PackIntegerPanel(const PanelRows& rows, const PanelWeight& weight, const float* factors, uint8_t* panel,
+                      float* scales) {
   std::vector<float> row(static_cast<size_t>(std::max(weight.inputs, weight.blocks * kBlockInputs)));
   std::memset(panel, weight.IsBlocks() ? 0 : kZero, static_cast<size_t>(weight.panel_bytes));
   for (int64_t i = 0; i < kPanelColumns; ++i) {
@@ -156,6 +200,9 @@ void PackIntegerPanel(const PanelRows& rows, const PanelWeight& weight, uint8_t*
       std::fill(row.begin(), row.end(), 0.0f);
     } else {
       ConvertToF32(source.dtype, source.data, static_cast<size_t>(weight.inputs), row.data());
+    }
+    if (factors != nullptr) {
+      for (int64_t k = 0; k < weight.inputs; ++k) row[static_cast<size_t>(k)] /= factors[k];
     }
     scales[i] = weight.IsBlocks() ? PackBlockColumn(weight, row.data(), i, panel)
                                   : PackInt8Column(row.data(), weight.inputs, i, panel);
@@ -265,7 +312,8 @@ PanelWeight PanelLayout(WeightFormat format, int64_t outputs, int64_t inputs, bo
   w.blocks = blocks ? DivideUp(inputs, kBlockInputs) : 0;
   w.panel_bytes = blocks ? w.blocks * BlockBytes(format) : w.groups * kGroupRowBytes;
   const size_t scale_bytes = w.IsFloat() ? 0 : static_cast<size_t>(kPanelColumns) * sizeof(float);
-  w.bytes = static_cast<size_t>(w.panels) * (static_cast<size_t>(w.panel_bytes) + scale_bytes);
+  const size_t factor_bytes = format == WeightFormat::kInt8 ? static_cast<size_t>(inputs) * sizeof(float) : 0;
+  w.bytes = static_cast<size_t>(w.panels) * (static_cast<size_t>(w.panel_bytes) + scale_bytes) + factor_bytes;
   return w;
 }
 
@@ -292,6 +340,8 @@ Result<PackedWeightPtr> PackPanels(const LinearSource& source, ThreadPool& pool)
 
   auto* bytes = static_cast<uint8_t*>(weight->buffer.data());
   auto* scales = reinterpret_cast<float*>(bytes + weight->panels * weight->panel_bytes);
+  float* factors = source.format == WeightFormat::kInt8 ? scales + weight->panels * kPanelColumns : nullptr;
+  if (factors != nullptr) FindInputFactors(source, *weight, pool, factors);
   pool.Run(static_cast<size_t>(weight->panels), [&](size_t task, size_t) {
     const auto panel = static_cast<int64_t>(task);
     const PanelRows rows = RowsOfPanel(source, *weight, panel);
@@ -299,7 +349,7 @@ Result<PackedWeightPtr> PackPanels(const LinearSource& source, ThreadPool& pool)
     if (weight->IsFloat()) {
       PackBf16Panel(rows, inputs, out);
     } else {
-      PackIntegerPanel(rows, *weight, out, scales + panel * kPanelColumns);
+      PackIntegerPanel(rows, *weight, factors, out, scales + panel * kPanelColumns);
     }
   });
   return PackedWeightPtr(std::move(weight));
@@ -373,6 +423,7 @@ void ReadWeightRow(const PanelWeight& weight, int64_t row, float* y) {
       y[i] = F32FromBf16(bits);
     } else {
       y[i] = IntegerValue(weight, panel, i, column);
+      if (weight.format == WeightFormat::kInt8) y[i] *= weight.input_factors()[i];
     }
   }
 }

@@ -242,6 +242,9 @@ void PortableBackend::FindOutliers(DotPlan& plan) {
     }
   });
   for (int64_t t = 1; t <= threads; ++t) kernels_.max_magnitudes(maxima + t * n, n, maxima);
+  if (plan.job.weight->format == WeightFormat::kInt8) {
+    for (int64_t i = 0; i < n; ++i) maxima[i] *= plan.job.weight->input_factors()[i];
+  }
   float* sorted = maxima + n;
   std::copy_n(maxima, n, sorted);
   std::nth_element(sorted, sorted + n / 2, sorted + n);

@@ -9,7 +9,10 @@
 //
 // Formats:
 //   kExact, kBf16  bfloat16, rounded to nearest even.
-//   kInt8          8-bit integers, each output by its own scale (its largest magnitude is 127).
+//   kInt8          8-bit integers, each output by its own scale (its largest magnitude is 127). Inputs whose weights are
+//                  all far smaller than those of other inputs would keep two or three bits, and have often grown small
+//                  because the values that they meet are large: such "weak" inputs are kept times a power of two, by
+//                  which rows are divided before they are rounded.
 //   kQ8, kQ4       GGUF's Q8_0 and Q4_0: blocks of 32 inputs with a float16 scale each; 8 bits, or 4 bits from -8 to 7.
 //   kInt4          4 bits that index kInt4Levels (closer together near zero, where weights are), otherwise as kQ4.
 // 8-bit integers are stored plus 128, as the unsigned operand that the x86 instructions want: the signed one can be
@@ -17,7 +20,8 @@
 // groups holds that of group q in its low half and that of group q + 4 in its high half.
 //
 // After the panels come 32 float32 scales for each panel of integers: of the outputs (kInt8), or those by which blocks
-// are rounded to kInt8 for products with many rows (UnpackPanel).
+// are rounded to kInt8 for products with many rows (UnpackPanel). Then, for kInt8, a float32 factor of rows for each
+// input: 1, or less for weak ones.
 #ifndef EYESHOT_KERNELS_PORTABLE_WEIGHTS_H_
 #define EYESHOT_KERNELS_PORTABLE_WEIGHTS_H_
 
@@ -31,7 +35,7 @@
 namespace eyeshot::portable {
 
 // The name of this layout in files. A change of anything below needs another.
-inline constexpr const char* kPackedLayout = "panels-1";
+inline constexpr const char* kPackedLayout = "panels-2";
 
 inline constexpr int64_t kPanelColumns = 32;
 inline constexpr int64_t kGatedColumns = 16;
@@ -65,6 +69,8 @@ struct PanelWeight : PackedWeight {
   const float* scales(int64_t i) const {
     return reinterpret_cast<const float*>(data() + panels * panel_bytes) + i * kPanelColumns;
   }
+  // What rows are multiplied by before they are rounded to 8 bits: [inputs], kInt8 only.
+  const float* input_factors() const { return scales(panels); }
   const uint16_t* row(int64_t r) const { return static_cast<const uint16_t*>(buffer.data()) + r * inputs; }
 };
 
@@ -79,7 +85,7 @@ Result<PackedWeightPtr> PackTable(const HostTensor& source, ThreadPool& pool);
 // y[0..inputs) = output `row` of the matrix, zeros if there is no such output; the ups of a gated one follow its gates.
 void ReadWeightRow(const PanelWeight& weight, int64_t row, float* y);
 
-// y[j] = input `input` of column j of a panel of integers, [32].
+// y[j] = input `input` of column j of a panel of integers, [32]. Of kInt8 without the input's factor.
 void ReadPanelInput(const PanelWeight& weight, int64_t panel, int64_t input, float* y);
 
 // The bytes that 4-bit codes stand for: level + 128. REQUIRES: a 4-bit format.
