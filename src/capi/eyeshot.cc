@@ -198,6 +198,8 @@ eyeshot_code eyeshot_load(const char* model, const eyeshot_engine_options* optio
     EYESHOT_RETURN_IF_ERROR(eyeshot::ReadOptions(options, c));
     eyeshot::EngineOptions load{.model = model, .threads = c.threads, .context_tokens = c.context_tokens};
     if (c.backend != nullptr) load.backend = c.backend;
+    if (c.precision != nullptr) load.precision = c.precision;
+    if (c.kv_cache != nullptr) load.kv_cache = c.kv_cache;
     EYESHOT_ASSIGN_OR_RETURN(std::shared_ptr<eyeshot::Engine> loaded, eyeshot::Engine::Load(load));
     *engine = new eyeshot_engine{std::move(loaded)};
     return Status::Ok();

@@ -56,6 +56,22 @@ TEST_F(CApiTest, AFileAndItsBytesGiveOneAnswer) {
   EXPECT_EQ(Ask({{.data = bytes.data(), .data_size = bytes.size()}}, question), "3");
 }
 
+TEST_F(CApiTest, PrecisionsAreChosenByName) {
+  eyeshot_engine_options options;
+  eyeshot_engine_options_init(&options);
+  options.precision = "int8,q8_0";
+  options.kv_cache = "int8";
+  ASSERT_EQ(eyeshot_load(kModel.c_str(), &options, &engine_, nullptr), EYESHOT_OK);
+  ASSERT_EQ(eyeshot_new_chat(engine_, nullptr, &chat_, nullptr), EYESHOT_OK);
+  EXPECT_EQ(Ask({{.path = kPicture.c_str()}}, "How many bars does the chart have?"), "3");
+  options.precision = "int3";
+  eyeshot_engine* none = nullptr;
+  char* error = nullptr;
+  EXPECT_EQ(eyeshot_load(kModel.c_str(), &options, &none, &error), EYESHOT_INVALID_ARGUMENT);
+  EXPECT_NE(std::string(error).find("int3"), std::string::npos);
+  eyeshot_string_free(error);
+}
+
 TEST_F(CApiTest, ErrorsLeaveTheConversationUsable) {
   Load();
   EXPECT_NE(Ask({{.path = "/nowhere.png"}}, "What?").find("/nowhere.png"), std::string::npos);
