@@ -8,6 +8,6 @@ model=$("$here/seeded_model.sh" "$1")
 out=$model-${2//,/-}
 # Another build may lay weights out otherwise.
 if [[ ! -f $out/model.eyeshot || $program -nt $out/model.eyeshot ]]; then
-  "$program" quantize --no-comparison --precision "$2" "$model" "$out" >&2
+  "$program" quantize --no-comparison --precision "$2" "$model" "$out" > /dev/null
 fi
 echo "$out"

@@ -58,8 +58,9 @@ typedef struct eyeshot_engine_options {
   const char* backend;    /* "auto", "portable", or "reference" (slow float32) */
   int threads;            /* 0: the cores that this process may use */
   int64_t context_tokens; /* 0: the model's own context length */
-  const char* precision;  /* "exact", "bf16", "int8", "q8_0", "int4", "q4_0", "auto", or two of them, "int8,q8_0", for
-                           * vision tower and decoder; NULL: as the folder's packed weights are, exact where it has none */
+  const char*
+      precision;  /* "exact", "bf16", "int8", "q8_0", "int4", "q4_0", "auto", or two of them, "int8,q8_0", for
+                  * vision tower and decoder; NULL: as the folder's packed weights are, exact where it has none */
   const char* kv_cache;   /* "f16" or "int8"; NULL: "f16" */
 } eyeshot_engine_options;
 

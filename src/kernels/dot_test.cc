@@ -58,6 +58,7 @@ std::vector<double> RoundTo(const float* x, int64_t n, float largest_integer) {
   const double scale = largest / largest_integer;
   const float factor = largest > 0 ? largest_integer / largest : 0.0f;
   std::vector<double> out;
+  out.reserve(static_cast<size_t>(n));
   for (int64_t i = 0; i < n; ++i) out.push_back(static_cast<double>(std::nearbyint(x[i] * factor)) * scale);
   return out;
 }
@@ -118,6 +119,7 @@ class DotTest : public testing::TestWithParam<Machine> {
   std::vector<double> RoundRow(const float* x, int64_t n, int64_t rows, WeightFormat format) const {
     if (IsInteger(format)) return RoundTo(x, n, rows <= 4 ? 127.0f * 128.0f : 127.0f);
     std::vector<double> out;
+    out.reserve(static_cast<size_t>(n));
     const bool exact = rows <= 4 || !rounds_to_bf16_;
     for (int64_t i = 0; i < n; ++i) out.push_back(exact ? x[i] : F32FromBf16(Bf16FromF32(x[i])));
     return out;
@@ -528,6 +530,7 @@ TEST_F(TileTest, Blocks) {
       std::vector<uint8_t> codes(static_cast<size_t>(code_bytes));
       for (uint8_t& code : codes) code = static_cast<uint8_t>(random_() % 256);
       std::vector<uint16_t> halves;
+      halves.reserve(portable::kPanelColumns);
       for (int64_t j = 0; j < portable::kPanelColumns; ++j) {
         halves.push_back(F16FromF32(0.001f + 0.01f * static_cast<float>(random_() % 100)));
       }

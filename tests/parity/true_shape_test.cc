@@ -67,6 +67,8 @@ std::vector<const float*> RowsAt(const std::vector<std::vector<float>>& rows, co
   return picked;
 }
 
+// CTest's name of a case ends with this.
+void PrintTo(const Variant& variant, std::ostream* out) { *out << variant.precision; }
 std::string PrecisionOf(const ::testing::TestParamInfo<Variant>& test) { return std::string(test.param.precision); }
 
 class TrueShape : public ::testing::TestWithParam<Variant> {};

@@ -212,7 +212,7 @@ void PackIntegerPanel(const PanelRows& rows, const PanelWeight& weight, const fl
 // Nearest codes of x / scale, for each of some scales; keeps the best, each scale moved to where it fits its codes
 // best.
 float QuantizeInt4(std::span<const float, kBlockInputs> x, float largest, std::span<uint8_t, kBlockInputs> codes) {
-  static const std::array<uint8_t, 256> kNearest = [] {
+  static const std::array<uint8_t, 256> nearest_codes = [] {
     std::array<uint8_t, 256> nearest;
     for (int t = -128; t < 128; ++t) {
       const auto distance = [t](int8_t level) { return std::abs(level - t); };
@@ -231,7 +231,7 @@ float QuantizeInt4(std::span<const float, kBlockInputs> x, float largest, std::s
     float square = 0;
     for (size_t i = 0; i < kBlockInputs; ++i) {
       const float t = std::clamp(x[i] * inverse, -128.0f, 127.0f);
-      trial[i] = kNearest[static_cast<size_t>(static_cast<int>(t + 128.5f)) & 255];
+      trial[i] = nearest_codes[static_cast<size_t>(static_cast<int>(t + 128.5f)) & 255];
       const auto level = static_cast<float>(kInt4Levels[trial[i]]);
       cross += x[i] * level;
       square += level * level;
@@ -271,18 +271,18 @@ float QuantizeQ8(std::span<const float, kBlockInputs> x, float largest, std::spa
 }  // namespace
 
 const std::array<uint8_t, 16>& CodeBytes(WeightFormat format) {
-  static const std::array<uint8_t, 16> kInt4 = [] {
+  static const std::array<uint8_t, 16> int4_bytes = [] {
     std::array<uint8_t, 16> bytes;
     std::transform(kInt4Levels.begin(), kInt4Levels.end(), bytes.begin(),
                    [](int8_t level) { return static_cast<uint8_t>(level + kZero); });
     return bytes;
   }();
-  static const std::array<uint8_t, 16> kQ4 = [] {
+  static const std::array<uint8_t, 16> q4_bytes = [] {
     std::array<uint8_t, 16> bytes;
     for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(kZero - 8 + static_cast<int>(i));
     return bytes;
   }();
-  return format == WeightFormat::kInt4 ? kInt4 : kQ4;
+  return format == WeightFormat::kInt4 ? int4_bytes : q4_bytes;
 }
 
 float QuantizeBlock(WeightFormat format, std::span<const float, kBlockInputs> x,

@@ -9,10 +9,10 @@
 //
 // Formats:
 //   kExact, kBf16  bfloat16, rounded to nearest even.
-//   kInt8          8-bit integers, each output by its own scale (its largest magnitude is 127). Inputs whose weights are
-//                  all far smaller than those of other inputs would keep two or three bits, and have often grown small
-//                  because the values that they meet are large: such "weak" inputs are kept times a power of two, by
-//                  which rows are divided before they are rounded.
+//   kInt8          8-bit integers, each output by its own scale (its largest magnitude is 127). Inputs whose weights
+//                  are all far smaller than those of other inputs would keep two or three bits, and have often grown
+//                  small because the values that they meet are large: such "weak" inputs are kept times a power of
+//                  two, by which rows are divided before they are rounded.
 //   kQ8, kQ4       GGUF's Q8_0 and Q4_0: blocks of 32 inputs with a float16 scale each; 8 bits, or 4 bits from -8 to 7.
 //   kInt4          4 bits that index kInt4Levels (closer together near zero, where weights are), otherwise as kQ4.
 // 8-bit integers are stored plus 128, as the unsigned operand that the x86 instructions want: the signed one can be
