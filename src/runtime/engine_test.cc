@@ -202,7 +202,15 @@ TEST(EngineTest, PicturesStandWhereTheyWereSaid) {
   EXPECT_GT(around.prompt_tokens, before.prompt_tokens);
 }
 
-TEST(EngineTest, DecodeLoopDoesNotAllocate) {
+// In every precision, with a cache of 8 bits too.
+class EnginePrecisionTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(EnginePrecisionTest, DecodeLoopDoesNotAllocate) {
+  const auto engine = Engine::Load({.model = EYESHOT_SOURCE_DIR "/models/eyeshot-tiny",
+                                    .precision = GetParam(),
+                                    .kv_cache = std::string_view(GetParam()) == "int8" ? "int8" : "f16",
+                                    .on_progress = {}});
+  ASSERT_TRUE(engine.ok()) << engine.status().message();
   uint64_t first = 0;
   uint64_t last = 0;
   int pieces = 0;
@@ -213,11 +221,14 @@ TEST(EngineTest, DecodeLoopDoesNotAllocate) {
     if (pieces++ == 0) first = last;
     return true;
   };
-  const auto chat = NewChat();
-  Ask(*chat, {Picture(), "Read the text."}, options);
+  const auto chat = (*engine)->NewChat();
+  ASSERT_TRUE(chat.ok()) << chat.status().message();
+  Ask(**chat, {Picture(), "Read the text."}, options);
   EXPECT_GT(pieces, 20);
   EXPECT_EQ(last - first, 0u) << "over " << pieces << " tokens";
 }
+
+INSTANTIATE_TEST_SUITE_P(Precisions, EnginePrecisionTest, ::testing::Values("exact", "bf16", "int8", "auto", "int4"));
 
 }  // namespace
 }  // namespace eyeshot
