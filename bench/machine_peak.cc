@@ -67,7 +67,8 @@ struct PeakKernels {
 PeakKernels KernelsFor(Isa isa) {
   switch (isa) {
 #if defined(__x86_64__)
-    case Isa::kAvx512: return {&N_AVX3::MultiplyAdd, &N_AVX3::Sum};
+    case Isa::kAvx512:
+    case Isa::kAmx: return {&N_AVX3::MultiplyAdd, &N_AVX3::Sum};
     case Isa::kAvx2: return {&N_AVX2::MultiplyAdd, &N_AVX2::Sum};
 #endif
     default: return {&HWY_STATIC_DISPATCH(MultiplyAdd), &HWY_STATIC_DISPATCH(Sum)};
