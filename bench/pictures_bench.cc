@@ -81,7 +81,7 @@ void Decode(benchmark::State& state) {
   const std::vector<uint8_t>& jpeg = Jpeg(Side(state, 0), Side(state, 1));
   DecodeOptions options;
   options.jpeg_long_side = Side(state, 2);
-  for (auto _ : state) benchmark::DoNotOptimize(Must(DecodeImage(jpeg, "photo.jpg", options)));
+  while (state.KeepRunning()) benchmark::DoNotOptimize(Must(DecodeImage(jpeg, "photo.jpg", options)));
 }
 BENCHMARK(Decode)
     ->Args({1920, 1080, 0})
@@ -97,7 +97,7 @@ void Preprocess(benchmark::State& state) {
   ThreadPool pool(Side(state, 2));
   const ImageProcessor processor =
       Must(ImageProcessor::Create(ImageProcessorConfig{.longest_edge = 2048, .max_image_edge = 512}));
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     Tiles tiles;
     if (!processor.Append(image, /*split=*/true, pool, tiles).ok()) std::abort();
     benchmark::DoNotOptimize(tiles.rgb.data());

@@ -34,7 +34,7 @@ T Must(Result<T> result) {
 }
 
 void Configurations(benchmark::State& state) {
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     Must(LoadModelConfig(ModelDir()));
     Must(LoadProcessorConfig(ModelDir()));
     Must(LoadGenerationConfig(ModelDir()));
@@ -44,25 +44,25 @@ BENCHMARK(Configurations)->Unit(benchmark::kMillisecond);
 
 // tokenizer.json to a struct.
 void TokenizerFile(benchmark::State& state) {
-  for (auto _ : state) benchmark::DoNotOptimize(Must(LoadTokenizerFile(ModelDir())));
+  while (state.KeepRunning()) benchmark::DoNotOptimize(Must(LoadTokenizerFile(ModelDir())));
 }
 BENCHMARK(TokenizerFile)->Unit(benchmark::kMillisecond);
 
 // The same, and what encodes and decodes made of it.
 void TokenizerWhole(benchmark::State& state) {
-  for (auto _ : state) benchmark::DoNotOptimize(Must(Tokenizer::Load(ModelDir())));
+  while (state.KeepRunning()) benchmark::DoNotOptimize(Must(Tokenizer::Load(ModelDir())));
 }
 BENCHMARK(TokenizerWhole)->Unit(benchmark::kMillisecond);
 
 void ChatTemplate(benchmark::State& state) {
   const Tokenizer tokenizer = Must(Tokenizer::Load(ModelDir()));
-  for (auto _ : state) benchmark::DoNotOptimize(Must(PromptFormat::Load(ModelDir(), tokenizer, 64)));
+  while (state.KeepRunning()) benchmark::DoNotOptimize(Must(PromptFormat::Load(ModelDir(), tokenizer, 64)));
 }
 BENCHMARK(ChatTemplate)->Unit(benchmark::kMillisecond);
 
 // Threads included; its end too.
 void BackendAndThreads(benchmark::State& state) {
-  for (auto _ : state) benchmark::DoNotOptimize(Must(CreateBackend({})));
+  while (state.KeepRunning()) benchmark::DoNotOptimize(Must(CreateBackend({})));
 }
 BENCHMARK(BackendAndThreads)->Unit(benchmark::kMillisecond);
 
@@ -75,7 +75,7 @@ void KeyValueCache(benchmark::State& state) {
                            .block_size = kKvBlockSize,
                            .kv_heads = config.text.num_kv_heads,
                            .head_dim = config.text.head_dim};
-  for (auto _ : state) benchmark::DoNotOptimize(Must(backend->NewKvCache(shape)));
+  while (state.KeepRunning()) benchmark::DoNotOptimize(Must(backend->NewKvCache(shape)));
 }
 BENCHMARK(KeyValueCache)->Unit(benchmark::kMillisecond);
 

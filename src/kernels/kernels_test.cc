@@ -349,7 +349,9 @@ TEST_P(KernelsTest, PatchEmbedLeavesTheRemainderUnseen) {
 }
 
 TEST_P(KernelsTest, PixelShuffleLinear) {
-  for (const auto& [grid, scale] : {std::pair<int64_t, int64_t>{6, 3}, {8, 4}, {4, 1}, {2, 2}}) {
+  for (const auto& shape : {std::pair<int64_t, int64_t>{6, 3}, {8, 4}, {4, 1}, {2, 2}}) {
+    const int64_t grid = shape.first;
+    const int64_t scale = shape.second;
     SCOPED_TRACE(::testing::Message() << "grid " << grid << " scale " << scale);
     Matrix x = RandomMatrix(3 * grid * grid, 36);
     const Matrix w = RandomWeight(50, 36 * scale * scale);

@@ -68,7 +68,7 @@ class Resizer {
     const auto first = static_cast<size_t>(down_.first[top]);
     const uint8_t* lines = source_row(first);
     if (needs_across()) {
-      const auto end = static_cast<size_t>(down_.first[bottom - 1] + down_.count[bottom - 1]);
+      const auto end = static_cast<size_t>(down_.first[bottom - 1]) + static_cast<size_t>(down_.count[bottom - 1]);
       scratch.lines.resize(std::max(scratch.lines.size(), (end - first) * out_stride()));
       MakeAcross(first, end, scratch, scratch.lines.data());
       lines = scratch.lines.data();
