@@ -31,7 +31,7 @@ inline double MultiplyAdd(int64_t steps, float* sink) {
   for (auto& sum : sums) sum = hn::Zero(d);
   for (int64_t step = 0; step < steps; ++step) {
 #pragma GCC unroll 12
-    for (int i = 0; i < kSums; ++i) sums[i] = hn::MulAdd(sums[i], a, b);
+    for (auto& sum : sums) sum = hn::MulAdd(sum, a, b);
   }
   for (const auto& sum : sums) *sink += hn::GetLane(hn::SumOfLanes(d, sum));
   return 2.0 * kSums * static_cast<double>(hn::Lanes(d)) * static_cast<double>(steps);

@@ -65,6 +65,8 @@ class StringIndex {
       hash = (hash ^ word) * kFactor;
       hash ^= hash >> 32;
     };
+    // Load() reads as many bytes as its type has, and the text has them.
+    // NOLINTBEGIN(bugprone-suspicious-stringview-data-usage)
     for (; text.size() > sizeof(uint64_t); text.remove_prefix(sizeof(uint64_t))) mix(Load<uint64_t>(text.data()));
     mix(UpToEight(text));
     return hash * kFactor;
@@ -75,6 +77,7 @@ class StringIndex {
     const char* const end = text.data() + text.size();
     if (text.size() >= 4) return Load<uint32_t>(text.data()) | uint64_t{Load<uint32_t>(end - 4)} << 32;
     if (text.size() >= 2) return Load<uint16_t>(text.data()) | uint64_t{Load<uint16_t>(end - 2)} << 16;
+    // NOLINTEND(bugprone-suspicious-stringview-data-usage)
     return static_cast<uint8_t>(text[0]);
   }
 

@@ -55,6 +55,8 @@ struct Window {
   std::vector<double> weights;
 };
 
+// Pillow and torch truncate after they have added a half: so must these.
+// NOLINTBEGIN(bugprone-incorrect-roundings)
 void ComputeWindow(int i, int from, double scale, const Kernel& kernel, Window& window) {
   const double stretch = std::max(scale, 1.0);
   const double support = kernel.support * stretch;
@@ -82,6 +84,7 @@ int TorchPrecision(double largest) {
   while (precision < 22 && static_cast<int>(0.5 + largest * (1 << (precision + 1))) < (1 << 15)) ++precision;
   return precision;
 }
+// NOLINTEND(bugprone-incorrect-roundings)
 
 }  // namespace
 

@@ -214,11 +214,12 @@ void PackIntegerPanel(const PanelRows& rows, const PanelWeight& weight, const fl
 float QuantizeInt4(std::span<const float, kBlockInputs> x, float largest, std::span<uint8_t, kBlockInputs> codes) {
   static const std::array<uint8_t, 256> nearest_codes = [] {
     std::array<uint8_t, 256> nearest;
-    for (int t = -128; t < 128; ++t) {
+    for (size_t i = 0; i < nearest.size(); ++i) {
+      const int t = static_cast<int>(i) - kZero;
       const auto distance = [t](int8_t level) { return std::abs(level - t); };
       const auto best = std::min_element(kInt4Levels.begin(), kInt4Levels.end(),
                                          [&](int8_t a, int8_t b) { return distance(a) < distance(b); });
-      nearest[static_cast<size_t>(t + kZero)] = static_cast<uint8_t>(best - kInt4Levels.begin());
+      nearest[i] = static_cast<uint8_t>(best - kInt4Levels.begin());
     }
     return nearest;
   }();
