@@ -7,7 +7,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/limits.h"
-#include "formats/json_reader.h"
 
 namespace eyeshot {
 namespace {
@@ -45,43 +44,9 @@ bool JsonHandler::parse_error(std::size_t position, const std::string& /*token*/
       CorruptError(fmt::format("not valid JSON at byte {}: {}", position, PlainReason(error.what())), kMendFile));
 }
 
-namespace {
-
-// nlohmann's own parser, which says where a text goes wrong and why; its values go nowhere.
-class ErrorFinder final : public nlohmann::json_sax<Json> {
- public:
-  explicit ErrorFinder(JsonHandler& handler) : handler_(handler) {}
-
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(int64_t) override { return true; }
-  bool number_unsigned(uint64_t) override { return true; }
-  bool number_float(double, const std::string&) override { return true; }
-  bool string(std::string&) override { return true; }
-  bool binary(binary_t&) override { return true; }
-  bool start_object(std::size_t) override { return true; }
-  bool key(std::string&) override { return true; }
-  bool end_object() override { return true; }
-  bool start_array(std::size_t) override { return true; }
-  bool end_array() override { return true; }
-  bool parse_error(std::size_t position, const std::string& token, const nlohmann::json::exception& error) override {
-    return handler_.parse_error(position, token, error);
-  }
-
- private:
-  JsonHandler& handler_;
-};
-
-}  // namespace
-
 Status ParseJson(std::string_view text, const std::string& file, JsonHandler& handler) {
   try {
-    const JsonOutcome outcome = ReadJson(text, handler);
-    if (outcome == JsonOutcome::kRead) return Status::Ok();
-    if (outcome == JsonOutcome::kSyntaxError) {
-      ErrorFinder finder(handler);
-      Json::sax_parse(text.begin(), text.end(), &finder);
-    }
+    if (Json::sax_parse(text.begin(), text.end(), &handler)) return Status::Ok();
   } catch (const std::exception& error) {
     return CorruptError(fmt::format("{}: can't be read as JSON ({})", file, error.what()), kMendFile);
   }

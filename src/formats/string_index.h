@@ -5,7 +5,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,7 +14,8 @@
 namespace eyeshot {
 
 // Open addressing over positions in a list of strings. The list must outlive the index; strings that are in the index
-// must not change, others may be put in. The load stays at most one half.
+// must not change, others may be put in. Strings that come from a file may be chosen to collide only within what
+// std::hash allows; the load stays at most one half.
 class StringIndex {
  public:
   StringIndex() = default;
@@ -34,7 +35,7 @@ class StringIndex {
   // REQUIRES: Build() made room for it.
   bool Insert(size_t position) {
     const std::string_view text = (*strings_)[position];
-    const uint64_t hash = Hash(text);
+    const size_t hash = std::hash<std::string_view>()(text);
     Slot& slot = slots_[Locate(text, hash)];
     if (slot.place != 0) return false;
     slot = {Tag(hash), static_cast<uint32_t>(position + 1)};
@@ -44,7 +45,7 @@ class StringIndex {
   // The position of `text` in the list.
   std::optional<int32_t> Find(std::string_view text) const {
     if (slots_.empty() || text.empty()) return std::nullopt;
-    const Slot& slot = slots_[Locate(text, Hash(text))];
+    const Slot& slot = slots_[Locate(text, std::hash<std::string_view>()(text))];
     if (slot.place == 0) return std::nullopt;
     return static_cast<int32_t>(slot.place - 1);
   }
@@ -55,43 +56,12 @@ class StringIndex {
     uint32_t place = 0;  // position + 1; 0: free
   };
 
-  static uint32_t Tag(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
-
-  // Multiplies eight bytes at a time into the hash. Inline, since most tokens are short: std::hash is a call.
-  static uint64_t Hash(std::string_view text) {
-    constexpr uint64_t kFactor = 0x9E3779B97F4A7C15u;
-    uint64_t hash = text.size();
-    const auto mix = [&hash](uint64_t word) {
-      hash = (hash ^ word) * kFactor;
-      hash ^= hash >> 32;
-    };
-    // Load() reads as many bytes as its type has, and the text has them.
-    // NOLINTBEGIN(bugprone-suspicious-stringview-data-usage)
-    for (; text.size() > sizeof(uint64_t); text.remove_prefix(sizeof(uint64_t))) mix(Load<uint64_t>(text.data()));
-    mix(UpToEight(text));
-    return hash * kFactor;
-  }
-
-  // The bytes of a text of 1 to 8 as one number, by loads that overlap. Texts of one length give different numbers.
-  static uint64_t UpToEight(std::string_view text) {
-    const char* const end = text.data() + text.size();
-    if (text.size() >= 4) return Load<uint32_t>(text.data()) | uint64_t{Load<uint32_t>(end - 4)} << 32;
-    if (text.size() >= 2) return Load<uint16_t>(text.data()) | uint64_t{Load<uint16_t>(end - 2)} << 16;
-    // NOLINTEND(bugprone-suspicious-stringview-data-usage)
-    return static_cast<uint8_t>(text[0]);
-  }
-
-  template <typename T>
-  static T Load(const char* at) {
-    T value;
-    std::memcpy(&value, at, sizeof(value));
-    return value;
-  }
+  static uint32_t Tag(size_t hash) { return static_cast<uint32_t>(hash >> 32); }
 
   // The slot that holds `text`, or the free one where it belongs.
-  size_t Locate(std::string_view text, uint64_t hash) const {
+  size_t Locate(std::string_view text, size_t hash) const {
     const size_t mask = slots_.size() - 1;
-    size_t at = (hash ^ hash >> 29) & mask;
+    size_t at = hash & mask;
     while (slots_[at].place != 0 && (slots_[at].tag != Tag(hash) || (*strings_)[slots_[at].place - 1] != text)) {
       at = (at + 1) & mask;
     }
