@@ -29,10 +29,8 @@ struct EngineOptions {
   // How weights are kept and multiplied: "exact" (the checkpoint's bf16, float32 arithmetic), "bf16" (operands are
   // rounded to it), "int8" (8 bits by output), "q8_0", "int4", "q4_0" (by blocks of 32), "auto" (what we would choose),
   // or two of them for vision tower and decoder: "int8,q8_0". docs/performance.md has the speed and accuracy of each.
-  // "": as the folder's packed weights are (`eyeshot quantize`), exact where it has none.
-  std::string precision;
-  std::string kv_cache =
-      "f16";  // the key/value cache: "f16", or "int8" (half the memory; each head with its own scale)
+  std::string precision;  // "": as packed weights are (`eyeshot quantize`), exact where there are none
+  std::string kv_cache = "f16";  // the key/value cache: "f16", or "int8" (half of that)
   bool pillow13_resize = false;  // resize pictures in the order of passes of Pillow 13 (docs/deviations.md)
   int threads = 0;  // 0: the cores that affinity and cgroup allow
   int64_t context_tokens = 0;  // KV cache size; 0: the model's own context length

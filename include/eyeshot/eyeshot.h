@@ -58,31 +58,30 @@ typedef struct eyeshot_engine_options {
   const char* backend;    /* "auto", "portable", or "reference" (slow float32) */
   int threads;            /* 0: the cores that this process may use */
   int64_t context_tokens; /* 0: the model's own context length */
-  const char*
-      precision;  /* "exact", "bf16", "int8", "q8_0", "int4", "q4_0", "auto", or two of them, "int8,q8_0", for
-                  * vision tower and decoder; NULL: as the folder's packed weights are, exact where it has none */
-  const char* kv_cache;   /* "f16" or "int8"; NULL: "f16" */
+  /* "exact", "bf16", "int8", "q8_0", "int4", "q4_0", "auto", or two of them, "int8,q8_0": vision tower and decoder. */
+  const char* precision; /* NULL: as the folder's packed weights are, exact where it has none */
+  const char* kv_cache; /* "f16" or "int8"; NULL: "f16" */
 } eyeshot_engine_options;
 
 /* A picture: a file, or the bytes of one in memory. JPEG, PNG, WebP or GIF. */
 typedef struct eyeshot_image {
-  const char* path;  /* NULL: take `data` */
-  const void* data;  /* read during the call only */
-  size_t data_size;  /* bytes */
+  const char* path; /* NULL: take `data` */
+  const void* data; /* read during the call only */
+  size_t data_size; /* bytes */
 } eyeshot_image;
 
 typedef struct eyeshot_ask_options {
   size_t size; /* of this struct, set by eyeshot_ask_options_init */
   int max_tokens;
-  float temperature;        /* 0: greedy */
-  int top_k;                /* 0: off */
-  float top_p;              /* 1: off */
-  float min_p;              /* 0: off */
+  float temperature; /* 0: greedy */
+  int top_k; /* 0: off */
+  float top_p; /* 1: off */
+  float min_p; /* 0: off */
   float repetition_penalty; /* 1: off */
   uint64_t seed;
-  int split_images;         /* 0: one view a picture instead of tiles and a global view */
-  double frames_fps;        /* more than 0: the pictures are the frames of a clip, so many a second */
-  const char* const* stop;  /* the answer ends before any of these texts */
+  int split_images; /* 0: one view a picture instead of tiles and a global view */
+  double frames_fps; /* more than 0: the pictures are the frames of a clip, so many a second */
+  const char* const* stop; /* the answer ends before any of these texts */
   size_t stop_count;
   /* Called on the caller's thread with each new piece of the answer, whole UTF-8 characters, not zero-terminated.
    * Returns 0 to go on, anything else to stop. May be NULL. */
@@ -94,11 +93,11 @@ typedef struct eyeshot_ask_options {
 typedef struct eyeshot_answer {
   const char* text;
   const char* finish_reason; /* "stop", "length", "context" or "cancelled" */
-  int64_t prompt_tokens;     /* of the whole conversation so far */
+  int64_t prompt_tokens; /* of the whole conversation so far */
   int64_t visual_tokens;
   int64_t completion_tokens;
   int64_t tiles;
-  const char* stages_json;   /* the stages of this question: an array as in `eyeshot ask --json` */
+  const char* stages_json; /* the stages of this question: an array as in `eyeshot ask --json` */
 } eyeshot_answer;
 
 /* "0.1.0" */

@@ -10,8 +10,7 @@
 namespace eyeshot {
 
 // The instruction sets that kernels are written for, weakest first within an architecture.
-// kAmx is kAvx512 with tile
-// products, kDotprod and kI8mm (with bfloat16 matrix products) are kNeon with extensions.
+// kAmx is kAvx512 with tile products, kDotprod and kI8mm (with bfloat16 matrix products) are kNeon with extensions.
 enum class Isa { kSse2, kAvx2, kAvx512, kAmx, kNeon, kDotprod, kI8mm };
 
 std::string_view IsaName(Isa isa);  // "sse2", "avx2", "avx512", "amx", "neon", "dotprod", "i8mm"

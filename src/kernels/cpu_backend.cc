@@ -6,13 +6,11 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/large_array.h"
 #include "kernels/sampling.h"
 
 namespace eyeshot {
 namespace {
-
-// From here on a buffer is worth huge pages: fewer TLB misses while weights are streamed.
-constexpr size_t kHugePageBytes = 2u << 20;
 
 void Unmap(void* data, size_t bytes) { munmap(data, bytes); }
 
@@ -25,7 +23,7 @@ Result<Buffer> AllocateHost(size_t bytes, std::string_view what) {
     return OutOfMemoryError(fmt::format("{} MB for {} can't be had", bytes >> 20, what),
                             "free memory, or use a smaller model or context");
   }
-  if (bytes >= kHugePageBytes) madvise(data, bytes, MADV_HUGEPAGE);
+  AdviseHugePages(data, bytes);  // also fewer TLB misses while weights are streamed
   return Buffer(data, bytes, &Unmap);
 }
 

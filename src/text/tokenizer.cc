@@ -27,23 +27,16 @@ std::array<int16_t, kByteSymbolsEnd> MakeSymbolBytes() {
 void AppendDecoded(std::string_view content, std::string& out) {
   static const std::array<int16_t, kByteSymbolsEnd> symbol_bytes = MakeSymbolBytes();
   const size_t begin = out.size();
-  out.resize(begin + content.size());  // no token decodes to more bytes than it is spelled with
-  char* end = out.data() + begin;
-  for (size_t at = 0; at < content.size();) {
-    // All symbols are below U+0144: one byte, or two of which the first is C2 to C5.
-    uint32_t symbol = static_cast<uint8_t>(content[at++]);
-    if (symbol >= 0xC2 && symbol <= 0xC5 && at < content.size() && (content[at] & 0xC0) == 0x80) {
-      symbol = (symbol & 0x1F) << 6 | (static_cast<uint8_t>(content[at++]) & 0x3F);
-    } else if (symbol >= 0x80) {
-      symbol = kByteSymbolsEnd;
-    }
-    if (symbol >= kByteSymbolsEnd || symbol_bytes[symbol] < 0) {
-      content.copy(out.data() + begin, content.size());
+  for (std::string_view rest = content; !rest.empty();) {
+    const Utf8Char next = DecodeUtf8(rest);
+    if (!next.valid || next.code_point >= kByteSymbolsEnd || symbol_bytes[next.code_point] < 0) {
+      out.resize(begin);
+      out.append(content);
       return;
     }
-    *end++ = static_cast<char>(symbol_bytes[symbol]);
+    out += static_cast<char>(symbol_bytes[next.code_point]);
+    rest.remove_prefix(next.bytes);
   }
-  out.resize(static_cast<size_t>(end - out.data()));
 }
 
 std::vector<const AddedToken*> Select(const std::vector<AddedToken>& tokens, bool normalized) {
