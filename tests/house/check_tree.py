@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks the tracked tree: at most 56 MiB, no paths of a developer's machine, no unfinished-work markers.
+"""Checks the tracked tree: at most 56 MiB, no paths of a developer's machine, no unfinished-work markers, no files that a
+fuzzer wrote into a folder of data.
 
 `check_tree.py --size` prints the size alone.
 """
@@ -15,6 +16,8 @@ FORBIDDEN = [
     (re.compile(r"(?:^|[\s\"'`(])share" r"d/"), "a path of a developer's machine"),
     (re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b"), "unfinished work: finish it or file it"),
 ]
+# libFuzzer names its inputs by their checksum and writes them into the first folder that it is given.
+FUZZER_INPUT = re.compile(r"[0-9a-f]{40}")
 # Data is not prose: token lists and recorded answers may hold any word.
 DATA_FOLDERS = ("models", "tests/data", "fuzz/corpus", "training/data")
 # Sample sentences for the tokenizer goldens; one of them is a comment that announces work.
@@ -40,6 +43,8 @@ def main() -> int:
         findings.append(f"the tracked tree has {mib:.1f} MiB, the limit is {LIMIT_MIB} MiB; the largest files:")
         largest = sorted(files, key=lambda path: -(ROOT / path).stat().st_size)[:5]
         findings += [f"  {(ROOT / path).stat().st_size / 2**20:.1f} MiB {path}" for path in largest]
+    findings += [f"{path}: an input that a fuzzer made: give new ones to build/fuzz/corpus (scripts/fuzz.sh does)"
+                 for path in files if FUZZER_INPUT.fullmatch(path.name)]
     for path in files:
         if path.as_posix().startswith(DATA_FOLDERS) or path.as_posix() in SAMPLE_TEXTS:
             continue

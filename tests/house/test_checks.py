@@ -93,6 +93,11 @@ class TreeTest(unittest.TestCase):
         self.assertEqual(len(check_tree.check_text("f", "\n".join(bad))), len(bad))
         self.assertEqual(check_tree.check_text("f", "\n".join(good)), [])
 
+    def test_inputs_of_fuzzers_are_told_by_their_names(self):
+        self.assertTrue(check_tree.FUZZER_INPUT.fullmatch("9b89f6d57621831cc2b33da9a5f690dc84230de0"))
+        for name in ("config.json", "9b89f6d5", "9b89f6d57621831cc2b33da9a5f690dc84230de0.png"):
+            self.assertFalse(check_tree.FUZZER_INPUT.fullmatch(name))
+
 
 class DependenciesTest(unittest.TestCase):
     def test_reads_names_of_cmake(self):
