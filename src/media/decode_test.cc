@@ -309,7 +309,8 @@ TEST(ScaledDecoding, TurnsThePictureAsWhole) {
 }
 
 TEST(ScaledDecoding, WithoutItEveryFileIsDecodedExactly) {
-  for (const auto& [file, golden] : Goldens().at("files").items()) {
+  const auto goldens = Goldens();
+  for (const auto& [file, golden] : goldens.at("files").items()) {
     if (!file.ends_with(".jpg") || golden.contains("error")) continue;
     const auto image = LoadImage(kMedia + file, DecodeOptions());
     ASSERT_TRUE(image.ok()) << image.status().message();
