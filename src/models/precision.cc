@@ -21,7 +21,9 @@ WeightFormat AutoFormat(bool tower, const Backend& backend) {
 Result<WeightFormat> ParseFormat(std::string_view name, bool tower, const Backend& backend) {
   if (name == "auto") return AutoFormat(tower, backend);
   const std::optional<WeightFormat> format = WeightFormatFromName(name);
-  if (!format) return InvalidArgumentError(fmt::format("the precision is '{}'", name), fmt::format("use {}", kKnown));
+  if (!format || *format == WeightFormat::kFloat32) {
+    return InvalidArgumentError(fmt::format("the precision is '{}'", name), fmt::format("use {}", kKnown));
+  }
   if (backend.Supports(*format)) return *format;
   return UnsupportedError(fmt::format("the {} backend has no {} weights", backend.info().name, name),
                           "use the portable backend, or the precision exact");

@@ -75,7 +75,7 @@ class Collector {
       pool_.Run(static_cast<size_t>(count), [&](size_t i, size_t) {
         std::vector<float> row(static_cast<size_t>(shape.inputs));
         std::vector<float> kept(row.size());
-        ConvertToF32(source.dtype, source.data + i * row.size() * DTypeBytes(source.dtype), row.size(), row.data());
+        ConvertToF32(source.dtype, source.data + BytesOf(source.dtype, i * row.size()), row.size(), row.data());
         backend_.ReadRow(weight, first + static_cast<int64_t>(i), kept.data());
         rows[static_cast<size_t>(first) + i] = CompareRow(row, kept);
       });

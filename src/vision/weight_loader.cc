@@ -39,7 +39,11 @@ Result<PackedWeightPtr> WeightLoader::Adopt(const std::string& name, const Packe
   const std::string mend = "make the file again with `eyeshot quantize`";
   const PackedEntry* entry = packed_->Find(name);
   if (entry == nullptr) return NotFoundError(fmt::format("{}: there is no weight {}", packed_->file(), name), mend);
-  const std::string_view format = WeightFormatName(shape.format);
+  PackedShape stored = shape;
+  if (shape.format == WeightFormat::kExact && entry->format == WeightFormatName(WeightFormat::kFloat32)) {
+    stored.format = WeightFormat::kFloat32;  // values that bfloat16 hasn't
+  }
+  const std::string_view format = WeightFormatName(stored.format);
   const std::string_view kind = PackedKindName(shape.kind);
   if (entry->kind != kind || entry->format != format || entry->outputs != shape.outputs ||
       entry->inputs != shape.inputs || entry->gated != shape.gated) {
@@ -50,7 +54,7 @@ Result<PackedWeightPtr> WeightLoader::Adopt(const std::string& name, const Packe
             entry->format, shape.gated ? "gated " : "", kind, shape.outputs, shape.inputs, format),
         mend);
   }
-  Result<PackedWeightPtr> weight = backend_.Adopt(shape, entry->bytes, name);
+  Result<PackedWeightPtr> weight = backend_.Adopt(stored, entry->bytes, name);
   if (!weight.ok()) return weight.status().At(packed_->file());
   parameters_ += shape.outputs * shape.inputs;
   packed_bytes_ += entry->bytes.size();
@@ -106,6 +110,16 @@ Result<PackedWeightPtr> WeightLoader::Table(const std::string& name, int64_t row
   return Packed(backend_.PackTable(tensor), {tensor});
 }
 
+namespace {
+
+Status CheckVector(const HostTensor& tensor) {
+  if (IsWeightType(tensor.dtype)) return Status::Ok();
+  return UnsupportedError(fmt::format("tensor {} is stored as {}", tensor.name, DTypeName(tensor.dtype)),
+                          "weights are read as float32, float16, bfloat16 or the block types of GGUF");
+}
+
+}  // namespace
+
 Result<PackedWeightPtr> WeightLoader::Vector(const std::vector<std::string>& names, const std::vector<int64_t>& sizes) {
   EYESHOT_CHECK(names.size() == sizes.size());
   if (packed_ != nullptr) {
@@ -116,10 +130,7 @@ Result<PackedWeightPtr> WeightLoader::Vector(const std::vector<std::string>& nam
   std::vector<float> joined;
   for (size_t i = 0; i < names.size(); ++i) {
     EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, Get(names[i], sizes[i], 1));
-    if (tensor.dtype != DType::kF32 && tensor.dtype != DType::kF16 && tensor.dtype != DType::kBF16) {
-      return UnsupportedError(fmt::format("tensor {} is stored as {}", tensor.name, DTypeName(tensor.dtype)),
-                              "weights are read as float32, float16 or bfloat16");
-    }
+    EYESHOT_RETURN_IF_ERROR(CheckVector(tensor));
     joined.resize(joined.size() + static_cast<size_t>(sizes[i]));
     ConvertToF32(tensor.dtype, tensor.data, static_cast<size_t>(sizes[i]),
                  joined.data() + joined.size() - static_cast<size_t>(sizes[i]));
