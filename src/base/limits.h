@@ -23,6 +23,12 @@ inline constexpr uint64_t kMaxTensorDim = 1ull << 31;
 inline constexpr uint64_t kMaxTensorBytes = 64ull << 30;
 // Shards of one checkpoint.
 inline constexpr size_t kMaxShards = 1024;
+// Keys of a GGUF file's metadata: llama.cpp's converter writes about 50.
+inline constexpr size_t kMaxGgufKeys = 4096;
+// Length of such a key; the format allows 65,535.
+inline constexpr size_t kMaxGgufKeyBytes = 256;
+// Arrays of arrays in metadata: nothing published has any.
+inline constexpr int kMaxGgufArrayDepth = 4;
 // config.json, preprocessor_config.json, index files: the largest seen is 71 KB.
 inline constexpr uint64_t kMaxConfigBytes = 16ull << 20;
 // tokenizer.json: SmolVLM 3.5 MB, the largest known about 35 MB.
