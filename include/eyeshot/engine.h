@@ -24,12 +24,14 @@
 namespace eyeshot {
 
 struct EngineOptions {
-  std::string model;              // a Hugging Face folder
+  std::string model;  // a Hugging Face folder, a GGUF file, or a folder with one
+  std::string mmproj;  // GGUF: the vision tower's file; "": the one beside the text file, if any; "none": text alone
+  bool hf_defaults = false;  // GGUF: where the converter guessed a missing number, take that of transformers
   std::string backend = "auto";   // "auto" (= "portable"), "portable", or "reference" (slow float32 oracle)
   // How weights are kept and multiplied: "exact" (the checkpoint's bf16, float32 arithmetic), "bf16" (operands are
   // rounded to it), "int8" (8 bits by output), "q8_0", "int4", "q4_0" (by blocks of 32), "auto" (what we would choose),
   // or two of them for vision tower and decoder: "int8,q8_0". docs/performance.md has the speed and accuracy of each.
-  std::string precision;  // "": as packed weights are (`eyeshot quantize`), exact where there are none
+  std::string precision;  // "": as packed weights (`eyeshot quantize`) and GGUF files are, exact where there are none
   std::string kv_cache = "f16";  // the key/value cache: "f16", or "int8" (half of that)
   bool pillow13_resize = false;  // resize pictures in the order of passes of Pillow 13 (docs/deviations.md)
   int threads = 0;  // 0: the cores that affinity and cgroup allow
@@ -85,14 +87,17 @@ struct Answer {
 // What a loaded model is, for reports.
 struct ModelInfo {
   std::string name;  // the folder's name
-  std::string family;  // "smolvlm", "idefics3"
+  std::string family;  // "smolvlm", or "llama": a decoder without vision
   std::string device;  // "cpu"
   std::string isa;  // "avx512", ...
-  std::string precision;  // "exact", "float32" (reference), "int8", ... or "int8,q8_0": tower and decoder
+  std::string precision;  // "exact", "float32" (reference), "int8", ... or "int8,q8_0": tower and decoder; of GGUF
+                          // files as they are, their types: "F16,Q8_0"
   int threads = 0;
   int64_t parameters = 0;
   int64_t context_tokens = 0;
   int64_t vocabulary = 0;
+  bool has_vision = true;  // false: no pictures, no clips
+  std::vector<std::string> notes;  // what is odd about the files and what was done about it, in words
 };
 
 class Chat;

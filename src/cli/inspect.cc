@@ -9,14 +9,15 @@
 #include "cli/help.h"
 #include "cli/pictures.h"
 #include "cli/report.h"
+#include "formats/gguf_model.h"
 
 namespace eyeshot::cli {
 namespace {
 
 int RunInspect(const InspectFlags& flags) {
-  const bool is_model = IsDirectory(flags.target);
+  const bool is_model = IsDirectory(flags.target) || IsGgufModel(flags.target);
   if (is_model && (!flags.question.empty() || !flags.tiles_out.empty() || !flags.split || flags.jpeg_scaling)) {
-    ReportError(InvalidArgumentError(fmt::format("'{}' is a folder, so a model, and --question, --tiles, --no-split "
+    ReportError(InvalidArgumentError(fmt::format("'{}' is a model, and --question, --tiles, --no-split "
                                                  "and --jpeg-scaling are about pictures",
                                                  flags.target),
                                      "name a picture, or leave them out"),
@@ -25,7 +26,7 @@ int RunInspect(const InspectFlags& flags) {
   }
   if (!is_model && flags.plan) {
     ReportError(InvalidArgumentError(fmt::format("'{}' is a picture, --plan is about models", flags.target),
-                                     "name a model's folder, or leave --plan out"),
+                                     "name a model, or leave --plan out"),
                 flags.json);
     return kExitUsage;
   }
@@ -39,7 +40,7 @@ void AddInspectCommand(CLI::App& program, int& exit_code) {
   auto flags = std::make_shared<InspectFlags>();
   CLI::App* command = program.add_subcommand("inspect", "Show what a model is, or what it sees of a picture");
   SetUsage(*command, "eyeshot inspect [OPTIONS] MODEL|IMAGE [QUESTION]");
-  command->add_option("target", flags->target, "A model's folder, or a picture (- is standard input)")
+  command->add_option("target", flags->target, "A model (a folder or GGUF file), or a picture (- is standard input)")
       ->required()
       ->type_name("MODEL|IMAGE");
   command->add_option("--question,question", flags->question, "The question that the prompt of a picture shall ask")

@@ -49,7 +49,7 @@ Result<PictureReport> Examine(const InspectFlags& flags) {
   EYESHOT_ASSIGN_OR_RETURN(const DecodeOptions decoding, PictureDecoding(flags.model, flags.jpeg_scaling, flags.split));
   EYESHOT_ASSIGN_OR_RETURN(const Image image, ReadPicture(flags.target, decoding, ledger));
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel model, FindModel(flags.model.model));
-  EYESHOT_ASSIGN_OR_RETURN(ImageProcessorConfig processing, LoadProcessorConfig(model.dir));
+  EYESHOT_ASSIGN_OR_RETURN(ImageProcessorConfig processing, ProcessorOf(flags.model, model.dir));
   processing.pillow13_order = flags.model.pillow13;
   EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(processing));
 

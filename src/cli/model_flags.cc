@@ -11,6 +11,8 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "cli/progress.h"
+#include "formats/gguf_model.h"
+#include "models/model_source.h"
 
 namespace eyeshot::cli {
 namespace {
@@ -43,12 +45,18 @@ Result<FoundModel> FindBuiltIn() {
 void AddModelFlag(CLI::App& command, ModelFlags& flags) {
   command
       .add_option("-m,--model", flags.model,
-                  "A Hugging Face folder; without it $EYESHOT_MODEL, else the built-in model")
-      ->type_name("DIR");
+                  "A Hugging Face folder, or a GGUF file; without it $EYESHOT_MODEL, else the built-in model")
+      ->type_name("MODEL");
 }
 
 void AddModelFlags(CLI::App& command, ModelFlags& flags) {
   AddModelFlag(command, flags);
+  command
+      .add_option("--mmproj", flags.mmproj,
+                  "The vision tower of a GGUF model; without it the mmproj file beside it; none: text alone")
+      ->type_name("FILE");
+  command.add_flag("--hf-defaults", flags.hf_defaults,
+                   "GGUF: numbers of transformers where the file has guesses of its converter");
   command.add_option("--backend", flags.backend, "auto, portable, or reference (slow float32)")
       ->check(CLI::IsMember({"auto", "portable", "reference"}))
       ->type_name("NAME");
@@ -75,10 +83,11 @@ Result<FoundModel> FindModel(const std::string& asked) {
     where = "EYESHOT_MODEL";
   }
   if (dir.empty()) return FindBuiltIn();
-  if (!IsDirectory(dir)) {
+  if (!IsDirectory(dir) && !(FileExists(dir) && IsGgufModel(dir))) {
     return NotFoundError(
-        fmt::format("{} names '{}', which is {}", where, dir, FileExists(dir) ? "a file, not a folder" : "not there"),
-        "name a Hugging Face folder with config.json, tokenizer.json and model.safetensors");
+        fmt::format("{} names '{}', which is {}", where, dir,
+                    FileExists(dir) ? "neither a folder nor a GGUF file" : "not there"),
+        "name a Hugging Face folder with config.json, tokenizer.json and model.safetensors, or a .gguf file");
   }
   return FoundModel{dir, false};
 }
@@ -91,14 +100,35 @@ Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty)
                "shapes and icons,\nnot photographs. --model DIR takes a SmolVLM.\n");
   }
   Progress progress(chatty);
-  return Engine::Load({.model = found.dir,
-                       .backend = flags.backend,
-                       .precision = flags.precision,
-                       .kv_cache = flags.kv_cache,
-                       .pillow13_resize = flags.pillow13,
-                       .threads = flags.threads,
-                       .context_tokens = flags.context,
-                       .on_progress = [&progress](double share) { progress.Show("loading", share); }});
+  EYESHOT_ASSIGN_OR_RETURN(
+      std::shared_ptr<Engine> engine,
+      Engine::Load({.model = found.dir,
+                    .mmproj = flags.mmproj,
+                    .hf_defaults = flags.hf_defaults,
+                    .backend = flags.backend,
+                    .precision = flags.precision,
+                    .kv_cache = flags.kv_cache,
+                    .pillow13_resize = flags.pillow13,
+                    .threads = flags.threads,
+                    .context_tokens = flags.context,
+                    .on_progress = [&progress](double share) { progress.Show("loading", share); }}));
+  progress.Clear();
+  if (chatty) {
+    for (const std::string& note : engine->info().notes) fmt::print(stderr, "note: {}\n", note);
+  }
+  return engine;
+}
+
+Result<ImageProcessorConfig> ProcessorOf(const ModelFlags& flags, const std::string& path) {
+  if (!IsGgufModel(path)) return LoadProcessorConfig(path);
+  EYESHOT_ASSIGN_OR_RETURN(const ModelSource source, ModelSource::Open(LocationOf(flags, path)));
+  if (source.config().has_vision()) return source.Processor();
+  return UnsupportedError(fmt::format("{}: reads text alone, and pictures were named", path),
+                          "use a SmolVLM, or name its mmproj file with --mmproj");
+}
+
+ModelLocation LocationOf(const ModelFlags& flags, const std::string& path) {
+  return {.path = path, .mmproj = flags.mmproj, .hf_defaults = flags.hf_defaults};
 }
 
 }  // namespace eyeshot::cli

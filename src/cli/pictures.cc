@@ -44,7 +44,7 @@ void AddJpegScalingFlag(CLI::App& command, bool& jpeg_scaling) {
 Result<DecodeOptions> PictureDecoding(const ModelFlags& model, bool jpeg_scaling, bool split) {
   if (!jpeg_scaling) return DecodeOptions();
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel found, FindModel(model.model));
-  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig config, LoadProcessorConfig(found.dir));
+  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig config, ProcessorOf(model, found.dir));
   EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(config));
   return processor.ScaledDecoding(split);
 }

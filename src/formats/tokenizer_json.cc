@@ -529,6 +529,27 @@ Result<TokenizerFile> ParseTokenizerJson(std::string_view text, const std::strin
   return file;
 }
 
+Result<TokenizerFile> MakeTokenizerFile(std::span<const std::string_view> vocabulary,
+                                        std::span<const std::string_view> merges, std::vector<AddedToken> added_tokens,
+                                        const std::string& file_name) {
+  TokenizerFile file;
+  StringIndex index;
+  const auto fill = [&]() -> Status {
+    Lists lists(0);
+    for (size_t id = 0; id < vocabulary.size(); ++id) {
+      std::string content(vocabulary[id]);
+      EYESHOT_RETURN_IF_ERROR(lists.AddToken(content, id));
+    }
+    for (const std::string_view merge : merges) EYESHOT_RETURN_IF_ERROR(lists.AddMerge(merge));
+    EYESHOT_RETURN_IF_ERROR(lists.Resolve(file, index));
+    file.added_tokens = std::move(added_tokens);
+    return CheckAddedTokens(file, index);
+  };
+  const Status status = fill();
+  if (!status.ok()) return status.At(file_name);
+  return file;
+}
+
 Result<TokenizerFile> LoadTokenizerFile(const std::string& dir) {
   const std::string path = JoinPath(dir, "tokenizer.json");
   if (!FileExists(path)) return LoadSeparateFiles(dir);

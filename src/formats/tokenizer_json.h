@@ -3,6 +3,7 @@
 #define EYESHOT_FORMATS_TOKENIZER_JSON_H_
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,12 @@ struct TokenizerFile {
 // tokenizer_config.json. Errors: kNotFound, kCorrupt, kLimitExceeded, kUnsupported (another model, normalizer,
 // pre-tokenizer, post-processor or decoder: named).
 Result<TokenizerFile> LoadTokenizerFile(const std::string& dir);
+
+// From lists that another file holds: tokens by id, merges by rank ("Ġ the"). Sets vocabulary, merges and added tokens.
+// Errors: kCorrupt, kLimitExceeded; `file_name` is the name for error messages.
+Result<TokenizerFile> MakeTokenizerFile(std::span<const std::string_view> vocabulary,
+                                        std::span<const std::string_view> merges, std::vector<AddedToken> added_tokens,
+                                        const std::string& file_name);
 
 // The same for the content of a tokenizer.json; `file_name` is the name for error messages.
 Result<TokenizerFile> ParseTokenizerJson(std::string_view text, const std::string& file_name);

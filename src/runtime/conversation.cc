@@ -16,6 +16,9 @@ uint64_t VisualKey(uint64_t visual_key, int64_t row) {
 
 Result<PromptPart> Conversation::AddPart(const ContentPart& part, bool split_images) {
   if (const auto* text = std::get_if<std::string>(&part)) return PromptPart(*text);
+  if (!model_.config().has_vision()) {
+    return UnsupportedError("a picture for a model that reads text alone", "use a SmolVLM, or leave the picture out");
+  }
   Visual visual;
   PromptPart prompt_part;
   if (const auto* image = std::get_if<std::shared_ptr<const Image>>(&part)) {

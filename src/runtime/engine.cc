@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "ledger/stage.h"
 #include "models/model.h"
+#include "models/model_source.h"
 #include "runtime/answer_text.h"
 #include "runtime/conversation.h"
 #include "runtime/decoder_runner.h"
@@ -98,15 +99,18 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
   }
   std::shared_ptr<EngineImpl> engine(new EngineImpl(options.threads));
   EYESHOT_ASSIGN_OR_RETURN(engine->backend_, CreateBackend({.name = options.backend, .threads = options.threads}));
-  EYESHOT_ASSIGN_OR_RETURN(ModelPrecision precision,
-                           ChoosePrecision(options.model, options.precision, *engine->backend_));
+  EYESHOT_ASSIGN_OR_RETURN(
+      ModelSource source,
+      ModelSource::Open({.path = options.model, .mmproj = options.mmproj, .hf_defaults = options.hf_defaults}));
+  std::vector<std::string> notes = source.notes();
+  EYESHOT_ASSIGN_OR_RETURN(ModelPrecision precision, ChoosePrecision(source, options.precision, *engine->backend_));
   EYESHOT_ASSIGN_OR_RETURN(precision.kv_cache, ParseKvFormat(options.kv_cache));
   engine->kv_format_ = precision.kv_cache;
-  EYESHOT_ASSIGN_OR_RETURN(engine->model_, LoadModel({.dir = options.model,
-                                                      .precision = precision,
-                                                      .pillow13_order = options.pillow13_resize,
-                                                      .on_progress = options.on_progress},
-                                                     *engine->backend_, engine->load_ledger_));
+  EYESHOT_ASSIGN_OR_RETURN(
+      engine->model_,
+      LoadModel(std::move(source),
+                {.precision = precision, .pillow13_order = options.pillow13_resize, .on_progress = options.on_progress},
+                *engine->backend_, engine->load_ledger_));
   const ModelConfig& config = engine->model_->config();
   const int64_t longest = config.text.max_positions;
   if (options.context_tokens < 0 || options.context_tokens > longest) {
@@ -125,7 +129,9 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
                    .threads = backend.threads,
                    .parameters = engine->model_->parameters(),
                    .context_tokens = context,
-                   .vocabulary = config.text.vocab_size};
+                   .vocabulary = config.text.vocab_size,
+                   .has_vision = config.has_vision(),
+                   .notes = std::move(notes)};
   return engine;
 }
 

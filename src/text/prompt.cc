@@ -252,6 +252,12 @@ Result<PromptFormat> PromptFormat::Load(const std::string& dir, const Tokenizer&
   return format;
 }
 
+Result<PromptFormat> PromptFormat::Create(const std::string& chat_template, const std::string& file,
+                                          const Tokenizer& tokenizer, int64_t visual_tokens_per_tile) {
+  if (!chat_template.empty()) EYESHOT_RETURN_IF_ERROR(CheckTemplate(chat_template, file));
+  return Load("", tokenizer, visual_tokens_per_tile);
+}
+
 Result<Prompt> PromptFormat::Render(std::span<const PromptMessage> messages, bool add_generation_prompt) const {
   if (messages.empty()) return InvalidArgumentError("a prompt without messages", "give at least one");
   if (messages.size() > limits::kMaxTurns) {

@@ -52,6 +52,10 @@ class PromptFormat {
   // kCorrupt: the tokenizer lacks a token that the prompt needs.
   static Result<PromptFormat> Load(const std::string& dir, const Tokenizer& tokenizer, int64_t visual_tokens_per_tile);
 
+  // The same for a template that another file holds; empty: SmolVLM's.
+  static Result<PromptFormat> Create(const std::string& chat_template, const std::string& file,
+                                     const Tokenizer& tokenizer, int64_t visual_tokens_per_tile);
+
   // add_generation_prompt: ends with "Assistant:". Errors: kInvalidArgument (no messages, a message without parts,
   // "<image>" or "<video>" in a text, pictures and clips together, a clip without frames, times that are none),
   // kLimitExceeded (turns, pictures, tiles, frames, bytes of the whole text).

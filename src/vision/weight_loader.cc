@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "base/check.h"
@@ -32,7 +33,7 @@ std::string_view PackedKindName(PackedShape::Kind kind) {
 }
 
 bool WeightLoader::Has(std::string_view name) const {
-  return packed_ != nullptr ? packed_->Find(name) != nullptr : checkpoint_->Find(name) != nullptr;
+  return packed_ != nullptr ? packed_->Find(name) != nullptr : checkpoint_->Has(name);
 }
 
 Result<PackedWeightPtr> WeightLoader::Adopt(const std::string& name, const PackedShape& shape) {
@@ -83,11 +84,12 @@ Result<PackedWeightPtr> WeightLoader::Linear(const std::vector<std::string>& nam
     const int64_t all = std::accumulate(outputs.begin(), outputs.end(), int64_t{0});
     return Adopt(names[0], {.format = format_, .outputs = all, .inputs = inputs});
   }
-  LinearSource source{.parts = {}, .gated = false, .format = format_};
+  LinearSource source;
   for (size_t i = 0; i < names.size(); ++i) {
     EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, Get(names[i], outputs[i], inputs));
     source.parts.push_back(std::move(tensor));
   }
+  source.format = FormatOf(source.parts);
   return Packed(backend_.PackLinear(source), source.parts);
 }
 
@@ -96,12 +98,33 @@ Result<PackedWeightPtr> WeightLoader::Gated(const std::string& gate, const std::
   if (packed_ != nullptr) {
     return Adopt(gate, {.format = format_, .outputs = 2 * outputs, .inputs = inputs, .gated = true});
   }
-  LinearSource source{.parts = {}, .gated = true, .format = format_};
+  LinearSource source{.parts = {}, .gated = true};
   for (const std::string& name : {gate, up}) {
     EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, Get(name, outputs, inputs));
     source.parts.push_back(std::move(tensor));
   }
+  source.format = FormatOf(source.parts);
   return Packed(backend_.PackLinear(source), source.parts);
+}
+
+WeightFormat WeightLoader::FormatOf(const std::vector<HostTensor>& sources) const {
+  if (!keep_blocks_) return format_;
+  const auto all = [&](DType dtype) {
+    return std::all_of(sources.begin(), sources.end(), [dtype](const HostTensor& t) { return t.dtype == dtype; });
+  };
+  if (all(DType::kQ8_0) && backend_.Supports(WeightFormat::kQ8)) return WeightFormat::kQ8;
+  if (all(DType::kQ4_0) && backend_.Supports(WeightFormat::kQ4)) return WeightFormat::kQ4;
+  return WeightFormat::kExact;
+}
+
+Result<PackedWeightPtr> WeightLoader::Lookup(const std::string& name, int64_t rows, int64_t width) {
+  WeightFormat format = format_;
+  if (packed_ == nullptr && keep_blocks_) {
+    EYESHOT_ASSIGN_OR_RETURN(const HostTensor tensor, Get(name, rows, width));
+    format = FormatOf({tensor});
+  }
+  const bool floats = format == WeightFormat::kExact || format == WeightFormat::kBf16;
+  return floats ? Table(name, rows, width) : Linear({name}, {rows}, width);
 }
 
 Result<PackedWeightPtr> WeightLoader::Table(const std::string& name, int64_t rows, int64_t width) {

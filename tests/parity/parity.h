@@ -103,8 +103,10 @@ class ModelUnderTest {
     Ledger ledger;
     const auto precision = ParsePrecision(precision_name, *backend_);
     if (!precision.ok()) throw std::runtime_error(precision.status().message());
-    auto model =
-        LoadModel({.dir = dir, .precision = *precision, .pillow13_order = false, .on_progress = {}}, *backend_, ledger);
+    ModelOptions options;
+    options.model.path = dir;
+    options.precision = *precision;
+    auto model = LoadModel(options, *backend_, ledger);
     if (!model.ok()) throw std::runtime_error(model.status().message());
     model_ = *std::move(model);
   }
