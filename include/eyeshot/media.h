@@ -106,7 +106,7 @@ struct EYESHOT_EXPORT VideoOptions {
   VideoLimits limits;
   // Called with each taken frame as soon as it is decoded; what it gives is kept instead, so that no more than one
   // frame of full size is in memory. Empty: frames are kept as they are.
-  std::function<Result<Image>(Image)> prepare;
+  std::function<Result<Image>(const Image&)> prepare;
   int tile_side = 0;  // with `prepare`: Frames::tile_side
 };
 

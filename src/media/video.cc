@@ -117,7 +117,7 @@ Result<Frames> Read(ByteSource source, const VideoOptions& options) {
     EYESHOT_ASSIGN_OR_RETURN(Image image,
                              converter.ToRgb(frame, frames.source.rotation, options.limits.max_pixels));
     if (options.prepare) {
-      EYESHOT_ASSIGN_OR_RETURN(image, options.prepare(std::move(image)));
+      EYESHOT_ASSIGN_OR_RETURN(image, options.prepare(image));
     }
     frames.images.push_back(std::move(image));
     frames.timestamps_s.push_back(static_cast<double>(frames.indices[position]) / frames.source.fps);

@@ -104,7 +104,7 @@ class ModelUnderTest {
     const auto precision = ParsePrecision(precision_name, *backend_);
     if (!precision.ok()) throw std::runtime_error(precision.status().message());
     auto model =
-        LoadModel({.dir = dir, .precision = *precision, .pillow13_order = false, .on_progress = {}}, *backend_, ledger);
+        LoadModel({.dir = dir, .precision = *precision, .pillow13_order = false, .frame_edge = 0, .on_progress = {}}, *backend_, ledger);
     if (!model.ok()) throw std::runtime_error(model.status().message());
     model_ = *std::move(model);
   }
@@ -140,7 +140,7 @@ class ModelUnderTest {
       visual.rows = MatrixView(buffers.back().data(), DType::kF32, tokens, width, width);
       TowerRecorder recorder;
       Ledger ledger;
-      Check(model_->Encode(*stream, tiles.rgb.data(), tiles.count(), visual.rows, ledger, {}, &recorder));
+      Check(model_->Encode(*stream, tiles.rgb.data(), tiles.count(), TileKind::kPicture, visual.rows, ledger, {}, &recorder));
       outputs.tower.insert(outputs.tower.end(), recorder.rows.begin(), recorder.rows.end());
       Keep(visual.rows, outputs.connector);
     }
