@@ -1,6 +1,6 @@
 #include "runtime/conversation.h"
 
-#include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -82,23 +82,9 @@ void Conversation::Truncate(size_t count) {
 }
 
 Result<int> Conversation::FramesThatFit(size_t before, const PromptMessage& message, int64_t tokens) const {
-  const auto is_clip = [](const PromptPart& part) { return std::holds_alternative<PromptVideo>(part); };
-  const auto place = std::find_if(message.parts.begin(), message.parts.end(), is_clip) - message.parts.begin();
-  if (place == static_cast<std::ptrdiff_t>(message.parts.size())) return 0;
-  const PromptVideo whole = std::get<PromptVideo>(message.parts[static_cast<size_t>(place)]);
   std::vector<PromptMessage> all(prompt_.begin(), prompt_.begin() + static_cast<std::ptrdiff_t>(before));
   all.push_back(message);
-  auto& clip = std::get<PromptVideo>(all.back().parts[static_cast<size_t>(place)]);
-  // Each frame adds tokens: the largest number that fits by halving.
-  int fit = 0;
-  int too_many = static_cast<int>(whole.timestamps_s.size()) + 1;
-  while (fit + 1 < too_many) {
-    const int frames = fit + (too_many - fit) / 2;
-    clip.timestamps_s.assign(whole.timestamps_s.begin(), whole.timestamps_s.begin() + frames);
-    EYESHOT_ASSIGN_OR_RETURN(const Prompt prompt, model_.prompt_format().Render(all, true));
-    (static_cast<int64_t>(prompt.ids.size()) <= tokens ? fit : too_many) = frames;
-  }
-  return fit;
+  return model_.prompt_format().FramesThatFit(std::move(all), tokens);
 }
 
 int Conversation::FramesThatWouldFit(int64_t tokens) const {
