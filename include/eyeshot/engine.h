@@ -33,6 +33,8 @@ struct EngineOptions {
   // or two of them for vision tower and decoder: "int8,q8_0". docs/performance.md has the speed and accuracy of each.
   std::string precision;  // "": as packed weights (`eyeshot quantize`) and GGUF files are, exact where there are none
   std::string kv_cache = "f16";  // the key/value cache: "f16", or "int8" (half of that)
+  int frame_edge =
+      0;  // pixels of a frame's longer side before it becomes a tile; 0: the reference's (docs/pictures.md)
   bool pillow13_resize = false;  // resize pictures in the order of passes of Pillow 13 (docs/deviations.md)
   int threads = 0;  // 0: the cores that affinity and cgroup allow
   int64_t context_tokens = 0;  // KV cache size; 0: the model's own context length
@@ -81,6 +83,7 @@ struct Answer {
   int64_t visual_tokens = 0;  // in the prompt
   int64_t completion_tokens = 0;  // the end token included if it was generated
   int64_t tiles = 0;  // pictures of the tower's input size that the prompt holds
+  int64_t context_tokens = 0;  // how many tokens the context holds
   Ledger ledger;  // of this question; `load` and `decode_image` are the caller's
 };
 
@@ -115,6 +118,9 @@ class EYESHOT_EXPORT Engine : public std::enable_shared_from_this<Engine> {
   // AskOptions::split_images; frames of clips are not split. Faster, and not quite the reference's pixels:
   // docs/deviations.md.
   virtual DecodeOptions ScaledDecoding(bool split_images) const = 0;
+  // Options for LoadVideo: this model's rate and most frames, and a `prepare` that turns each frame into the tile that
+  // the model sees as soon as it is decoded, so that a clip takes memory for its tiles alone. May outlive the engine.
+  virtual VideoOptions VideoDefaults() const = 0;
   // A conversation with its own KV cache. Error: kOutOfMemory. The chat keeps the engine alive.
   virtual Result<std::unique_ptr<Chat>> NewChat(std::string_view system = {}) = 0;
 };
@@ -129,6 +135,12 @@ class EYESHOT_EXPORT Chat {
   // cache and encoded pictures of earlier turns are reused.
   // Errors: kContextFull (names the tokens needed and available), kInvalidArgument, kOutOfMemory.
   virtual Result<Answer> Ask(std::vector<ContentPart> parts, const AskOptions& options = {}) = 0;
+
+  // The most frames, up to `most`, that a clip of `duration_s` seconds may have, asked about with `question` in the
+  // next Ask(), so that it fits into the context and leaves room for options.max_tokens of answer, or for one if the
+  // context is smaller than that. 0: not even one frame fits. Errors: as those of Ask() about the conversation.
+  virtual Result<int> FramesThatFit(double duration_s, int most, std::string_view question,
+                                    const AskOptions& options = {}) const = 0;
 
   virtual const std::vector<Message>& messages() const = 0;
   // Forgets all messages but the system message.

@@ -69,6 +69,26 @@ inline constexpr int kMaxJpegScans = 500;
 // A PNG chunk other than the pixels, unpacked: XMP of large edited photographs reaches some megabytes.
 inline constexpr size_t kMaxPngChunkBytes = 32u << 20;
 
+// --- Videos --------------------------------------------------------------------------------------
+// A video file, which is read in pieces: an hour of 4K at 50 Mbit/s is 23 GB.
+inline constexpr uint64_t kMaxVideoBytes = 64ull << 30;
+// Pixels of a frame: 8K UHD has 33 million.
+inline constexpr uint64_t kMaxVideoPixels = 36'000'000;
+// Streams of a file (video, sound, subtitles): discs have about 50.
+inline constexpr int kMaxVideoStreams = 64;
+// Frames of a video: 24 hours at 60 frames a second are 5.2 million, and each takes 16 bytes while it is read.
+inline constexpr size_t kMaxVideoFrames = 8'000'000;
+// Length of a video: a day, above which a clock of hours is of no use.
+inline constexpr int64_t kMaxVideoSeconds = 86'400;
+// Bytes read to find out what the streams are: FFmpeg's own value.
+inline constexpr int64_t kMaxVideoProbeBytes = 5'000'000;
+// One block of memory that FFmpeg may take: an 8K frame with 16 bits a sample is 200 MB.
+inline constexpr size_t kMaxVideoAllocation = 256u << 20;
+// Bytes of a text that lists frames: 100,000 lines of 160 bytes.
+inline constexpr uint64_t kMaxFrameListBytes = 16u << 20;
+// Pictures of a folder or list of frames, before it is known which of them are taken.
+inline constexpr size_t kMaxFrameListEntries = 100'000;
+
 // --- Requests ------------------------------------------------------------------------------------
 inline constexpr size_t kMaxImagesPerPrompt = 256;   // 64 visual tokens each fill a 16k context
 inline constexpr size_t kMaxFramesPerPrompt = 512;

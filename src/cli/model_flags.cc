@@ -67,6 +67,11 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
       ->type_name("P[,P]");
   command.add_option("--kv-cache", flags.kv_cache, "Precision of the key/value cache: f16 or int8")->type_name("P");
   command.add_flag("--pillow13", flags.pillow13, "Resize pictures in the order of passes of Pillow 13 and later");
+  command
+      .add_option("--frame-edge", flags.frame_edge,
+                  "Pixels of a frame's longer side before it becomes a tile; 0 takes the reference's")
+      ->check(CLI::Range(int64_t{0}, limits::kMaxLongestEdge))
+      ->type_name("N");
   command.add_option("-t,--threads", flags.threads, "Threads; 0 takes the cores that this process may use")
       ->check(CLI::Range(0, limits::kMaxThreads))
       ->type_name("N");
@@ -108,6 +113,7 @@ Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty)
                     .backend = flags.backend,
                     .precision = flags.precision,
                     .kv_cache = flags.kv_cache,
+                    .frame_edge = flags.frame_edge,
                     .pillow13_resize = flags.pillow13,
                     .threads = flags.threads,
                     .context_tokens = flags.context,

@@ -21,6 +21,7 @@ struct ModelFlags {
   std::string precision;  // empty: as the files are
   std::string kv_cache = "f16";
   bool pillow13 = false;
+  int frame_edge = 0;  // 0: the reference's
   int threads = 0;
   int64_t context = 0;
 };

@@ -14,7 +14,6 @@
 #include "vision/image_processor.h"
 
 namespace eyeshot::cli {
-namespace {
 
 Result<std::vector<uint8_t>> ReadStandardInput() {
   std::vector<uint8_t> bytes;
@@ -34,8 +33,6 @@ Result<std::vector<uint8_t>> ReadStandardInput() {
   return bytes;
 }
 
-}  // namespace
-
 void AddJpegScalingFlag(CLI::App& command, bool& jpeg_scaling) {
   command.add_flag("--jpeg-scaling", jpeg_scaling,
                    "Decode JPEGs at 1/2, 1/4 or 1/8 where the model needs no more: faster, slightly other pixels");
@@ -47,6 +44,14 @@ Result<DecodeOptions> PictureDecoding(const ModelFlags& model, bool jpeg_scaling
   EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig config, ProcessorOf(model, found.dir));
   EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(config));
   return processor.ScaledDecoding(split);
+}
+
+Result<Image> DecodePicture(std::span<const uint8_t> bytes, std::string_view name, const DecodeOptions& decoding,
+                            Ledger& ledger) {
+  Stage stage(ledger, StageId::kDecodeImage);
+  Result<Image> image = DecodeImage(bytes, name, decoding);
+  if (image.ok()) stage.AddBytes(bytes.size() + image->rgb.size());
+  return image;
 }
 
 Result<Image> ReadPicture(const std::string& path, const DecodeOptions& decoding, Ledger& ledger) {

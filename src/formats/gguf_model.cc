@@ -321,8 +321,8 @@ Status GgufModel::ReadProcessor() {
     }
     std::transform(numbers.begin(), numbers.end(), channels->begin(), [](double x) { return static_cast<float>(x); });
   }
-  // GGUF has no place for these; SmolVLM2's own.
-  processor_.video_longest_edge = processor_.max_image_edge;
+  // GGUF has no place for these; what the reference makes of SmolVLM2's own.
+  processor_.video_longest_edge = processor_.longest_edge;
   processor_.video_max_frames = 64;
   processor_.video_fps = 1;
   processor_.image_seq_len = static_cast<int>(config_.visual_tokens_per_tile());

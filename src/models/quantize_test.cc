@@ -54,7 +54,7 @@ class QuantizeTest : public ::testing::Test {
     Ledger ledger;
     const auto stream = backend_->NewStream();
     const MatrixView rows(out.data(), DType::kF32, tokens, config.text.hidden_size, config.text.hidden_size);
-    EXPECT_TRUE(model.Encode(*stream, pixels.data(), 1, rows, ledger, {}, nullptr).ok());
+    EXPECT_TRUE(model.Encode(*stream, pixels.data(), 1, TileKind::kPicture, rows, ledger, {}, nullptr).ok());
     return out;
   }
 

@@ -4,6 +4,7 @@
 #include "models/smolvlm.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 
@@ -50,7 +51,7 @@ class SmolVlm final : public VisionLanguageModel {
   const GenerationConfig& generation() const override { return generation_; }
   const LlamaDecoder& decoder() const override { return decoder_; }
 
-  Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, MatrixView out, Ledger& ledger,
+  Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out, Ledger& ledger,
                 const std::function<bool(double)>& on_progress, LayerHook* hook) override;
 
   // Keeps the file that weights lie in. Called once, after loading.
@@ -59,8 +60,8 @@ class SmolVlm final : public VisionLanguageModel {
   Status Prepare();
 
  private:
-  Status EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles, MatrixView out, Ledger& ledger,
-                     LayerHook* hook);
+  Status EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
+                     Ledger& ledger, LayerHook* hook);
 
   Backend& backend_;
   ModelConfig config_;
@@ -87,21 +88,21 @@ Status SmolVlm::Prepare() {
   Arena arena(workspace_buffer_.data(), workspace_buffer_.bytes());
   workspace_ = TowerWorkspace(arena, config_.vision, info.activation, info.tower_group);
 
-  const auto table = processor_.NormalizationTable();
-  EYESHOT_ASSIGN_OR_RETURN(normalization_buffer_, backend_.Allocate(sizeof(table), "the normalization table"));
+  const std::array tables = {processor_.NormalizationTable(), processor_.FrameNormalizationTable()};  // by TileKind
+  EYESHOT_ASSIGN_OR_RETURN(normalization_buffer_, backend_.Allocate(sizeof(tables), "the normalization tables"));
   const auto stream = backend_.NewStream();
-  backend_.Upload(*stream, table.data(), normalization_buffer_.data(), sizeof(table));
+  backend_.Upload(*stream, tables.data(), normalization_buffer_.data(), sizeof(tables));
   return backend_.Sync(*stream);
 }
 
-Status SmolVlm::Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, MatrixView out, Ledger& ledger,
-                       const std::function<bool(double)>& on_progress, LayerHook* hook) {
+Status SmolVlm::Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
+                       Ledger& ledger, const std::function<bool(double)>& on_progress, LayerHook* hook) {
   EYESHOT_CHECK(hook != nullptr || out.rows == tiles * config_.visual_tokens_per_tile());
   const int64_t side = config_.vision.image_size;
   for (int64_t first = 0; first < tiles; first += workspace_.tiles) {
     const int64_t count = std::min(workspace_.tiles, tiles - first);
     const int64_t tokens = config_.visual_tokens_per_tile();
-    EYESHOT_RETURN_IF_ERROR(EncodeGroup(stream, pixels + first * side * side * 3, count,
+    EYESHOT_RETURN_IF_ERROR(EncodeGroup(stream, pixels + first * side * side * 3, count, kind,
                                         out.Rows(first * tokens, count * tokens), ledger, hook));
     const double done = static_cast<double>(first + count) / static_cast<double>(tiles);
     if (on_progress && !on_progress(done)) {
@@ -111,13 +112,15 @@ Status SmolVlm::Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, Mat
   return Status::Ok();
 }
 
-Status SmolVlm::EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles, MatrixView out, Ledger& ledger,
-                            LayerHook* hook) {
+Status SmolVlm::EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
+                            Ledger& ledger, LayerHook* hook) {
+  constexpr size_t kTable = 3 * 256;
+  const float* table =
+      static_cast<const float*>(normalization_buffer_.data()) + (kind == TileKind::kFrame ? kTable : 0);
   TokenRuns runs;
   {
     Stage stage(ledger, StageId::kEncode, &stream.counters);
-    runs = tower_.Begin(stream, workspace_, pixels, tiles,
-                        {static_cast<const float*>(normalization_buffer_.data()), 3 * 256});
+    runs = tower_.Begin(stream, workspace_, pixels, tiles, {table, kTable});
     stage.AddTokens(static_cast<uint64_t>(runs.x.rows));
     EYESHOT_RETURN_IF_ERROR(tower_.RunLayers(stream, workspace_, runs, 0, config_.vision.num_layers, hook));
     tower_.Finish(stream, runs);
@@ -142,6 +145,7 @@ Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(ModelSource source, con
   const ModelConfig& config = source.config();
   EYESHOT_ASSIGN_OR_RETURN(ImageProcessorConfig processor_config, source.Processor());
   processor_config.pillow13_order = options.pillow13_order;
+  if (options.frame_edge != 0) processor_config.video_longest_edge = options.frame_edge;
   if (processor_config.max_image_edge != config.vision.image_size) {
     return CorruptError(
         fmt::format("{}: preprocessor_config.json cuts tiles of {} pixels, config.json's tower takes {}", source.path(),

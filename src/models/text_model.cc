@@ -34,7 +34,7 @@ class TextModel final : public VisionLanguageModel {
   const GenerationConfig& generation() const override { return generation_; }
   const LlamaDecoder& decoder() const override { return decoder_; }
 
-  Status Encode(Stream&, const uint8_t*, int64_t, MatrixView, Ledger&, const std::function<bool(double)>&,
+  Status Encode(Stream&, const uint8_t*, int64_t, TileKind, MatrixView, Ledger&, const std::function<bool(double)>&,
                 LayerHook*) override {
     return UnsupportedError("this model reads text alone: it has no vision tower", "use a SmolVLM for pictures");
   }

@@ -1,5 +1,7 @@
 #include "runtime/conversation.h"
 
+#include <utility>
+
 #include "base/check.h"
 #include "base/error.h"
 #include "base/limits.h"
@@ -80,6 +82,18 @@ void Conversation::Truncate(size_t count) {
   messages_.resize(count);
   prompt_.resize(count);
   visuals_before_.resize(count);
+}
+
+Result<int> Conversation::FramesThatFit(size_t before, const PromptMessage& message, int64_t tokens) const {
+  std::vector<PromptMessage> all(prompt_.begin(), prompt_.begin() + static_cast<std::ptrdiff_t>(before));
+  all.push_back(message);
+  return model_.prompt_format().FramesThatFit(std::move(all), tokens);
+}
+
+int Conversation::FramesThatWouldFit(int64_t tokens) const {
+  if (prompt_.empty()) return 0;
+  const Result<int> frames = FramesThatFit(prompt_.size() - 1, prompt_.back(), tokens);
+  return frames.ok() ? *frames : 0;
 }
 
 Result<PromptPlan> Conversation::Plan() const {

@@ -60,6 +60,12 @@ class Conversation {
   // The prompt of all messages and "Assistant:".
   Result<PromptPlan> Plan() const;
 
+  // The most frames, as many as it has at most, that the first clip of `message` may have so that it, said after the
+  // first `before` messages, makes a prompt of at most `tokens` tokens; 0: none. Errors: those of Plan().
+  Result<int> FramesThatFit(size_t before, const PromptMessage& message, int64_t tokens) const;
+  // The same for the last message as it was said; 0 also where it has no clip.
+  int FramesThatWouldFit(int64_t tokens) const;
+
  private:
   Result<PromptPart> AddPart(const ContentPart& part, bool split_images);
 

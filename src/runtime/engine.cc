@@ -31,6 +31,8 @@ class ChatImpl final : public Chat {
   ChatImpl(std::shared_ptr<EngineImpl> engine, std::unique_ptr<KvCache> cache, int64_t capacity);
 
   Result<Answer> Ask(std::vector<ContentPart> parts, const AskOptions& options) override;
+  Result<int> FramesThatFit(double duration_s, int most, std::string_view question,
+                            const AskOptions& options) const override;
   const std::vector<Message>& messages() const override { return conversation_.messages(); }
   void Reset() override;
 
@@ -64,6 +66,7 @@ class EngineImpl final : public Engine {
   DecodeOptions ScaledDecoding(bool split_images) const override {
     return model_->image_processor().ScaledDecoding(split_images);
   }
+  VideoOptions VideoDefaults() const override { return model_->image_processor().VideoDefaults(pool_.threads()); }
   Result<std::unique_ptr<Chat>> NewChat(std::string_view system) override;
 
   VisionLanguageModel& model() { return *model_; }
@@ -106,11 +109,12 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
   EYESHOT_ASSIGN_OR_RETURN(ModelPrecision precision, ChoosePrecision(source, options.precision, *engine->backend_));
   EYESHOT_ASSIGN_OR_RETURN(precision.kv_cache, ParseKvFormat(options.kv_cache));
   engine->kv_format_ = precision.kv_cache;
-  EYESHOT_ASSIGN_OR_RETURN(
-      engine->model_,
-      LoadModel(std::move(source),
-                {.precision = precision, .pillow13_order = options.pillow13_resize, .on_progress = options.on_progress},
-                *engine->backend_, engine->load_ledger_));
+  EYESHOT_ASSIGN_OR_RETURN(engine->model_, LoadModel(std::move(source),
+                                                     {.precision = precision,
+                                                      .pillow13_order = options.pillow13_resize,
+                                                      .frame_edge = options.frame_edge,
+                                                      .on_progress = options.on_progress},
+                                                     *engine->backend_, engine->load_ledger_));
   const ModelConfig& config = engine->model_->config();
   const int64_t longest = config.text.max_positions;
   if (options.context_tokens < 0 || options.context_tokens > longest) {
@@ -199,6 +203,21 @@ Result<Answer> ChatImpl::Ask(std::vector<ContentPart> parts, const AskOptions& o
   return answer;
 }
 
+Result<int> ChatImpl::FramesThatFit(double duration_s, int most, std::string_view question,
+                                    const AskOptions& options) const {
+  if (most < 1 || most > static_cast<int>(limits::kMaxFramesPerPrompt)) {
+    return InvalidArgumentError(fmt::format("at most {} frames", most),
+                                fmt::format("give 1 to {}", limits::kMaxFramesPerPrompt));
+  }
+  // Times as late as can be are the longest to write.
+  PromptMessage message{Role::kUser,
+                        {PromptVideo{std::vector<double>(static_cast<size_t>(most), duration_s), duration_s}}};
+  if (!question.empty()) message.parts.emplace_back(std::string(question));
+  const int64_t answer = std::max(options.max_tokens, 1);
+  const int64_t room = sequence_.capacity() - (answer < sequence_.capacity() ? answer : 1);
+  return conversation_.FramesThatFit(conversation_.messages().size(), message, room);
+}
+
 Result<Answer> ChatImpl::Run(const AskOptions& options) {
   Answer answer;
   EYESHOT_ASSIGN_OR_RETURN(const PromptPlan plan, conversation_.Plan());
@@ -206,6 +225,7 @@ Result<Answer> ChatImpl::Run(const AskOptions& options) {
   answer.prompt_tokens = static_cast<int64_t>(plan.ids.size());
   answer.visual_tokens = plan.visual_tokens;
   answer.tiles = plan.tiles;
+  answer.context_tokens = sequence_.capacity();
 
   // The last token always runs again: its logits are wanted.
   const int64_t cached = std::min(sequence_.CommonPrefix(plan.keys), answer.prompt_tokens - 1);
@@ -232,7 +252,10 @@ Status ChatImpl::CheckFits(const PromptPlan& plan, const AskOptions& options) co
   const int64_t capacity = sequence_.capacity();
   if (needed <= capacity) return Status::Ok();
   std::string mend = "ask a shorter question or start a new conversation";
-  if (plan.tiles > 1) {
+  const int frames = conversation_.FramesThatWouldFit(capacity - 1);
+  if (frames > 0) {
+    mend = fmt::format("take at most {} frames of the clip, or {}", frames, mend);
+  } else if (plan.tiles > 1) {
     const int64_t per_tile = engine_->model().config().visual_tokens_per_tile();
     mend = fmt::format("use fewer pictures{} (each tile costs {} tokens), or {}",
                        options.split_images ? " or turn splitting off" : "", per_tile, mend);
@@ -289,7 +312,9 @@ Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, int64_t tile_c
         continue;
       }
       for (const Image& frame : visual->frames->images) {
-        EYESHOT_RETURN_IF_ERROR(model.image_processor().AppendFrame(frame, engine_->pool(), tiles));
+        EYESHOT_RETURN_IF_ERROR(visual->frames->tile_side > 0
+                                    ? model.image_processor().AppendFrameTile(frame, tiles)
+                                    : model.image_processor().AppendFrame(frame, engine_->pool(), tiles));
         stage.AddBytes(frame.rgb.size());
       }
     }
@@ -305,7 +330,10 @@ Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, int64_t tile_c
   EYESHOT_ASSIGN_OR_RETURN(Buffer buffer, model.backend().Allocate(bytes, "visual tokens"));
   const auto shared = std::make_shared<Buffer>(std::move(buffer));
   const MatrixView rows(shared->data(), dtype, tile_count * per_tile, width, width);
-  EYESHOT_RETURN_IF_ERROR(model.Encode(*stream_, tiles.rgb.data(), tile_count, rows, ledger, on_progress, nullptr));
+  // No prompt holds both pictures and clips.
+  const TileKind kind = visuals.front()->frames != nullptr ? TileKind::kFrame : TileKind::kPicture;
+  EYESHOT_RETURN_IF_ERROR(
+      model.Encode(*stream_, tiles.rgb.data(), tile_count, kind, rows, ledger, on_progress, nullptr));
   int64_t first = 0;
   for (Visual* visual : visuals) {
     visual->buffer = shared;

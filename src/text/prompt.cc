@@ -280,4 +280,24 @@ Result<Prompt> PromptFormat::Render(std::span<const PromptMessage> messages, boo
   return prompt;
 }
 
+Result<int> PromptFormat::FramesThatFit(std::vector<PromptMessage> messages, int64_t tokens) const {
+  if (messages.empty()) return 0;
+  std::vector<PromptPart>& parts = messages.back().parts;
+  const auto is_clip = [](const PromptPart& part) { return std::holds_alternative<PromptVideo>(part); };
+  const auto place = std::find_if(parts.begin(), parts.end(), is_clip);
+  if (place == parts.end()) return 0;
+  auto& clip = std::get<PromptVideo>(*place);
+  const std::vector<double> times = clip.timestamps_s;
+  // Each frame adds tokens: the largest number that fits by halving.
+  int fit = 0;
+  int too_many = static_cast<int>(times.size()) + 1;
+  while (fit + 1 < too_many) {
+    const int frames = fit + (too_many - fit) / 2;
+    clip.timestamps_s.assign(times.begin(), times.begin() + frames);
+    EYESHOT_ASSIGN_OR_RETURN(const Prompt prompt, Render(messages, true));
+    (static_cast<int64_t>(prompt.ids.size()) <= tokens ? fit : too_many) = frames;
+  }
+  return fit;
+}
+
 }  // namespace eyeshot

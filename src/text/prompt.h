@@ -61,6 +61,10 @@ class PromptFormat {
   // kLimitExceeded (turns, pictures, tiles, frames, bytes of the whole text).
   Result<Prompt> Render(std::span<const PromptMessage> messages, bool add_generation_prompt) const;
 
+  // The most frames, as many as it has at most, that the first clip of the last message may have (its first ones) so
+  // that the prompt of `messages` has at most `tokens` ids; 0: not one, or there is no clip. Errors: those of Render().
+  Result<int> FramesThatFit(std::vector<PromptMessage> messages, int64_t tokens) const;
+
   int32_t image_token_id() const { return image_token_id_; }
 
  private:

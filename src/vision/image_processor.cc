@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
+#include <mutex>
 #include <utility>
 
 #include "base/check.h"
@@ -248,20 +250,68 @@ Status ImageProcessor::Append(const Image& image, bool split, ThreadPool& pool, 
 }
 
 Status ImageProcessor::AppendFrame(const Image& image, ThreadPool& pool, Tiles& tiles) const {
+  EYESHOT_ASSIGN_OR_RETURN(const Image tile, FrameTile(image, pool));
+  return AppendFrameTile(tile, tiles);
+}
+
+Result<Image> ImageProcessor::FrameTile(const Image& image, ThreadPool& pool) const {
   EYESHOT_RETURN_IF_ERROR(CheckPicture(image));
   const int side = config_.max_image_edge;
   const int longest = config_.video_longest_edge != 0 ? config_.video_longest_edge : config_.longest_edge;
   const Size full = FullSize(image);
-  const Size size = FitLongestEdge(full.width, full.height, longest);
   const Scaler scaler(filter_, ResampleArithmetic::kTorch, pool);
-  const Resized resized = scaler.Scale(ViewOf(image), size);
-  uint8_t* out = Extend({full.width, full.height, 0, 0, size.width, size.height}, side, tiles);
-  scaler.Into(resized.view(), {side, side}, out);
+  const Resized resized = scaler.Scale(ViewOf(image), FitLongestEdge(full.width, full.height, longest));
+  Image tile{side, side, std::vector<uint8_t>(TileBytes(side)), 0, 0};
+  scaler.Into(resized.view(), {side, side}, tile.rgb.data());
+  return tile;
+}
+
+Status ImageProcessor::AppendFrameTile(const Image& tile, Tiles& tiles) const {
+  const int side = config_.max_image_edge;
+  if (tile.width != side || tile.height != side || tile.rgb.size() != TileBytes(side)) {
+    return InvalidArgumentError(
+        fmt::format("a frame of {} x {} pixels was made for another model: tiles have {} pixels a side here",
+                    tile.width, tile.height, side),
+        "load the video again with this model's options");
+  }
+  std::memcpy(Extend({side, side, 0, 0, side, side}, side, tiles), tile.rgb.data(), tile.rgb.size());
   return Status::Ok();
 }
 
-std::array<std::array<float, 256>, 3> ImageProcessor::NormalizationTable() const {
-  std::array<std::array<float, 256>, 3> table;
+VideoOptions ImageProcessor::VideoDefaults(int threads) const {
+  struct Shared {
+    Shared(const ImageProcessor& from, int threads) : processor(from), pool(threads) {}
+    ImageProcessor processor;
+    ThreadPool pool;
+    std::mutex turn;
+  };
+  VideoOptions options;
+  if (config_.has_video()) {
+    options.fps = config_.video_fps;
+    options.max_frames = config_.video_max_frames;
+  }
+  options.tile_side = config_.max_image_edge;
+  options.prepare = [shared = std::make_shared<Shared>(*this, threads)](const Image& image) {
+    const std::lock_guard<std::mutex> turn(shared->turn);
+    return shared->processor.FrameTile(image, shared->pool);
+  };
+  return options;
+}
+
+ImageProcessor::Normalization ImageProcessor::FrameNormalizationTable() const {
+  Normalization table = NormalizationTable();
+  if (!config_.do_rescale || !config_.do_normalize) return table;
+  const auto inverse = static_cast<float>(1.0 / config_.rescale_factor);
+  for (size_t c = 0; c < 3; ++c) {
+    const float mean = config_.mean[c] * inverse;
+    const float deviation = config_.std[c] * inverse;
+    for (size_t byte = 0; byte < 256; ++byte) table[c][byte] = (static_cast<float>(byte) - mean) / deviation;
+  }
+  return table;
+}
+
+ImageProcessor::Normalization ImageProcessor::NormalizationTable() const {
+  Normalization table;
   for (size_t c = 0; c < 3; ++c) {
     for (size_t byte = 0; byte < 256; ++byte) {
       const double factor = config_.do_rescale ? config_.rescale_factor : 1.0;

@@ -25,6 +25,9 @@ struct TileGrid {
   int tiles() const { return rows * cols + 1; }
 };
 
+// What tiles are of; the reference normalizes the two a little differently.
+enum class TileKind { kPicture, kFrame };
+
 // The tiles of one or more pictures or frames, one after the other: for each its rows * cols tiles, row by
 // row, and its global view last.
 struct Tiles {
@@ -58,10 +61,21 @@ class ImageProcessor {
 
   // Adds a video frame: one tile, resized first to the longest edge for videos, then to M x M.
   Status AppendFrame(const Image& image, ThreadPool& pool, Tiles& tiles) const;
+  // The tile of a video frame as a picture of M x M pixels, and adding such a one as it is.
+  Result<Image> FrameTile(const Image& image, ThreadPool& pool) const;
+  Status AppendFrameTile(const Image& tile, Tiles& tiles) const;
 
-  // What byte b of channel c is after rescaling and normalization: value [c][b]. As the Pillow processor
-  // computes it: the product with the rescale factor in double, the rest in float32.
-  std::array<std::array<float, 256>, 3> NormalizationTable() const;
+  // How videos are sampled for this model: its rate and most frames, and frames turned into tiles as they come, with
+  // `threads` threads (0: all cores). What is given holds no reference to this object, and may be used by several
+  // threads.
+  VideoOptions VideoDefaults(int threads) const;
+
+  // What byte b of channel c is after rescaling and normalization: value [c][b]. Of pictures as the Pillow processor
+  // computes it: the product with the rescale factor in double, the rest in float32. Of frames as the torch video
+  // processor does: the rescale factor is taken into mean and deviation, all in float32.
+  using Normalization = std::array<std::array<float, 256>, 3>;
+  Normalization NormalizationTable() const;
+  Normalization FrameNormalizationTable() const;
 
  private:
   ImageProcessor(const ImageProcessorConfig& config, ResampleFilter filter) : config_(config), filter_(filter) {}

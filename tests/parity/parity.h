@@ -144,7 +144,8 @@ class ModelUnderTest {
       visual.rows = MatrixView(buffers.back().data(), DType::kF32, tokens, width, width);
       TowerRecorder recorder;
       Ledger ledger;
-      Check(model_->Encode(*stream, tiles.rgb.data(), tiles.count(), visual.rows, ledger, {}, &recorder));
+      Check(model_->Encode(*stream, tiles.rgb.data(), tiles.count(), TileKind::kPicture, visual.rows, ledger, {},
+                           &recorder));
       outputs.tower.insert(outputs.tower.end(), recorder.rows.begin(), recorder.rows.end());
       Keep(visual.rows, outputs.connector);
     }
@@ -176,7 +177,7 @@ class ModelUnderTest {
       visuals.push_back({.tiles = 1, .rows = MatrixView(buffer.data(), DType::kF32, plan.visual_tokens, width, width)});
       TowerRecorder recorder;
       Ledger ledger;
-      Check(model_->Encode(*stream, tiles.rgb.data(), 1, visuals[0].rows, ledger, {}, &recorder));
+      Check(model_->Encode(*stream, tiles.rgb.data(), 1, TileKind::kPicture, visuals[0].rows, ledger, {}, &recorder));
       outputs.tower = std::move(recorder.rows);
       Keep(visuals[0].rows, outputs.connector);
     }
