@@ -31,7 +31,8 @@ struct EngineOptions {
   // or two of them for vision tower and decoder: "int8,q8_0". docs/performance.md has the speed and accuracy of each.
   std::string precision;  // "": as packed weights are (`eyeshot quantize`), exact where there are none
   std::string kv_cache = "f16";  // the key/value cache: "f16", or "int8" (half of that)
-  int frame_edge = 0;  // pixels of a frame's longer side before it becomes a tile; 0: the reference's (docs/pictures.md)
+  int frame_edge =
+      0;  // pixels of a frame's longer side before it becomes a tile; 0: the reference's (docs/pictures.md)
   bool pillow13_resize = false;  // resize pictures in the order of passes of Pillow 13 (docs/deviations.md)
   int threads = 0;  // 0: the cores that affinity and cgroup allow
   int64_t context_tokens = 0;  // KV cache size; 0: the model's own context length

@@ -43,9 +43,8 @@ std::string CheckClock(const std::string& text) {
 
 // A text that can be a list of frames: pictures and videos have zero bytes or control characters near their start.
 bool LooksLikeText(const std::vector<uint8_t>& head) {
-  return std::none_of(head.begin(), head.end(), [](uint8_t byte) {
-    return byte < 0x20 && byte != '\n' && byte != '\r' && byte != '\t';
-  });
+  return std::none_of(head.begin(), head.end(),
+                      [](uint8_t byte) { return byte < 0x20 && byte != '\n' && byte != '\r' && byte != '\t'; });
 }
 
 std::string FolderOf(const std::string& path) {
@@ -92,12 +91,15 @@ Result<int64_t> FramesOfTokens(int64_t tokens, const std::string& dir, int64_t p
 void AddClipFlags(CLI::App& command, ClipFlags& flags) {
   command.add_flag("--frames", flags.frames,
                    "The pictures are the frames of one clip, in order; also a folder, or a text that lists them");
-  command.add_option("--fps", flags.fps, "Frames taken a second of a video (without it the model's rate); with "
-                                         "--frames the clip's rate (without it 1)")
+  command
+      .add_option("--fps", flags.fps,
+                  "Frames taken a second of a video (without it the model's rate); with "
+                  "--frames the clip's rate (without it 1)")
       ->check(CLI::Range(1e-3, 1e3))
       ->type_name("F");
-  command.add_option("--max-frames", flags.max_frames,
-                     "Most frames of a clip: a number (without it the model's), or auto for as many as fit")
+  command
+      .add_option("--max-frames", flags.max_frames,
+                  "Most frames of a clip: a number (without it the model's), or auto for as many as fit")
       ->check(CLI::Validator(CheckMaxFrames, ""))
       ->type_name("N|auto");
   command.add_option("--clip-tokens", flags.clip_tokens, "Most visual tokens of a clip: fewer frames are taken")
@@ -315,8 +317,8 @@ std::string ClipSummary(const Clip& clip) {
   const VideoInfo& source = frames.source;
   std::string text = fmt::format("{} of {} frames ({}", frames.images.size(), source.frames, source.container);
   if (!source.codec.empty()) text += fmt::format(", {}", source.codec);
-  text += fmt::format(", {} x {}, {:.4g} s, {:.4g} a second)", source.width, source.height, source.duration_s,
-                      source.fps);
+  text +=
+      fmt::format(", {} x {}, {:.4g} s, {:.4g} a second)", source.width, source.height, source.duration_s, source.fps);
   if (clip.sampling == "all") return text;
   if (clip.sampling == "scene") text += ", at changes of scene";
   if (source.container != "pictures") text += fmt::format(", {:.4g} a second", clip.fps);

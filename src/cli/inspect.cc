@@ -60,7 +60,8 @@ void AddInspectCommand(CLI::App& program, int& exit_code) {
   command->add_option("--question,question", flags->question, "The question that the prompt of a picture shall ask")
       ->type_name("TEXT");
   AddModelFlags(*command, flags->model);
-  command->add_option("--tiles", flags->tiles_out, "Draw the tiles of a picture, or the frames of a clip, into a PNG")->type_name("OUT.png");
+  command->add_option("--tiles", flags->tiles_out, "Draw the tiles of a picture, or the frames of a clip, into a PNG")
+      ->type_name("OUT.png");
   command->add_flag_callback(
       "--no-split", [flags] { flags->split = false; }, "One view of the picture instead of tiles");
   AddJpegScalingFlag(*command, flags->jpeg_scaling);

@@ -154,7 +154,8 @@ Image ContactSheet(const Frames& frames) {
     const std::vector<uint8_t>& from = frames.images[static_cast<size_t>(i)].rgb;
     for (int y = 0; y < side; ++y) {
       const size_t at = (static_cast<size_t>(i / columns * side + y) * static_cast<size_t>(columns) +
-                         static_cast<size_t>(i % columns)) * row_bytes;
+                         static_cast<size_t>(i % columns)) *
+                        row_bytes;
       std::copy_n(from.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(y) * row_bytes), row_bytes,
                   sheet.rgb.begin() + static_cast<std::ptrdiff_t>(at));
     }

@@ -254,8 +254,9 @@ TEST(ProcessorConfigTest, NestedLayoutOfTransformers5) {
 
 TEST(ProcessorConfigTest, VideoSettingsComeFromTheFileThatTransformersReads) {
   const auto file = [](int edge, int frames, const char* size) {
-    return fmt::format(R"({{"video_sampling": {{"fps": 2, "max_frames": {}, "video_size": {{"longest_edge": {}}}}}{}}})",
-                       frames, edge, size);
+    return fmt::format(
+        R"({{"video_sampling": {{"fps": 2, "max_frames": {}, "video_size": {{"longest_edge": {}}}}}{}}})", frames, edge,
+        size);
   };
   const std::string image = file(100, 1, "");
   const std::string video = file(200, 2, R"(, "size": {"longest_edge": 222})");

@@ -75,8 +75,7 @@ Status ReadVideoSettings(const JsonObject& object, ImageProcessorConfig& config)
   EYESHOT_ASSIGN_OR_RETURN(const int64_t frames, sampling->Integer("max_frames", 1, limits::kMaxFramesPerPrompt));
   config.video_max_frames = static_cast<int>(frames);
   config.video_longest_edge = config.max_image_edge;
-  EYESHOT_RETURN_IF_ERROR(
-      ReadLongestEdge(*sampling, "video_size", limits::kMaxLongestEdge, config.video_longest_edge));
+  EYESHOT_RETURN_IF_ERROR(ReadLongestEdge(*sampling, "video_size", limits::kMaxLongestEdge, config.video_longest_edge));
   return ReadLongestEdge(object, "size", limits::kMaxLongestEdge, config.video_longest_edge);
 }
 

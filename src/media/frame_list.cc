@@ -83,9 +83,8 @@ Result<std::vector<FrameFile>> ParseFrameList(std::string_view text, const std::
                           "give all of them one, or none");
     }
     if (!frames.empty() && frame.seconds && *frame.seconds < *frames.back().seconds) {
-      return CorruptError(
-          fmt::format("line {}: {} s comes after {} s", number, *frame.seconds, *frames.back().seconds),
-          "list the frames in the order in which they are shown");
+      return CorruptError(fmt::format("line {}: {} s comes after {} s", number, *frame.seconds, *frames.back().seconds),
+                          "list the frames in the order in which they are shown");
     }
     frames.push_back(std::move(frame));
   }

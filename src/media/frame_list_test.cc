@@ -19,8 +19,8 @@ TEST(ParseClock, ReadsSecondsMinutesAndHours) {
 }
 
 TEST(ParseClock, RefusesWhatIsNoTime) {
-  for (const char* text : {"", ":", "1:", ":1", "-1", "1:60", "1:-2", "1.5:00", "1:2:3:4", "1e3", "nan", "inf", "1s",
-                           " 1", "0x1"}) {
+  for (const char* text :
+       {"", ":", "1:", ":1", "-1", "1:60", "1:-2", "1.5:00", "1:2:3:4", "1e3", "nan", "inf", "1s", " 1", "0x1"}) {
     const Result<double> seconds = ParseClock(text);
     ASSERT_FALSE(seconds.ok()) << text;
     EXPECT_EQ(seconds.status().code(), StatusCode::kInvalidArgument) << text;
@@ -55,8 +55,8 @@ TEST(ParseFrameList, NamesTheLineThatIsWrong) {
 }
 
 TEST(ListFrames, SortsNumbersAsNumbersAndLeavesHiddenFilesOut) {
-  const std::string folder = ::testing::TempDir() + "/frames_of_" +
-                             ::testing::UnitTest::GetInstance()->current_test_info()->name();
+  const std::string folder =
+      ::testing::TempDir() + "/frames_of_" + ::testing::UnitTest::GetInstance()->current_test_info()->name();
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder + "/folder");
   EXPECT_EQ(ListFrames(folder).status().code(), StatusCode::kNotFound);

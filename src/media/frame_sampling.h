@@ -18,11 +18,11 @@ std::vector<int64_t> UniformFrames(int64_t frames, double duration_s, double str
 // How many frames that rule asks for: 1 to `max_frames`.
 int FrameBudget(double duration_s, double fps, int max_frames);
 
-// `count` frames at the changes of scene. difference[i] says how much frame i differs from the one before it, in [0, 1];
-// difference[0] is of no account. Frame 0 is taken; then the frames that differ by kSceneChange or more, the largest
-// difference first (the earlier of equal ones); then, as long as there are too few, the frame in the middle of the
-// longest gap (the first of equal ones), the gap behind the last frame included. Ascending, without doubles; fewer if
-// there are no more frames. REQUIRES: difference not empty, count >= 1.
+// `count` frames at the changes of scene. difference[i] says how much frame i differs from the one before it, in [0,
+// 1]; difference[0] is of no account. Frame 0 is taken; then the frames that differ by kSceneChange or more, the
+// largest difference first (the earlier of equal ones); then, as long as there are too few, the frame in the middle of
+// the longest gap (the first of equal ones), the gap behind the last frame included. Ascending, without doubles; fewer
+// if there are no more frames. REQUIRES: difference not empty, count >= 1.
 std::vector<int64_t> SceneFrames(std::span<const float> difference, int count);
 
 // A cut between two unlike pictures moves 40 % of a histogram or more, motion within a scene hardly ever 20 %.

@@ -45,11 +45,21 @@ TEST(DetectMedia, AGifIsAVideoIfItMoves) {
 
 TEST(DetectMedia, StillsInIsoFilesAreNoVideos) {
   using namespace std::literals;
-  EXPECT_EQ(DetectBytes("\0\0\0\x20" "ftypisom"sv), MediaKind::kVideo);
-  EXPECT_EQ(DetectBytes("\0\0\0\x20" "ftypqt  "sv), MediaKind::kVideo);
-  EXPECT_EQ(DetectBytes("\0\0\0\x08" "wide\0\0\0\0mdat"sv), MediaKind::kVideo);
-  EXPECT_EQ(DetectBytes("\0\0\0\x20" "ftypavif"sv), MediaKind::kPicture);
-  EXPECT_EQ(DetectBytes("\0\0\0\x20" "ftypheic"sv), MediaKind::kPicture);
+  EXPECT_EQ(DetectBytes("\0\0\0\x20"
+                        "ftypisom"sv),
+            MediaKind::kVideo);
+  EXPECT_EQ(DetectBytes("\0\0\0\x20"
+                        "ftypqt  "sv),
+            MediaKind::kVideo);
+  EXPECT_EQ(DetectBytes("\0\0\0\x08"
+                        "wide\0\0\0\0mdat"sv),
+            MediaKind::kVideo);
+  EXPECT_EQ(DetectBytes("\0\0\0\x20"
+                        "ftypavif"sv),
+            MediaKind::kPicture);
+  EXPECT_EQ(DetectBytes("\0\0\0\x20"
+                        "ftypheic"sv),
+            MediaKind::kPicture);
   EXPECT_EQ(DetectBytes("#EXTM3U\nhttp://localhost/a.ts\n"sv), MediaKind::kPicture);
   EXPECT_EQ(DetectBytes(""sv), MediaKind::kPicture);
 }

@@ -114,8 +114,7 @@ Result<Frames> Read(ByteSource source, const VideoOptions& options) {
   frames.tile_side = options.prepare ? options.tile_side : 0;
   EYESHOT_ASSIGN_OR_RETURN(frames.indices, Sample(file, options, converter));
   const auto keep = [&](size_t position, const AVFrame& frame) -> Status {
-    EYESHOT_ASSIGN_OR_RETURN(Image image,
-                             converter.ToRgb(frame, frames.source.rotation, options.limits.max_pixels));
+    EYESHOT_ASSIGN_OR_RETURN(Image image, converter.ToRgb(frame, frames.source.rotation, options.limits.max_pixels));
     if (options.prepare) {
       EYESHOT_ASSIGN_OR_RETURN(image, options.prepare(image));
     }

@@ -102,18 +102,16 @@ int RefuseToOpen(AVFormatContext*, AVIOContext**, const char*, int, AVDictionary
 int64_t ShownAt(const AVPacket& packet) { return packet.pts == AV_NOPTS_VALUE ? packet.dts : packet.pts; }
 int64_t ShownAt(const AVFrame& frame) { return frame.pts == AV_NOPTS_VALUE ? frame.pkt_dts : frame.pts; }
 
-double Seconds(int64_t pts, AVRational time_base) {
-  return static_cast<double>(pts) * time_base.num / time_base.den;
-}
+double Seconds(int64_t pts, AVRational time_base) { return static_cast<double>(pts) * time_base.num / time_base.den; }
 
 // Of a stream whose frames have a size.
 Status CheckFrameSize(const AVCodecParameters& parameters, const VideoLimits& limits) {
   const auto width = static_cast<uint64_t>(std::max(parameters.width, 0));
   const auto height = static_cast<uint64_t>(std::max(parameters.height, 0));
   if (width * height <= limits.max_pixels) return Status::Ok();
-  return LimitError(fmt::format("frames of {} x {} = {} pixels, the limit is {}", width, height, width * height,
-                                limits.max_pixels),
-                    "scale the video down");
+  return LimitError(
+      fmt::format("frames of {} x {} = {} pixels, the limit is {}", width, height, width * height, limits.max_pixels),
+      "scale the video down");
 }
 
 // Degrees clockwise, to the nearest quarter, that make the stored frames upright.
@@ -231,9 +229,9 @@ Status VideoFile::Impl::ChooseStream(const VideoLimits& limits) {
   decoder_ = avcodec_find_decoder(parameters.codec_id);
   const std::string list = fmt::format(",{},", kDecoders);
   if (decoder_ == nullptr || list.find(fmt::format(",{},", decoder_->name)) == std::string::npos) {
-    return UnsupportedError(fmt::format("its video is {}, which is not decoded here",
-                                        avcodec_get_name(parameters.codec_id)),
-                            std::string(kMendConvert));
+    return UnsupportedError(
+        fmt::format("its video is {}, which is not decoded here", avcodec_get_name(parameters.codec_id)),
+        std::string(kMendConvert));
   }
   if (parameters.width <= 0 || parameters.height <= 0) {
     return Damaged(fmt::format("its frames have {} x {} pixels", parameters.width, parameters.height));
@@ -356,9 +354,9 @@ Status VideoFile::Impl::NextFrame(int64_t pts, AVFrame& frame) {
     } else if (code == AVERROR(EAGAIN) && !at_end_) {
       EYESHOT_RETURN_IF_ERROR(SendPacket());
     } else {
-      return Damaged(code == AVERROR_EOF ? fmt::format("no frame is left behind frame {}", last_index_)
-                                         : fmt::format("a frame behind frame {} can't be decoded ({})", last_index_,
-                                                       Reason(code)));
+      return Damaged(code == AVERROR_EOF
+                         ? fmt::format("no frame is left behind frame {}", last_index_)
+                         : fmt::format("a frame behind frame {} can't be decoded ({})", last_index_, Reason(code)));
     }
   }
 }

@@ -75,9 +75,9 @@ Status CheckFrame(const AVFrame& frame, uint64_t max_pixels) {
     return CorruptError(fmt::format("a frame of {} x {} pixels", width, height), "the file is damaged; copy it again");
   }
   if (width * height > max_pixels) {
-    return LimitError(fmt::format("a frame of {} x {} = {} pixels, the limit is {}", width, height, width * height,
-                                  max_pixels),
-                      "scale the video down");
+    return LimitError(
+        fmt::format("a frame of {} x {} = {} pixels, the limit is {}", width, height, width * height, max_pixels),
+        "scale the video down");
   }
   return Status::Ok();
 }
@@ -131,7 +131,7 @@ Result<Image> FrameConverter::ToRgb(const AVFrame& frame, int rotation, uint64_t
   EYESHOT_RETURN_IF_ERROR(CheckFrame(frame, max_pixels));
   Image image = BlackImage(static_cast<uint64_t>(frame.width), static_cast<uint64_t>(frame.height));
   const bool as_filter = frame.width % 32 != 0 || rotation != 0;
-  const Conversion conversion{frame.width,      frame.height, frame.format,  frame.colorspace,   frame.color_range,
+  const Conversion conversion{frame.width, frame.height, frame.format,     frame.colorspace, frame.color_range,
                               frame.width, frame.height, AV_PIX_FMT_RGB24, as_filter};
   // swscale may write some bytes behind a row: rows with room, copied after.
   constexpr int kRoom = 64;
@@ -148,8 +148,9 @@ Result<Image> FrameConverter::ToRgb(const AVFrame& frame, int rotation, uint64_t
 
 Result<Histogram> FrameConverter::Brightness(const AVFrame& frame, uint64_t max_pixels) {
   EYESHOT_RETURN_IF_ERROR(CheckFrame(frame, max_pixels));
-  const Conversion conversion{frame.width, frame.height, frame.format,      frame.colorspace, frame.color_range,
-                              kThumbSide,  kThumbSide,   AV_PIX_FMT_GRAY8, false};
+  const Conversion conversion{frame.width,      frame.height,      frame.format,
+                              frame.colorspace, frame.color_range, kThumbSide,
+                              kThumbSide,       AV_PIX_FMT_GRAY8,  false};
   std::array<uint8_t, size_t{kThumbSide} * kThumbSide> thumb{};
   EYESHOT_RETURN_IF_ERROR(thumb_->Convert(frame, conversion, thumb.data(), kThumbSide));
   Histogram histogram{};

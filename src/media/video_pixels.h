@@ -24,8 +24,8 @@ class FrameConverter {
   FrameConverter(const FrameConverter&) = delete;
   FrameConverter& operator=(const FrameConverter&) = delete;
 
-  // The frame in RGB, turned clockwise by `rotation` degrees (0, 90, 180, 270): the bytes that torchcodec gives. Errors:
-  // kUnsupported (a pixel format without a conversion), kLimitExceeded (more than `max_pixels`), kOutOfMemory.
+  // The frame in RGB, turned clockwise by `rotation` degrees (0, 90, 180, 270): the bytes that torchcodec gives.
+  // Errors: kUnsupported (a pixel format without a conversion), kLimitExceeded (more than `max_pixels`), kOutOfMemory.
   Result<Image> ToRgb(const AVFrame& frame, int rotation, uint64_t max_pixels);
 
   // Brightness of the frame, shrunk to kThumbSide x kThumbSide pixels. Errors: as above.

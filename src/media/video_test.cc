@@ -226,10 +226,14 @@ TEST(Video, WhatIsNoVideoIsRefused) {
   EXPECT_EQ(status("").code(), StatusCode::kUnsupported);
   EXPECT_EQ(status("#EXTM3U\nhttp://localhost/a.ts\n").code(), StatusCode::kUnsupported);
   EXPECT_EQ(status("ffconcat version 1.0\nfile '/etc/passwd'\n").code(), StatusCode::kUnsupported);
-  EXPECT_EQ(status("\0\0\0\x18" "ftypisom"sv).code(), StatusCode::kCorrupt);
+  EXPECT_EQ(status("\0\0\0\x18"
+                   "ftypisom"sv)
+                .code(),
+            StatusCode::kCorrupt);
   // 8000 x 8000 pixels.
   EXPECT_EQ(status("GIF89a\x40\x1f\x40\x1f\0\0\0"
-                   ",\0\0\0\0\x40\x1f\x40\x1f\0\x02\x02\x4c\x01\0;"sv).code(),
+                   ",\0\0\0\0\x40\x1f\x40\x1f\0\x02\x02\x4c\x01\0;"sv)
+                .code(),
             StatusCode::kLimitExceeded);
   const Status sound = LoadVideo(kMedia + "malformed/video/sound_only.m4a").status();
   EXPECT_EQ(sound.code(), StatusCode::kUnsupported);
@@ -271,7 +275,8 @@ TEST(Video, AFileWithoutFramesSaysSo) {
 
 TEST(Video, ChangedBytesDoNoHarm) {
   size_t ok = 0;
-  for (const char* file : {"video/yuv444.mp4", "video/vp8.webm", "formats/anim_mixed_disposal.gif", "video/mjpeg.mov"}) {
+  for (const char* file :
+       {"video/yuv444.mp4", "video/vp8.webm", "formats/anim_mixed_disposal.gif", "video/mjpeg.mov"}) {
     const std::vector<uint8_t> bytes = Read(file);
     for (size_t i = 0; i < 60; ++i) {
       std::vector<uint8_t> changed = bytes;

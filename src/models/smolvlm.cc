@@ -114,7 +114,8 @@ Status SmolVlm::Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, Til
 Status SmolVlm::EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
                             Ledger& ledger, LayerHook* hook) {
   constexpr size_t kTable = 3 * 256;
-  const float* table = static_cast<const float*>(normalization_buffer_.data()) + (kind == TileKind::kFrame ? kTable : 0);
+  const float* table =
+      static_cast<const float*>(normalization_buffer_.data()) + (kind == TileKind::kFrame ? kTable : 0);
   TokenRuns runs;
   {
     Stage stage(ledger, StageId::kEncode, &stream.counters);

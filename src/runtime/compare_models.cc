@@ -58,7 +58,8 @@ class Session {
     const MatrixView rows(visual_buffer_.data(), DType::kF32, count, width(), width());
     EYESHOT_CHECK(backend.info().activation == DType::kF32);
     Ledger ledger;
-    EYESHOT_RETURN_IF_ERROR(model_.Encode(*stream_, tiles.rgb.data(), tiles.count(), TileKind::kPicture, rows, ledger, {}, nullptr));
+    EYESHOT_RETURN_IF_ERROR(
+        model_.Encode(*stream_, tiles.rgb.data(), tiles.count(), TileKind::kPicture, rows, ledger, {}, nullptr));
     backend.Download(*stream_, visual_buffer_.data(), visual_tokens_.data(), visual_tokens_.size() * sizeof(float));
     EYESHOT_CHECK(conversation_.visuals().size() == 1);
     conversation_.visuals()[0].rows = rows;

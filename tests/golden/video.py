@@ -24,8 +24,9 @@ from transformers import AutoProcessor
 from transformers.video_utils import VideoMetadata
 
 QUESTION = "What happens in the video?"
-# Frames a second and most frames; None: the model's own.
-SETTINGS = [(None, None), (2, 64), (8, 16), (1, 3), (0.7, 64)]
+# Frames a second and most frames; None: the model's own. Fewer for frames of 2048 pixels, which take long.
+SETTINGS = {"smolvlm2-500m": [(None, None), (8, 16), (0.7, 64)],
+            "eyeshot-tiny": [(None, None), (2, 64), (8, 16), (1, 3), (0.7, 64)]}
 
 
 def sha256(array: np.ndarray) -> str:
@@ -95,7 +96,7 @@ def main() -> None:
     for path in files:
         clip = whole_clip(path, str(path.relative_to(options.media)))
         clip["sampled"] = [{"processor": name} | sampled(processor, path, fps, most)
-                           for name, processor in processors.items() for fps, most in SETTINGS]
+                           for name, processor in processors.items() for fps, most in SETTINGS[name]]
         clips.append(clip)
         print(clip["file"], [len(one["indices"]) for one in clip["sampled"]])
     data = {"versions": {"transformers": transformers.__version__, "torchcodec": torchcodec.__version__,

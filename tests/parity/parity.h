@@ -104,7 +104,8 @@ class ModelUnderTest {
     const auto precision = ParsePrecision(precision_name, *backend_);
     if (!precision.ok()) throw std::runtime_error(precision.status().message());
     auto model =
-        LoadModel({.dir = dir, .precision = *precision, .pillow13_order = false, .frame_edge = 0, .on_progress = {}}, *backend_, ledger);
+        LoadModel({.dir = dir, .precision = *precision, .pillow13_order = false, .frame_edge = 0, .on_progress = {}},
+                  *backend_, ledger);
     if (!model.ok()) throw std::runtime_error(model.status().message());
     model_ = *std::move(model);
   }
@@ -141,8 +142,7 @@ class ModelUnderTest {
       TowerRecorder recorder;
       Ledger ledger;
       const TileKind kind = visual.image ? TileKind::kPicture : TileKind::kFrame;
-      Check(
-          model_->Encode(*stream, tiles.rgb.data(), tiles.count(), kind, visual.rows, ledger, {}, &recorder));
+      Check(model_->Encode(*stream, tiles.rgb.data(), tiles.count(), kind, visual.rows, ledger, {}, &recorder));
       outputs.tower.insert(outputs.tower.end(), recorder.rows.begin(), recorder.rows.end());
       Keep(visual.rows, outputs.connector);
     }
