@@ -53,9 +53,9 @@ Result<double> ParseClock(std::string_view text) {
     double value = 0;
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value, std::chars_format::fixed);
     const bool last = colon == std::string_view::npos;
-    const bool whole = part.find_first_not_of("0123456789") == std::string_view::npos;
-    if (error != std::errc() || end != part.data() + part.size() || !(value >= 0) || part.front() == '-') return wrong;
-    if ((!last && !whole) || (parts > 0 && value >= 60) || ++parts > 3) return wrong;
+    const bool digits = part.find_first_not_of(last ? "0123456789." : "0123456789") == std::string_view::npos;
+    if (!digits || error != std::errc() || end != part.data() + part.size()) return wrong;
+    if ((parts > 0 && value >= 60) || ++parts > 3) return wrong;
     total = total * 60 + value;
     if (last) break;
     rest.remove_prefix(colon + 1);

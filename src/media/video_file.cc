@@ -104,6 +104,16 @@ int64_t ShownAt(const AVFrame& frame) { return frame.pts == AV_NOPTS_VALUE ? fra
 
 double Seconds(int64_t pts, AVRational time_base) { return static_cast<double>(pts) * time_base.num / time_base.den; }
 
+// Of a stream whose frames have a size.
+Status CheckFrameSize(const AVCodecParameters& parameters, const VideoLimits& limits) {
+  const auto width = static_cast<uint64_t>(std::max(parameters.width, 0));
+  const auto height = static_cast<uint64_t>(std::max(parameters.height, 0));
+  if (width * height <= limits.max_pixels) return Status::Ok();
+  return LimitError(
+      fmt::format("frames of {} x {} = {} pixels, the limit is {}", width, height, width * height, limits.max_pixels),
+      "scale the video down");
+}
+
 // Degrees clockwise, to the nearest quarter, that make the stored frames upright.
 int ClockwiseTurn(const AVStream& stream) {
   size_t size = 0;
@@ -197,6 +207,7 @@ Status VideoFile::Impl::OpenFormat(const Container& container) {
 
 Status VideoFile::Impl::FindStreams(const VideoLimits& limits) {
   const auto streams = static_cast<size_t>(format_->nb_streams);
+  for (size_t i = 0; i < streams; ++i) EYESHOT_RETURN_IF_ERROR(CheckFrameSize(*format_->streams[i]->codecpar, limits));
   // Decoders open while streams are looked at: the sizes of their frames have the same limit there.
   std::vector<AVDictionary*> options(streams, nullptr);
   for (AVDictionary*& one : options) {
@@ -222,14 +233,10 @@ Status VideoFile::Impl::ChooseStream(const VideoLimits& limits) {
         fmt::format("its video is {}, which is not decoded here", avcodec_get_name(parameters.codec_id)),
         std::string(kMendConvert));
   }
-  const auto width = static_cast<uint64_t>(std::max(parameters.width, 0));
-  const auto height = static_cast<uint64_t>(std::max(parameters.height, 0));
-  if (width == 0 || height == 0) return Damaged(fmt::format("its frames have {} x {} pixels", width, height));
-  if (width * height > limits.max_pixels) {
-    return LimitError(
-        fmt::format("frames of {} x {} = {} pixels, the limit is {}", width, height, width * height, limits.max_pixels),
-        "scale the video down");
+  if (parameters.width <= 0 || parameters.height <= 0) {
+    return Damaged(fmt::format("its frames have {} x {} pixels", parameters.width, parameters.height));
   }
+  EYESHOT_RETURN_IF_ERROR(CheckFrameSize(parameters, limits));
   if (stream_->time_base.num <= 0 || stream_->time_base.den <= 0) return Damaged("its clock has no rate");
   for (unsigned i = 0; i < format_->nb_streams; ++i) {
     if (static_cast<int>(i) != index) format_->streams[i]->discard = AVDISCARD_ALL;

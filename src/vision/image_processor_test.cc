@@ -115,6 +115,42 @@ TEST(ImageProcessor, VideoFramesEqualTheReferenceToTheByte) {
   EXPECT_GE(cases, 12u);
 }
 
+TEST(ImageProcessor, AFrameMadeIntoItsTileBeforehandIsTheSame) {
+  ImageProcessorConfig config = Config(512, 256);
+  config.video_longest_edge = 384;
+  const auto processor = ImageProcessor::Create(config);
+  ASSERT_TRUE(processor.ok());
+  ThreadPool pool(0);
+  Image frame{70, 40, std::vector<uint8_t>(70 * 40 * 3), 0, 0};
+  for (size_t i = 0; i < frame.rgb.size(); ++i) frame.rgb[i] = static_cast<uint8_t>(i * 31 % 251);
+  Tiles direct, prepared;
+  ASSERT_TRUE(processor->AppendFrame(frame, pool, direct).ok());
+  const VideoOptions options = processor->VideoDefaults(1);
+  const Result<Image> tile = options.prepare(frame);
+  ASSERT_TRUE(tile.ok());
+  EXPECT_EQ(tile->width, options.tile_side);
+  ASSERT_TRUE(processor->AppendFrameTile(*tile, prepared).ok());
+  EXPECT_TRUE(std::equal(direct.rgb.begin(), direct.rgb.end(), prepared.rgb.begin(), prepared.rgb.end()));
+  // One made for another model.
+  const Status other = processor->AppendFrameTile(frame, prepared);
+  EXPECT_EQ(other.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(other.message().find("70 x 40"), std::string::npos);
+  EXPECT_FALSE(options.prepare(Image{}).ok());
+}
+
+TEST(ImageProcessor, FramesAreNormalizedAsTorchDoes) {
+  const auto processor = ImageProcessor::Create(Config(512, 256));
+  const auto pictures = processor->NormalizationTable();
+  const auto frames = processor->FrameNormalizationTable();
+  size_t differing = 0;
+  for (size_t byte = 0; byte < 256; ++byte) {
+    EXPECT_EQ(frames[1][byte], (static_cast<float>(byte) - 127.5f) / 127.5f);
+    EXPECT_NEAR(frames[1][byte], pictures[1][byte], 1.2e-7);
+    differing += frames[1][byte] != pictures[1][byte] ? 1 : 0;
+  }
+  EXPECT_GT(differing, 0u);
+}
+
 struct PlanCase {
   int width, height, rows, cols, resized_width, resized_height;
 };

@@ -144,8 +144,8 @@ class ModelUnderTest {
       visual.rows = MatrixView(buffers.back().data(), DType::kF32, tokens, width, width);
       TowerRecorder recorder;
       Ledger ledger;
-      Check(model_->Encode(*stream, tiles.rgb.data(), tiles.count(), TileKind::kPicture, visual.rows, ledger, {},
-                           &recorder));
+      const TileKind kind = visual.image ? TileKind::kPicture : TileKind::kFrame;
+      Check(model_->Encode(*stream, tiles.rgb.data(), tiles.count(), kind, visual.rows, ledger, {}, &recorder));
       outputs.tower.insert(outputs.tower.end(), recorder.rows.begin(), recorder.rows.end());
       Keep(visual.rows, outputs.connector);
     }
