@@ -56,7 +56,7 @@ struct SamplingOptions {
 struct AskOptions {
   int max_tokens = 256;
   SamplingOptions sampling;
-  bool split_images = true;  // false: one view a picture instead of tiles and a global view
+  PictureDetail detail;  // of the pictures of this question: how many tiles they may become
   std::vector<std::string> stop;  // the answer ends before any of these strings
   bool ignore_end = false;  // true: goes on to max_tokens whatever token the model says (benchmarks)
   // Called with each new piece of the answer, whole UTF-8 characters only. Returning false stops.
@@ -115,9 +115,9 @@ class EYESHOT_EXPORT Engine : public std::enable_shared_from_this<Engine> {
   virtual const ModelInfo& info() const = 0;
   virtual const Ledger& load_ledger() const = 0;
   // Options that let JPEGs be decoded as small as this model can use them, for questions with that
-  // AskOptions::split_images; frames of clips are not split. Faster, and not quite the reference's pixels:
+  // AskOptions::detail; frames of clips are one view each. Faster, and not quite the reference's pixels:
   // docs/deviations.md.
-  virtual DecodeOptions ScaledDecoding(bool split_images) const = 0;
+  virtual DecodeOptions ScaledDecoding(const PictureDetail& detail) const = 0;
   // Options for LoadVideo: this model's rate and most frames, and a `prepare` that turns each frame into the tile that
   // the model sees as soon as it is decoded, so that a clip takes memory for its tiles alone. May outlive the engine.
   virtual VideoOptions VideoDefaults() const = 0;

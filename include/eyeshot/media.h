@@ -38,12 +38,31 @@ struct VideoInfo {
   double fps = 0;         // frames / duration_s; frames of a variable rate are counted as if they were even
 };
 
+// How many tiles a picture may become, and so what it costs. The words are those of --detail and of the API's `detail`.
+struct PictureDetail {
+  enum class Kind {
+    kReference,  // "reference" or "high": as transformers, which enlarges every picture to its largest grid
+    kLow,  // "low": one view
+    kAuto,  // "auto": no more tiles than the picture's own pixels fill, and fewer where the context is short
+    kTiles,  // "1" to "6": the longer side in tiles
+  };
+  Kind kind = Kind::kReference;
+  int tiles = 0;  // kTiles
+
+  bool operator==(const PictureDetail&) const = default;
+};
+
+// Error: kInvalidArgument (no such word or number).
+EYESHOT_EXPORT Result<PictureDetail> ParsePictureDetail(std::string_view text);
+// "reference", "low", "auto", "3"
+EYESHOT_EXPORT std::string PictureDetailName(const PictureDetail& detail);
+
 // The frames of a video that a model is to see, in order.
 struct Frames {
   std::vector<Image> images;
   std::vector<double> timestamps_s;  // one for each image, from the start of the video
-  double duration_s = 0;             // of the whole video
-  std::vector<int64_t> indices;      // which frames of the video they are; empty where nobody counted
+  double duration_s = 0;  // of the whole video
+  std::vector<int64_t> indices;  // which frames of the video they are; empty where nobody counted
   VideoInfo source;
   // More than 0: the images are the tiles that the model sees, of so many pixels a side (VideoOptions::prepare).
   int tile_side = 0;
@@ -51,7 +70,7 @@ struct Frames {
 
 // Limits on a picture, checked from its header before anything is decoded.
 struct EYESHOT_EXPORT ImageLimits {
-  uint64_t max_bytes;   // of the encoded file
+  uint64_t max_bytes;  // of the encoded file
   uint64_t max_pixels;  // width * height
   uint32_t max_side;
   ImageLimits();  // the values of docs/limits.md
@@ -83,20 +102,20 @@ EYESHOT_EXPORT Result<Image> LoadImage(const std::string& path, const DecodeOpti
 // Which frames of a video are taken.
 enum class FrameSampling {
   kUniform,  // the reference's rule: `fps` frames a second, `max_frames` at most, evenly from first to last
-  kScene,    // as many, but at the changes of scene first (docs/pictures.md); reads the whole video
+  kScene,  // as many, but at the changes of scene first (docs/pictures.md); reads the whole video
 };
 
 // Limits on a video, checked before memory is taken for frames.
 struct EYESHOT_EXPORT VideoLimits {
-  uint64_t max_bytes;   // of the file
+  uint64_t max_bytes;  // of the file
   uint64_t max_pixels;  // of a frame
-  size_t max_frames;    // of the whole video
-  VideoLimits();        // the values of docs/limits.md
+  size_t max_frames;  // of the whole video
+  VideoLimits();  // the values of docs/limits.md
 };
 
 // Which frames of a video are taken, and how. Engine::VideoDefaults() has a model's own values.
 struct EYESHOT_EXPORT VideoOptions {
-  double fps = 1;       // frames taken a second
+  double fps = 1;  // frames taken a second
   int max_frames = 64;  // 1 to limits::kMaxFramesPerPrompt
   // Only frames shown in this part, in seconds from the start. The rule of `sampling` then holds for this part alone;
   // times stay those of the whole video.

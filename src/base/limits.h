@@ -93,6 +93,7 @@ inline constexpr size_t kMaxFrameListEntries = 100'000;
 inline constexpr size_t kMaxImagesPerPrompt = 256;   // 64 visual tokens each fill a 16k context
 inline constexpr size_t kMaxFramesPerPrompt = 512;
 inline constexpr size_t kMaxTilesPerImage = 65;      // 8 x 8 and the global view
+inline constexpr int kMaxDetailTiles = 6;            // a side: SmolVLM's vocabulary has markers for so many
 inline constexpr size_t kMaxPromptBytes = 4u << 20;  // far beyond the longest context
 inline constexpr size_t kMaxTurns = 1024;
 

@@ -49,8 +49,9 @@ Status Load(const AskFlags& flags, Run& run) {
 }
 
 Result<std::vector<ContentPart>> ReadMedia(const AskFlags& flags, Run& run) {
-  const bool split = flags.options.split_images && !flags.clip.frames;
-  EYESHOT_ASSIGN_OR_RETURN(const DecodeOptions decoding, PictureDecoding(flags.model, flags.jpeg_scaling, split));
+  EYESHOT_ASSIGN_OR_RETURN(
+      const DecodeOptions decoding,
+      PictureDecoding(flags.model, flags.jpeg_scaling, DecodingDetail(flags.options.detail, flags.clip.frames)));
   const auto fit = [&](double duration_s, int most) {
     return run.chat->FramesThatFit(duration_s, most, flags.arguments.back(), flags.options);
   };

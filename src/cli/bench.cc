@@ -158,7 +158,7 @@ Result<Answer> Bench::Ask(std::vector<ContentPart> parts, bool split) {
   AskOptions options;
   options.max_tokens = flags_.tokens;
   options.ignore_end = true;
-  options.split_images = split;
+  if (!split) options.detail = {PictureDetail::Kind::kLow, 0};
   options.cancel = interrupt_.flag();
   Result<Answer> answer = chat->Ask(std::move(parts), options);
   if (answer.ok() && answer->finish_reason == FinishReason::kCancelled) return CancelledError("cancelled");

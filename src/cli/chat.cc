@@ -68,8 +68,9 @@ class ChatLoop {
 };
 
 Status ChatLoop::Show(const std::vector<std::string>& paths) {
-  const bool split = flags_.options.split_images && !flags_.clip.frames;
-  const DecodeOptions decoding = flags_.jpeg_scaling ? engine_.ScaledDecoding(split) : DecodeOptions();
+  const DecodeOptions decoding = flags_.jpeg_scaling
+                                     ? engine_.ScaledDecoding(DecodingDetail(flags_.options.detail, flags_.clip.frames))
+                                     : DecodeOptions();
   // The question is not known yet: room is left for one of this length.
   const std::string question(200, 'a');
   const auto fit = [&](double duration_s, int most) {

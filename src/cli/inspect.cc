@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/generation_flags.h"
 #include "cli/help.h"
 #include "cli/pictures.h"
 #include "cli/report.h"
@@ -24,8 +25,9 @@ Result<bool> IsClip(const InspectFlags& flags) {
 
 int RunInspect(const InspectFlags& flags) {
   const bool is_model = !flags.clip.frames && (IsDirectory(flags.target) || IsGgufModel(flags.target));
-  if (is_model && (!flags.question.empty() || !flags.tiles_out.empty() || !flags.split || flags.jpeg_scaling)) {
-    ReportError(InvalidArgumentError(fmt::format("'{}' is a model, and --question, --tiles, --no-split "
+  if (is_model &&
+      (!flags.question.empty() || !flags.tiles_out.empty() || flags.detail != PictureDetail() || flags.jpeg_scaling)) {
+    ReportError(InvalidArgumentError(fmt::format("'{}' is a model, and --question, --tiles, --detail "
                                                  "and --jpeg-scaling are about pictures",
                                                  flags.target),
                                      "name a picture, or leave them out"),
@@ -64,8 +66,7 @@ void AddInspectCommand(CLI::App& program, int& exit_code) {
   AddModelFlags(*command, flags->model);
   command->add_option("--tiles", flags->tiles_out, "Draw the tiles of a picture, or the frames of a clip, into a PNG")
       ->type_name("OUT.png");
-  command->add_flag_callback(
-      "--no-split", [flags] { flags->split = false; }, "One view of the picture instead of tiles");
+  AddDetailFlag(*command, flags->detail);
   AddJpegScalingFlag(*command, flags->jpeg_scaling);
   AddClipFlags(*command, flags->clip);
   command->add_flag("--plan", flags->plan, "What each part of a model takes in memory, in every precision");

@@ -17,7 +17,7 @@ struct InspectFlags {
   std::string question;  // for the prompt of a picture or clip
   ModelFlags model;      // whose processor cuts the picture
   std::string tiles_out;
-  bool split = true;
+  PictureDetail detail;
   bool jpeg_scaling = false;
   ClipFlags clip;
   bool plan = false;  // the memory plan of a model in every precision, alone

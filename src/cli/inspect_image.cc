@@ -46,7 +46,8 @@ Result<Prompt> RenderPrompt(const std::string& dir, int64_t tokens_per_tile, con
 
 Result<PictureReport> Examine(const InspectFlags& flags) {
   Ledger ledger;
-  EYESHOT_ASSIGN_OR_RETURN(const DecodeOptions decoding, PictureDecoding(flags.model, flags.jpeg_scaling, flags.split));
+  EYESHOT_ASSIGN_OR_RETURN(const DecodeOptions decoding,
+                           PictureDecoding(flags.model, flags.jpeg_scaling, flags.detail));
   EYESHOT_ASSIGN_OR_RETURN(const Image image, ReadPicture(flags.target, decoding, ledger));
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel model, FindModel(flags.model.model));
   EYESHOT_ASSIGN_OR_RETURN(ImageProcessorConfig processing, ProcessorOf(flags.model, model.dir));
@@ -55,7 +56,8 @@ Result<PictureReport> Examine(const InspectFlags& flags) {
 
   PictureReport report;
   ThreadPool pool(flags.model.threads);
-  EYESHOT_RETURN_IF_ERROR(processor.Append(image, flags.split && processing.do_image_splitting, pool, report.tiles));
+  EYESHOT_ASSIGN_OR_RETURN(const TileBudget budget, processor.Budget(image, flags.detail));
+  EYESHOT_RETURN_IF_ERROR(processor.Append(image, budget, pool, report.tiles));
   if (FileExists(JoinPath(model.dir, "config.json"))) {
     EYESHOT_ASSIGN_OR_RETURN(report.config, LoadModelConfig(model.dir));
   }

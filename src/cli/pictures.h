@@ -21,8 +21,10 @@ namespace eyeshot::cli {
 void AddJpegScalingFlag(CLI::App& command, bool& jpeg_scaling);
 
 // How pictures are decoded for the model that the flags name: as they are or, with `jpeg_scaling`, JPEGs as small as
-// the model can use them, split or as one view. Reads no more of the model than its processor files.
-Result<DecodeOptions> PictureDecoding(const ModelFlags& model, bool jpeg_scaling, bool split);
+// the model can use them with that detail. Reads no more of the model than its processor files.
+Result<DecodeOptions> PictureDecoding(const ModelFlags& model, bool jpeg_scaling, const PictureDetail& detail);
+// The detail by which pictures are decoded: frames of a clip are one view each.
+PictureDetail DecodingDetail(const PictureDetail& detail, bool frames);
 
 // All of standard input. Error: kLimitExceeded (kMaxImageBytes).
 Result<std::vector<uint8_t>> ReadStandardInput();

@@ -50,7 +50,8 @@ class Session {
     ThreadPool pool(backend.info().threads);
     Tiles tiles;
     EYESHOT_RETURN_IF_ERROR(model_.image_processor().Append(*picture, false, pool, tiles));
-    EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::User({std::move(picture), question}), false));
+    EYESHOT_RETURN_IF_ERROR(
+        conversation_.Add(Message::User({std::move(picture), question}), PictureDetail{PictureDetail::Kind::kLow, 0}));
     EYESHOT_ASSIGN_OR_RETURN(const PromptPlan plan, conversation_.Plan());
     const int64_t count = tiles.count() * model_.config().visual_tokens_per_tile();
     visual_tokens_.resize(static_cast<size_t>(count * width()));

@@ -40,7 +40,9 @@ class ChatImpl final : public Chat {
 
  private:
   Result<Answer> Run(const AskOptions& options);
+  static int64_t Needed(const PromptPlan& plan);
   Status CheckFits(const PromptPlan& plan, const AskOptions& options) const;
+  void AddPictures(Ledger& ledger) const;
   Status EncodeMissing(const PromptPlan& plan, int64_t cached, const AskOptions& options, Answer& answer);
   Status EncodeTogether(std::span<Visual* const> visuals, int64_t tiles, const std::function<bool(double)>& on_progress,
                         Ledger& ledger);
@@ -63,8 +65,8 @@ class EngineImpl final : public Engine {
 
   const ModelInfo& info() const override { return info_; }
   const Ledger& load_ledger() const override { return load_ledger_; }
-  DecodeOptions ScaledDecoding(bool split_images) const override {
-    return model_->image_processor().ScaledDecoding(split_images);
+  DecodeOptions ScaledDecoding(const PictureDetail& detail) const override {
+    return model_->image_processor().ScaledDecoding(detail);
   }
   VideoOptions VideoDefaults() const override { return model_->image_processor().VideoDefaults(pool_.threads()); }
   Result<std::unique_ptr<Chat>> NewChat(std::string_view system) override;
@@ -161,7 +163,7 @@ ChatImpl::ChatImpl(std::shared_ptr<EngineImpl> engine, std::unique_ptr<KvCache> 
 }
 
 Status ChatImpl::AddSystem(std::string_view system) {
-  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::System(std::string(system)), true));
+  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::System(std::string(system)), PictureDetail()));
   system_messages_ = 1;
   return Status::Ok();
 }
@@ -193,13 +195,13 @@ Status CheckOptions(const AskOptions& options) {
 Result<Answer> ChatImpl::Ask(std::vector<ContentPart> parts, const AskOptions& options) {
   EYESHOT_RETURN_IF_ERROR(CheckOptions(options));
   const std::lock_guard<std::mutex> turn(engine_->turn());
-  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::User(std::move(parts)), options.split_images));
+  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::User(std::move(parts)), options.detail));
   Result<Answer> answer = Run(options);
   if (!answer.ok()) {
     conversation_.RemoveLast();
     return answer;
   }
-  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::Assistant(answer->text), options.split_images));
+  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::Assistant(answer->text), options.detail));
   return answer;
 }
 
@@ -220,8 +222,14 @@ Result<int> ChatImpl::FramesThatFit(double duration_s, int most, std::string_vie
 
 Result<Answer> ChatImpl::Run(const AskOptions& options) {
   Answer answer;
-  EYESHOT_ASSIGN_OR_RETURN(const PromptPlan plan, conversation_.Plan());
+  EYESHOT_ASSIGN_OR_RETURN(PromptPlan plan, conversation_.Plan());
+  if (options.detail.kind == PictureDetail::Kind::kAuto) {
+    while (Needed(plan) > sequence_.capacity() && conversation_.Shrink()) {
+      EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan());
+    }
+  }
   EYESHOT_RETURN_IF_ERROR(CheckFits(plan, options));
+  AddPictures(answer.ledger);
   answer.prompt_tokens = static_cast<int64_t>(plan.ids.size());
   answer.visual_tokens = plan.visual_tokens;
   answer.tiles = plan.tiles;
@@ -247,8 +255,28 @@ Result<Answer> ChatImpl::Run(const AskOptions& options) {
   return answer;
 }
 
+// Tokens that a prompt takes, with one for the first word of an answer.
+int64_t ChatImpl::Needed(const PromptPlan& plan) { return static_cast<int64_t>(plan.ids.size()) + 1; }
+
+void ChatImpl::AddPictures(Ledger& ledger) const {
+  const VisionLanguageModel& model = engine_->model();
+  const ImageProcessor& processor = model.image_processor();
+  for (const Visual& visual : conversation_.last_visuals()) {
+    if (visual.image == nullptr) continue;
+    const int64_t per_tile = model.config().visual_tokens_per_tile();
+    const TileGrid reference = processor.Plan(visual.grid.width, visual.grid.height, processor.splits());
+    ledger.AddPicture({.width = visual.grid.width,
+                       .height = visual.grid.height,
+                       .rows = visual.grid.rows,
+                       .cols = visual.grid.cols,
+                       .visual_tokens = visual.tiles * per_tile,
+                       .reference_visual_tokens = reference.tiles() * per_tile,
+                       .shrunk = visual.shrunk});
+  }
+}
+
 Status ChatImpl::CheckFits(const PromptPlan& plan, const AskOptions& options) const {
-  const auto needed = static_cast<int64_t>(plan.ids.size()) + 1;  // one for the first word of an answer
+  const int64_t needed = Needed(plan);
   const int64_t capacity = sequence_.capacity();
   if (needed <= capacity) return Status::Ok();
   std::string mend = "ask a shorter question or start a new conversation";
@@ -258,7 +286,8 @@ Status ChatImpl::CheckFits(const PromptPlan& plan, const AskOptions& options) co
   } else if (plan.tiles > 1) {
     const int64_t per_tile = engine_->model().config().visual_tokens_per_tile();
     mend = fmt::format("use fewer pictures{} (each tile costs {} tokens), or {}",
-                       options.split_images ? " or turn splitting off" : "", per_tile, mend);
+                       options.detail.kind == PictureDetail::Kind::kReference ? ", or the detail auto or low" : "",
+                       per_tile, mend);
   }
   if (capacity < engine_->model().config().text.max_positions) {
     mend += fmt::format(", or enlarge the context (the model allows {})", engine_->model().config().text.max_positions);
@@ -273,10 +302,15 @@ Status ChatImpl::CheckFits(const PromptPlan& plan, const AskOptions& options) co
 Status ChatImpl::EncodeMissing(const PromptPlan& plan, int64_t cached, const AskOptions& options, Answer& answer) {
   std::vector<Visual*> missing;
   int64_t all_tiles = 0;
+  std::vector<Visual>& visuals = conversation_.visuals();
+  const auto first_of_its_kind = [&](int64_t index) {
+    const int64_t same = visuals[static_cast<size_t>(index)].same_as;
+    return same >= 0 ? same : index;
+  };
   for (const VisualRun& run : plan.runs) {
-    Visual& visual = conversation_.visuals()[static_cast<size_t>(run.visual)];
+    Visual& visual = visuals[static_cast<size_t>(first_of_its_kind(run.visual))];
     if (run.position + run.count <= cached || !visual.rows.empty()) continue;
-    if (!missing.empty() && missing.back() == &visual) continue;
+    if (std::find(missing.begin(), missing.end(), &visual) != missing.end()) continue;
     missing.push_back(&visual);
     all_tiles += visual.tiles;
   }
@@ -296,6 +330,12 @@ Status ChatImpl::EncodeMissing(const PromptPlan& plan, int64_t cached, const Ask
     done_tiles += tiles;
     begin = end;
   }
+  for (Visual& visual : visuals) {
+    if (visual.same_as < 0 || !visual.rows.empty()) continue;
+    const Visual& first = visuals[static_cast<size_t>(visual.same_as)];
+    visual.buffer = first.buffer;
+    visual.rows = first.rows;
+  }
   return Status::Ok();
 }
 
@@ -307,7 +347,7 @@ Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, int64_t tile_c
     Stage stage(ledger, StageId::kPreprocess);
     for (const Visual* visual : visuals) {
       if (visual->image != nullptr) {
-        EYESHOT_RETURN_IF_ERROR(model.image_processor().Append(*visual->image, visual->split, engine_->pool(), tiles));
+        EYESHOT_RETURN_IF_ERROR(model.image_processor().Append(*visual->image, visual->budget, engine_->pool(), tiles));
         stage.AddBytes(visual->image->rgb.size());
         continue;
       }

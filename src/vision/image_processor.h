@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/large_array.h"
@@ -38,6 +39,14 @@ struct Tiles {
   int64_t count() const;
 };
 
+// What a picture is cut by.
+struct TileBudget {
+  int longest_edge = 0;  // pixels of the longer side after the first resize
+  bool split = true;     // false: one view
+
+  bool operator==(const TileBudget&) const = default;
+};
+
 // Does what the Pillow image processor of Idefics3 and SmolVLM does, tile for tile to the byte, and to
 // video frames what their video processor does with torch on a CPU (docs/pictures.md, docs/deviations.md).
 class ImageProcessor {
@@ -46,18 +55,32 @@ class ImageProcessor {
   // kInvalidArgument (edges, deviations or factors that can't be).
   static Result<ImageProcessor> Create(const ImageProcessorConfig& config);
 
+  // Whether the reference cuts this model's pictures into tiles.
+  bool splits() const { return config_.do_image_splitting; }
+  // The reference's own budget, with or without tiles.
+  TileBudget Budget(bool split) const { return {config_.longest_edge, split}; }
+  // The budget of a picture. Error: kInvalidArgument (so many tiles a side make too large a picture).
+  Result<TileBudget> Budget(const Image& image, const PictureDetail& detail) const;
+  // One tile a side less; nullopt: it is one view already.
+  std::optional<TileBudget> Smaller(const TileBudget& budget) const;
+
   // The grid of a picture of that size: arithmetic only. REQUIRES: both sides at least 1.
-  TileGrid Plan(int width, int height, bool split) const;
+  TileGrid Plan(int width, int height, const TileBudget& budget) const;
+  TileGrid Plan(int width, int height, bool split) const { return Plan(width, height, Budget(split)); }
   // That of a picture: by the size in its file, whatever it was decoded at.
-  TileGrid Plan(const Image& image, bool split) const;
+  TileGrid Plan(const Image& image, const TileBudget& budget) const;
+  TileGrid Plan(const Image& image, bool split) const { return Plan(image, Budget(split)); }
 
   // How small a JPEG may be decoded: no resize to come then enlarges what would have been a reduction.
-  DecodeOptions ScaledDecoding(bool split) const;
+  DecodeOptions ScaledDecoding(const PictureDetail& detail) const;
 
   // Adds the tiles of a picture. `tiles` holds only tiles of this processor, or none.
   // Errors: kInvalidArgument (an empty picture, or one larger than its full size), kLimitExceeded (a side, or the ratio
   // of the sides).
-  Status Append(const Image& image, bool split, ThreadPool& pool, Tiles& tiles) const;
+  Status Append(const Image& image, const TileBudget& budget, ThreadPool& pool, Tiles& tiles) const;
+  Status Append(const Image& image, bool split, ThreadPool& pool, Tiles& tiles) const {
+    return Append(image, Budget(split), pool, tiles);
+  }
 
   // Adds a video frame: one tile, resized first to the longest edge for videos, then to M x M.
   Status AppendFrame(const Image& image, ThreadPool& pool, Tiles& tiles) const;

@@ -230,10 +230,61 @@ TEST(ImageProcessor, CutsAPictureByTheSizeInItsFile) {
 
 TEST(ImageProcessor, KnowsHowSmallAPictureMayBeDecoded) {
   auto processor = ImageProcessor::Create(Config(2048, 512));
-  EXPECT_EQ(processor->ScaledDecoding(true).jpeg_long_side, 2048);
-  EXPECT_EQ(processor->ScaledDecoding(true).jpeg_short_side, 0);
-  EXPECT_EQ(processor->ScaledDecoding(false).jpeg_long_side, 512);
-  EXPECT_EQ(processor->ScaledDecoding(false).jpeg_short_side, 512);
+  EXPECT_EQ(processor->ScaledDecoding({}).jpeg_long_side, 2048);
+  EXPECT_EQ(processor->ScaledDecoding({}).jpeg_short_side, 0);
+  EXPECT_EQ(processor->ScaledDecoding({PictureDetail::Kind::kLow, 0}).jpeg_long_side, 512);
+  EXPECT_EQ(processor->ScaledDecoding({PictureDetail::Kind::kLow, 0}).jpeg_short_side, 512);
+  EXPECT_EQ(processor->ScaledDecoding({PictureDetail::Kind::kTiles, 3}).jpeg_long_side, 1536);
+}
+
+// Tiles of a picture with a detail, the global view included.
+int TilesOf(int width, int height, const PictureDetail& detail) {
+  const auto processor = ImageProcessor::Create(Config(2048, 512));
+  const Image picture{width, height, {}};
+  const auto budget = processor->Budget(picture, detail);
+  EXPECT_TRUE(budget.ok()) << budget.status().message();
+  return processor->Plan(picture, *budget).tiles();
+}
+
+TEST(PictureDetail, DecidesHowManyTilesAPictureBecomes) {
+  const PictureDetail reference;
+  const PictureDetail low{PictureDetail::Kind::kLow, 0};
+  const PictureDetail automatic{PictureDetail::Kind::kAuto, 0};
+  const auto tiles = [](int n) { return PictureDetail{PictureDetail::Kind::kTiles, n}; };
+  // The reference enlarges an icon to 2,048 pixels a side.
+  EXPECT_EQ(TilesOf(100, 100, reference), 17);
+  EXPECT_EQ(TilesOf(100, 100, automatic), 1);
+  EXPECT_EQ(TilesOf(512, 512, automatic), 1);
+  EXPECT_EQ(TilesOf(513, 512, automatic), 5);
+  EXPECT_EQ(TilesOf(1024, 500, automatic), 3);
+  EXPECT_EQ(TilesOf(1920, 1080, automatic), TilesOf(1920, 1080, reference));
+  EXPECT_EQ(TilesOf(4000, 3000, automatic), TilesOf(4000, 3000, reference));
+  EXPECT_EQ(TilesOf(4000, 3000, low), 1);
+  EXPECT_EQ(TilesOf(4000, 3000, tiles(1)), 1);
+  EXPECT_EQ(TilesOf(4000, 3000, tiles(2)), 5);
+  EXPECT_EQ(TilesOf(4000, 3000, tiles(4)), 13);
+  EXPECT_EQ(TilesOf(4000, 3000, tiles(6)), 6 * 5 + 1);
+}
+
+TEST(PictureDetail, OfManyLargeTilesIsRefused) {
+  const auto processor = ImageProcessor::Create(Config(2048, 1024));
+  const Image picture{100, 100, {}};
+  EXPECT_TRUE(processor->Budget(picture, {PictureDetail::Kind::kTiles, 4}).ok());
+  const Status status = processor->Budget(picture, {PictureDetail::Kind::kTiles, 5}).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.mend(), "use at most 4");
+}
+
+TEST(PictureDetail, IsReadFromWords) {
+  for (const char* word : {"reference", "low", "auto", "1", "6"}) {
+    const auto detail = ParsePictureDetail(word);
+    ASSERT_TRUE(detail.ok()) << detail.status().message();
+    EXPECT_EQ(PictureDetailName(*detail), word);
+  }
+  EXPECT_EQ(*ParsePictureDetail("high"), PictureDetail());
+  for (const char* word : {"", "0", "7", "-1", "1.5", "Auto", "auto "}) {
+    EXPECT_EQ(ParsePictureDetail(word).status().code(), StatusCode::kInvalidArgument) << word;
+  }
 }
 
 TEST(ImageProcessor, NormalizesBytesToMinusOneToOne) {

@@ -126,7 +126,8 @@ class ModelUnderTest {
     ThreadPool pool(0);
     const auto stream = backend_->NewStream();
     Conversation conversation(*model_);
-    Check(conversation.Add(Message::User(std::move(parts)), split));
+    const PictureDetail detail{split ? PictureDetail::Kind::kReference : PictureDetail::Kind::kLow, 0};
+    Check(conversation.Add(Message::User(std::move(parts)), detail));
     outputs.plan = Value(conversation.Plan());
     const int64_t width = model_->config().text.hidden_size;
     std::vector<Buffer> buffers;
