@@ -37,6 +37,8 @@ inline constexpr size_t kMaxVocabulary = 1u << 20;
 inline constexpr size_t kMaxMerges = 1u << 20;
 // Bytes of one token's text.
 inline constexpr size_t kMaxTokenBytes = 4096;
+// Tokens that a tokenizer puts before every prompt: Llama's has one.
+inline constexpr size_t kMaxPrefixTokens = 16;
 
 // --- Model shapes --------------------------------------------------------------------------------
 inline constexpr int64_t kMaxLayers = 256;
