@@ -40,6 +40,17 @@ inline constexpr size_t kMaxTokenBytes = 4096;
 // Tokens that a tokenizer puts before every prompt: Llama's has one.
 inline constexpr size_t kMaxPrefixTokens = 16;
 
+// A chat template: the largest known, with tools, has about 20 KB.
+inline constexpr size_t kMaxTemplateBytes = 256u << 10;
+// Texts, tags, operators and values of one: a template of 20 KB has about 2,000.
+inline constexpr size_t kMaxTemplateNodes = 1u << 16;
+// Nesting of its blocks, expressions and values, which are walked by calls that call themselves; real ones stay below 20.
+inline constexpr int kMaxTemplateDepth = 200;
+// Evaluations, and 16 bytes of text each, while it runs: a hundred times what the longest conversation of pictures takes.
+inline constexpr uint64_t kMaxTemplateSteps = 1u << 22;
+// What it names special tokens: "bos_token" and the like.
+inline constexpr size_t kMaxTemplateVariables = 64;
+
 // --- Model shapes --------------------------------------------------------------------------------
 inline constexpr int64_t kMaxLayers = 256;
 inline constexpr int64_t kMaxWidth = 65536;       // hidden or MLP width; SmolVLM-2.2B: 8,192
