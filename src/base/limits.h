@@ -48,8 +48,6 @@ inline constexpr size_t kMaxTemplateNodes = 1u << 16;
 inline constexpr int kMaxTemplateDepth = 200;
 // Evaluations, and 16 bytes of text each, while it runs: a hundred times what the longest conversation of pictures takes.
 inline constexpr uint64_t kMaxTemplateSteps = 1u << 22;
-// What it names special tokens: "bos_token" and the like.
-inline constexpr size_t kMaxTemplateVariables = 64;
 
 // --- Model shapes --------------------------------------------------------------------------------
 inline constexpr int64_t kMaxLayers = 256;

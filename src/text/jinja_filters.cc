@@ -334,6 +334,9 @@ Result<JinjaValue> FirstOrLast(const JinjaValue& value, bool first, JinjaBudget&
 // Filters that need a text, and turn everything else into one as jinja2 does.
 Result<JinjaValue> TextFilter(std::string_view name, const JinjaValue& value, const Arguments& arguments,
                               JinjaBudget& budget) {
+  constexpr std::array<std::string_view, 8> kNames = {"string", "safe",  "trim",       "replace",
+                                                      "upper",  "lower", "capitalize", "title"};
+  if (std::find(kNames.begin(), kNames.end(), name) == kNames.end()) return Unknown("filter", name);
   EYESHOT_ASSIGN_OR_RETURN(const std::string text, JinjaToText(value));
   if (name == "string" || name == "safe") return NewText(text, budget);
   if (name == "trim") return Strip(text, arguments.Get(0, "chars"), true, true, budget);
@@ -341,8 +344,7 @@ Result<JinjaValue> TextFilter(std::string_view name, const JinjaValue& value, co
   if (name == "upper") return ChangeCase(text, Case::kUpper, budget);
   if (name == "lower") return ChangeCase(text, Case::kLower, budget);
   if (name == "capitalize") return ChangeCase(text, Case::kCapitalized, budget);
-  if (name == "title") return ChangeCase(text, Case::kTitleWords, budget);
-  return Unknown("filter", name);
+  return ChangeCase(text, Case::kTitleWords, budget);
 }
 
 }  // namespace

@@ -8,11 +8,12 @@ The file (packed with `zstd -19`, see README.md) has `templates`, by name, and `
 
 import argparse
 import json
-import subprocess
 from pathlib import Path
 
 import jinja2
 from transformers.utils.chat_template_utils import _compile_jinja_template
+
+from tokenizer import pack
 
 # Idefics3-8B's, which no folder here has: SmolVLM's with another beginning.
 IDEFICS3 = (
@@ -185,8 +186,7 @@ def main() -> None:
             cases.append({"template": name, "variables": variables, **render(text, variables)})
     snippets = [{"text": text, **{f"expected_{k}": v for k, v in render(text, VALUES).items()}} for text in SNIPPETS]
     out = {"templates": templates, "cases": cases, "values": VALUES, "snippets": snippets}
-    command = ["zstd", "-19", "--ultra", "-q", "-f", "-o", str(args.out)]
-    subprocess.run(command, input=json.dumps(out, ensure_ascii=False, indent=0).encode("utf-8"), check=True)
+    pack(args.out, json.dumps(out, ensure_ascii=False, indent=0))
 
 
 if __name__ == "__main__":

@@ -361,7 +361,11 @@ def granite_tokenizer(folder: Path, merge_count: int) -> str:
         left, right = merge.split(" ")
         kept |= {left, right, left + right}
     decoder = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))["added_tokens_decoder"]
-    kept |= {token["content"] for token in decoder.values()}  # in the vocabulary too: else they get other ids
+    # Those of the processor too, and all in the vocabulary: else they get other ids.
+    for content, token_id in json.loads((folder / "added_tokens.json").read_text("utf-8")).items():
+        vocabulary[content] = token_id
+        decoder[str(token_id)] = {**next(iter(decoder.values())), "content": content}
+    kept |= {token["content"] for token in decoder.values()}
     split = {"type": "Split", "pattern": {"Regex": GPT4_PATTERN}, "behavior": "Isolated", "invert": False}
     flags = {"add_prefix_space": False, "trim_offsets": True}
     byte_level = {"type": "ByteLevel", **flags}
