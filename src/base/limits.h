@@ -81,6 +81,14 @@ inline constexpr size_t kMaxTilesPerImage = 65;      // 8 x 8 and the global vie
 inline constexpr size_t kMaxPromptBytes = 4u << 20;  // far beyond the longest context
 inline constexpr size_t kMaxTurns = 1024;
 
+// --- Answers -------------------------------------------------------------------------------------
+// DocTags of one answer: a dense page has about 20 KB.
+inline constexpr size_t kMaxDocTagsBytes = 1u << 20;
+// Places of one table, row by row: the largest known have some thousands.
+inline constexpr size_t kMaxDocTagsCells = 1u << 18;
+// The document that DocTags become: a cell that spans stands in each of its places.
+inline constexpr size_t kMaxDocumentBytes = 16u << 20;
+
 // --- Runtime -------------------------------------------------------------------------------------
 inline constexpr int kMaxThreads = 256;
 
