@@ -44,9 +44,11 @@ inline constexpr size_t kMaxPrefixTokens = 16;
 inline constexpr size_t kMaxTemplateBytes = 256u << 10;
 // Texts, tags, operators and values of one: a template of 20 KB has about 2,000.
 inline constexpr size_t kMaxTemplateNodes = 1u << 16;
-// Nesting of its blocks, expressions and values, which are walked by calls that call themselves; real ones stay below 20.
+// Nesting of its blocks, expressions and values, which are walked by calls that call themselves; real ones stay
+// below 20.
 inline constexpr int kMaxTemplateDepth = 200;
-// Evaluations, and 16 bytes of text each, while it runs: a hundred times what the longest conversation of pictures takes.
+// Evaluations, and 16 bytes of text each, while it runs: a hundred times what the longest conversation of pictures
+// takes.
 inline constexpr uint64_t kMaxTemplateSteps = 1u << 22;
 
 // --- Model shapes --------------------------------------------------------------------------------

@@ -17,6 +17,7 @@
 #include "cli/pictures.h"
 #include "cli/progress.h"
 #include "cli/report.h"
+#include "text/doctags.h"
 
 namespace eyeshot::cli {
 namespace {
@@ -29,8 +30,12 @@ struct AskFlags {
   bool jpeg_scaling = false;
   bool frames = false;
   double fps = 1;
+  std::string format;  // of DocTags: "raw", "markdown", "html"; empty: a plain answer without special tokens
   bool json = false;
   bool quiet = false;
+
+  // A document is made of the whole answer, so that nothing can be printed before its end.
+  bool converts() const { return format == "markdown" || format == "html"; }
 };
 
 // Loads, asks, and leaves the costs of the whole run in `ledger`.
@@ -50,9 +55,10 @@ Result<Answer> Ask(const AskFlags& flags, std::shared_ptr<Engine>& engine, Ledge
   const Interrupt interrupt;
   Progress progress(chatty);
   AskOptions options = flags.options;
+  options.special_tokens = !flags.format.empty();
   options.cancel = interrupt.flag();
   options.on_progress = [&](StageId stage, double share) { progress.Show(StageName(stage), share); };
-  if (!flags.json) {
+  if (!flags.json && !flags.converts()) {
     options.on_text = [&](std::string_view text) {
       progress.Clear();
       const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
@@ -61,7 +67,15 @@ Result<Answer> Ask(const AskFlags& flags, std::shared_ptr<Engine>& engine, Ledge
   }
   EYESHOT_ASSIGN_OR_RETURN(Answer answer, chat->Ask(std::move(parts), options));
   ledger.Add(answer.ledger);
+  progress.Clear();
   return answer;
+}
+
+// The answer as the flags want it.
+Result<std::string> Formatted(const std::string& format, const std::string& text) {
+  if (format == "markdown") return DocTagsToMarkdown(text);
+  if (format == "html") return DocTagsToHtml(text);
+  return text;
 }
 
 Status CheckArguments(const AskFlags& flags) {
@@ -88,12 +102,17 @@ int RunAsk(const AskFlags& flags) {
   }
   std::shared_ptr<Engine> engine;
   Ledger ledger;
-  const Result<Answer> answer = Ask(flags, engine, ledger);
+  Result<Answer> answer = Ask(flags, engine, ledger);
   if (!answer.ok()) return ReportError(answer.status(), flags.json);
+  Result<std::string> document = Formatted(flags.format, answer->text);
+  if (!document.ok()) return ReportError(document.status(), flags.json);
+  const std::string raw = std::exchange(answer->text, *std::move(document));
   if (flags.json) {
-    PrintJson(AnswerJson(*answer, engine->info(), ledger));
+    OrderedJson json = AnswerJson(*answer, engine->info(), ledger);
+    if (flags.converts()) json["raw"] = raw;
+    PrintJson(json);
   } else {
-    fmt::print("\n");
+    fmt::print("{}", flags.converts() ? answer->text : "\n");
     std::fflush(stdout);
     if (!flags.quiet) fmt::print(stderr, "\n{}\n{}", AnswerSummary(*answer, engine->info()), ledger.Table());
   }
@@ -120,12 +139,19 @@ void AddAskCommand(CLI::App& program, int& exit_code) {
       ->needs(frames)
       ->capture_default_str()
       ->type_name("F");
+  command
+      ->add_option(
+          "--format", flags->format,
+          "Of documents (SmolDocling, granite-docling): raw DocTags, or markdown or html made of them at the end")
+      ->check(CLI::IsMember({"raw", "markdown", "html"}))
+      ->type_name("NAME");
   command->add_flag("--json", flags->json, "Print one JSON object");
   command->add_flag("-q,--quiet", flags->quiet, "Print the answer alone, without the table of stages");
   command->footer(R"(Examples:
   eyeshot ask receipt.png "What is the total?"
   eyeshot ask before.png after.png "What changed?"
   eyeshot ask --frames --fps 2 clip_*.png "Which direction does the circle move?"
+  eyeshot ask --model granite-docling-258M --format markdown -n 4096 page.png "Convert this page to docling."
   curl -s https://example.org/sign.jpg | eyeshot ask - "What does the sign say?"
   eyeshot ask --json chart.png "Which bar is the highest?" | python3 -m json.tool
 

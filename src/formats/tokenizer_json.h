@@ -67,8 +67,8 @@ struct TokenizerFile {
 void GuessSplits(TokenizerFile& file);
 
 // Reads `dir`/tokenizer.json or, where it is absent, vocab.json, merges.txt, added_tokens.json and
-// tokenizer_config.json, with GuessSplits. Errors: kNotFound, kCorrupt, kLimitExceeded, kUnsupported (another model, normalizer,
-// pre-tokenizer, post-processor or decoder: named).
+// tokenizer_config.json, with GuessSplits. Errors: kNotFound, kCorrupt, kLimitExceeded, kUnsupported (another model,
+// normalizer, pre-tokenizer, post-processor or decoder: named).
 Result<TokenizerFile> LoadTokenizerFile(const std::string& dir);
 
 // The same for the content of a tokenizer.json; `file_name` is the name for error messages.

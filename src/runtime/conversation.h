@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,7 @@ class Conversation {
 
  private:
   Result<PromptPart> AddPart(const ContentPart& part, bool split_images);
+  Status CheckVocabulary(std::span<const int32_t> ids) const;
 
   const VisionLanguageModel& model_;
   std::vector<Message> messages_;

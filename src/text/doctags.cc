@@ -18,7 +18,8 @@ using Kind = DocNode::Kind;
 using Nodes = std::vector<DocNode>;
 
 Status TooLong() {
-  return LimitError(fmt::format("the document is longer than {} bytes", limits::kMaxDocumentBytes), "take --format raw");
+  return LimitError(fmt::format("the document is longer than {} bytes", limits::kMaxDocumentBytes),
+                    "take --format raw");
 }
 
 bool IsList(Kind kind) { return kind == Kind::kList || kind == Kind::kOrderedList; }
@@ -65,7 +66,8 @@ std::string FormulaOf(const Nodes& nodes, const DocNode& node) {
   for (size_t i = 0; i < latex.size(); ++i) {
     const char c = latex[i];
     const char next = i + 1 < latex.size() ? latex[i + 1] : ' ';
-    const bool begins_tag = (next >= 'a' && next <= 'z') || (next >= 'A' && next <= 'Z') || next == '/' || next == '!' || next == '?';
+    const bool begins_tag =
+        (next >= 'a' && next <= 'z') || (next >= 'A' && next <= 'Z') || next == '/' || next == '!' || next == '?';
     if (c == '<' && begins_tag) {
       out += "\\lt ";
     } else if (c == '$' && (i == 0 || latex[i - 1] != '\\')) {
@@ -268,9 +270,7 @@ class MarkdownWriter {
     return latex.empty() ? Status::Ok() : Put("$$" + latex + "$$");
   }
 
-  bool IsBlank(uint32_t id) const {
-    return nodes_[id].kind == Kind::kWords && TrimDocText(nodes_[id].words).empty();
-  }
+  bool IsBlank(uint32_t id) const { return nodes_[id].kind == Kind::kWords && TrimDocText(nodes_[id].words).empty(); }
 
   // Items follow each other without an empty line; a list in a list belongs to the item before it.
   Status List(const DocNode& node) {
@@ -420,7 +420,8 @@ class HtmlWriter {
   std::string Inline(const DocNode& node) const {
     switch (node.kind) {
       case Kind::kWords: return EscapeHtml(node.words);
-      case Kind::kFormula: return fmt::format(R"(<span class="formula">\({}\)</span>)", EscapeHtml(FormulaOf(nodes_, node)));
+      case Kind::kFormula:
+        return fmt::format(R"(<span class="formula">\({}\)</span>)", EscapeHtml(FormulaOf(nodes_, node)));
       case Kind::kCode: return fmt::format("<code>{}</code>", EscapeHtml(CodeOf(nodes_, node)));
       default: break;
     }
@@ -453,7 +454,8 @@ class HtmlWriter {
       case Kind::kOrderedList: return List("ol", node);
       case Kind::kList: return List("ul", node);
       case Kind::kListItem: return LoneItem(node);
-      case Kind::kChecked: return Append(fmt::format("<p><input type=\"checkbox\" disabled checked> {}</p>\n", Line(node)));
+      case Kind::kChecked:
+        return Append(fmt::format("<p><input type=\"checkbox\" disabled checked> {}</p>\n", Line(node)));
       case Kind::kUnchecked: return Append(fmt::format("<p><input type=\"checkbox\" disabled> {}</p>\n", Line(node)));
       case Kind::kCode: return Code(node);
       case Kind::kFormula:

@@ -24,8 +24,8 @@ std::string Html(const std::string& text) {
   return document.ok() ? *document : document.status().message();
 }
 
-// What Markdown may write in several ways, in one: escapes, white space at the ends of lines and in tables, the language
-// of code (which docling leaves out).
+// What Markdown may write in several ways, in one: escapes, white space at the ends of lines and in tables, the
+// language of code (which docling leaves out).
 std::string Plain(std::string markdown) {
   markdown = std::regex_replace(markdown, std::regex(R"(\\([!-/:-@\[-`{-~]))"), "$1");
   markdown = std::regex_replace(markdown, std::regex("```[a-z]+"), "```");
@@ -54,8 +54,7 @@ TEST(DocTagsTest, HtmlOfEachElement) {
   EXPECT_EQ(Html("<unordered_list><list_item>a</list_item></unordered_list>"), "<ul>\n<li>a</li>\n</ul>\n");
   EXPECT_EQ(Html("<code><_C++_>a < b</code>"), "<pre><code class=\"language-c++\">a &lt; b</code></pre>\n");
   EXPECT_EQ(Html("<formula>a < b</formula>"), "<div class=\"formula\">\\[a &lt; b\\]</div>\n");
-  EXPECT_EQ(Html("<otsl><ched>A<fcel>b<nl></otsl>"),
-            "<table><tbody><tr><th>A</th><td>b</td></tr></tbody></table>\n");
+  EXPECT_EQ(Html("<otsl><ched>A<fcel>b<nl></otsl>"), "<table><tbody><tr><th>A</th><td>b</td></tr></tbody></table>\n");
   EXPECT_EQ(Html("<picture><bar_chart><caption>C</caption></picture>"),
             "<figure data-class=\"bar_chart\"><figcaption>C</figcaption></figure>\n");
   EXPECT_EQ(Html("<text>a</text><page_break><text>b</text>"), "<p>a</p>\n<hr>\n<p>b</p>\n");
@@ -65,7 +64,8 @@ TEST(DocTagsTest, HtmlOfEachElement) {
 TEST(DocTagsTest, ListsInListsBelongToTheItemBefore) {
   const char* text =
       "<unordered_list><list_item>one</list_item>\n<ordered_list><list_item>a</list_item><list_item>b</list_item>"
-      "</ordered_list><list_item>two<unordered_list><list_item>c</list_item></unordered_list></list_item></unordered_list>";
+      "</ordered_list><list_item>two<unordered_list><list_item>c</list_item></unordered_list></list_item></"
+      "unordered_list>";
   EXPECT_EQ(Markdown(text), "- one\n    1. a\n    2. b\n- two\n    - c\n");
   EXPECT_EQ(Html(text),
             "<ul>\n<li>one<ol>\n<li>a</li>\n<li>b</li>\n</ol>\n</li>\n<li>two<ul>\n<li>c</li>\n</ul>\n</li>\n</ul>\n");
@@ -138,8 +138,9 @@ TEST(DocTagsTest, CodeMayHoldTags) {
 }
 
 TEST(DocTagsTest, TablesWithoutSense) {
-  EXPECT_EQ(Html("<otsl><lcel><ucel><xcel><nl><fcel>a<nl></otsl>"),
-            "<table><tbody><tr><td></td><td></td><td></td></tr><tr><td>a</td><td></td><td></td></tr></tbody></table>\n");
+  EXPECT_EQ(
+      Html("<otsl><lcel><ucel><xcel><nl><fcel>a<nl></otsl>"),
+      "<table><tbody><tr><td></td><td></td><td></td></tr><tr><td>a</td><td></td><td></td></tr></tbody></table>\n");
   EXPECT_EQ(Markdown("<otsl><nl><nl></otsl>"), "");
   EXPECT_EQ(Html("<otsl>words<nl></otsl><fcel>x"), "<p>x</p>\n") << "words before any cell belong to none";
 }

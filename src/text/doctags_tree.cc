@@ -64,24 +64,60 @@ constexpr std::array<Tag, 37> kTags = {{
 }};
 
 constexpr std::array<std::pair<std::string_view, Cell>, 9> kCells = {{{"fcel", Cell::kFull},
-                                                                       {"ched", Cell::kColumnHeader},
-                                                                       {"rhed", Cell::kRowHeader},
-                                                                       {"srow", Cell::kSection},
-                                                                       {"ecel", Cell::kEmpty},
-                                                                       {"lcel", Cell::kLeft},
-                                                                       {"ucel", Cell::kUp},
-                                                                       {"xcel", Cell::kCross},
-                                                                       {"nl", Cell::kNewLine}}};
+                                                                      {"ched", Cell::kColumnHeader},
+                                                                      {"rhed", Cell::kRowHeader},
+                                                                      {"srow", Cell::kSection},
+                                                                      {"ecel", Cell::kEmpty},
+                                                                      {"lcel", Cell::kLeft},
+                                                                      {"ucel", Cell::kUp},
+                                                                      {"xcel", Cell::kCross},
+                                                                      {"nl", Cell::kNewLine}}};
 
 // What a picture shows: known to docling and to its older models.
-constexpr std::array<std::string_view, 44> kPictureClasses = {
-    "bar_chart", "bar_code", "box_plot", "cad_drawing", "calendar", "chemistry_markush_structure",
-    "chemistry_molecular_structure", "chemistry_structure", "crossword_puzzle", "decoration", "dot_line",
-    "electrical_diagram", "engineering_drawing", "flow_chart", "full_page_image", "geographical_map",
-    "hbar_categorical", "heatmap", "icon", "illustration", "infographic", "line", "line_chart", "logo", "map", "music",
-    "natural_image", "other", "page_thumbnail", "person", "photograph", "picture_group", "pie_chart", "qr_code",
-    "remote_sensing", "scatter_chart", "scatter_plot", "screenshot", "screenshot_from_computer",
-    "screenshot_from_manual", "signature", "stacked_bar_chart", "stamp", "vbar_categorical"};
+constexpr std::array<std::string_view, 44> kPictureClasses = {"bar_chart",
+                                                              "bar_code",
+                                                              "box_plot",
+                                                              "cad_drawing",
+                                                              "calendar",
+                                                              "chemistry_markush_structure",
+                                                              "chemistry_molecular_structure",
+                                                              "chemistry_structure",
+                                                              "crossword_puzzle",
+                                                              "decoration",
+                                                              "dot_line",
+                                                              "electrical_diagram",
+                                                              "engineering_drawing",
+                                                              "flow_chart",
+                                                              "full_page_image",
+                                                              "geographical_map",
+                                                              "hbar_categorical",
+                                                              "heatmap",
+                                                              "icon",
+                                                              "illustration",
+                                                              "infographic",
+                                                              "line",
+                                                              "line_chart",
+                                                              "logo",
+                                                              "map",
+                                                              "music",
+                                                              "natural_image",
+                                                              "other",
+                                                              "page_thumbnail",
+                                                              "person",
+                                                              "photograph",
+                                                              "picture_group",
+                                                              "pie_chart",
+                                                              "qr_code",
+                                                              "remote_sensing",
+                                                              "scatter_chart",
+                                                              "scatter_plot",
+                                                              "screenshot",
+                                                              "screenshot_from_computer",
+                                                              "screenshot_from_manual",
+                                                              "signature",
+                                                              "stacked_bar_chart",
+                                                              "stamp",
+                                                              "vbar_categorical"};
 
 bool IsDigits(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
@@ -126,7 +162,9 @@ class Parser {
  private:
   // Whether the end of the text could be the beginning of a tag.
   static bool MayBeTag(std::string_view begun) {
-    const auto is_name = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '/'; };
+    const auto is_name = [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '/';
+    };
     return std::all_of(begun.begin(), begun.end(), is_name);
   }
 
@@ -286,12 +324,10 @@ Grid ReadGrid(const std::vector<DocNode>& nodes, const DocNode& node) {
 
 bool Continues(Cell cell) { return cell == Cell::kLeft || cell == Cell::kUp || cell == Cell::kCross; }
 
-// How far the cell at (row, col) reaches: over the <lcel> to its right, and the rows below that have <ucel> under it and
-// a continuation under each of the others.
+// How far the cell at (row, col) reaches: over the <lcel> to its right, and the rows below that have <ucel> under it
+// and a continuation under each of the others.
 void Span(const Grid& grid, size_t row, size_t col, DocTable& table) {
-  const auto at = [&](size_t r, size_t c) {
-    return c < grid.rows[r].size() ? grid.rows[r][c].cell : Cell::kEmpty;
-  };
+  const auto at = [&](size_t r, size_t c) { return c < grid.rows[r].size() ? grid.rows[r][c].cell : Cell::kEmpty; };
   const auto is_free = [&](size_t r, size_t c) {
     const DocTable::Cell& cell = table.cells[r * table.cols + c];
     return cell.row_span == 1 && cell.col_span == 1;
@@ -330,7 +366,8 @@ std::string_view TrimDocText(std::string_view text) {
 
 Result<std::vector<DocNode>> ParseDocTags(std::string_view text) {
   if (text.size() > limits::kMaxDocTagsBytes) {
-    return LimitError(fmt::format("{} bytes of DocTags, the limit is {}", text.size(), limits::kMaxDocTagsBytes), kMend);
+    return LimitError(fmt::format("{} bytes of DocTags, the limit is {}", text.size(), limits::kMaxDocTagsBytes),
+                      kMend);
   }
   return Parser(text).Run();
 }

@@ -233,9 +233,9 @@ class Renderer {
     EYESHOT_ASSIGN_OR_RETURN(const JinjaValue value, Evaluate(node.parts[0]));
     EYESHOT_ASSIGN_OR_RETURN(const JinjaValue target, Lookup(node.names[0]));
     if (target.name_space() == nullptr) {
-      return InvalidArgumentError(fmt::format("'{}.{}' is set, and {} is {}", node.names[0], node.text, node.names[0],
-                                              target.TypeName()),
-                                  kMendTemplate);
+      return InvalidArgumentError(
+          fmt::format("'{}.{}' is set, and {} is {}", node.names[0], node.text, node.names[0], target.TypeName()),
+          kMendTemplate);
     }
     return SetField(*target.name_space(), node.text, value);
   }

@@ -57,7 +57,8 @@ Result<JinjaValue> ChangeCase(const std::string& text, Case kind, JinjaBudget& b
   bool starts = true;
   for (char& c : out) {
     if (static_cast<uint8_t>(c) >= 0x80) {
-      return UnsupportedError("upper and lower case of a text that is not ASCII", "use a template that leaves texts alone");
+      return UnsupportedError("upper and lower case of a text that is not ASCII",
+                              "use a template that leaves texts alone");
     }
     const bool upper = kind == Case::kUpper || (kind != Case::kLower && starts);
     c = upper ? Upper(c) : Lower(c);
@@ -102,7 +103,8 @@ Result<JinjaValue> Replace(const std::string& text, const Arguments& arguments, 
   int64_t left = count.is_integer() ? count.AsInt() : -1;
   std::string out;
   std::string_view rest = text;
-  for (size_t at = rest.find(*before.text()); at != std::string_view::npos && left != 0; at = rest.find(*before.text())) {
+  for (size_t at = rest.find(*before.text()); at != std::string_view::npos && left != 0;
+       at = rest.find(*before.text())) {
     EYESHOT_RETURN_IF_ERROR(budget.SpendText(at + after.text()->size()));
     out.append(rest.substr(0, at)).append(*after.text());
     rest.remove_prefix(at + before.text()->size());
@@ -227,7 +229,8 @@ Result<JinjaValue> Select(const JinjaValue& value, const Arguments& arguments, b
   if (by_attribute && !attribute.is_text()) return WrongType("selectattr with the attribute", attribute);
   const JinjaValue test = arguments.Get(skip, "");
   Arguments rest;
-  if (arguments.values.size() > skip + 1) rest.values.assign(arguments.values.begin() + static_cast<ptrdiff_t>(skip) + 1, arguments.values.end());
+  if (arguments.values.size() > skip + 1)
+    rest.values.assign(arguments.values.begin() + static_cast<ptrdiff_t>(skip) + 1, arguments.values.end());
   EYESHOT_ASSIGN_OR_RETURN(const List items, JinjaItems(value, budget));
   List kept;
   for (const JinjaValue& item : items) {

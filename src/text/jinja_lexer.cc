@@ -228,7 +228,8 @@ class Lexer {
       const char* const end = begin + std::min(digits, text.size() - 2);
       const auto [stop, error] = std::from_chars(begin, end, code, 16);
       const bool wrong = error != std::errc() || stop != begin + digits || code > 0x10FFFF;
-      if (wrong || (code >= 0xD800 && code < 0xE000)) return Error(fmt::format("'{}' is no character", text.substr(0, 10)));
+      if (wrong || (code >= 0xD800 && code < 0xE000))
+        return Error(fmt::format("'{}' is no character", text.substr(0, 10)));
       AppendUtf8(code, content);
       return digits + 2;
     }

@@ -108,9 +108,9 @@ class Parser {
     for (const Body& body : node.bodies) depth = std::max(depth, DepthOf(body));
     node.depth = depth + 1;
     if (node.depth > limits::kMaxTemplateDepth) {
-      return LimitError(fmt::format("line {}: an expression or block of more than {} levels", node.line,
-                                    limits::kMaxTemplateDepth),
-                        kMend);
+      return LimitError(
+          fmt::format("line {}: an expression or block of more than {} levels", node.line, limits::kMaxTemplateDepth),
+          kMend);
     }
     if (tree_.nodes.size() >= limits::kMaxTemplateNodes) {
       return LimitError(fmt::format("line {}: more than {} parts", node.line, limits::kMaxTemplateNodes), kMend);
@@ -574,7 +574,8 @@ class Parser {
     T value = 0;
     const auto [end, error] = std::from_chars(token.text.data(), token.text.data() + token.text.size(), value);
     if (error != std::errc()) {
-      return LimitError(fmt::format("line {}: the number {} is too large", token.line, token.text.substr(0, 40)), kMend);
+      return LimitError(fmt::format("line {}: the number {} is too large", token.line, token.text.substr(0, 40)),
+                        kMend);
     }
     Advance();
     if constexpr (std::is_same_v<T, double>) return AddLiteral(token.line, JinjaValue::Float(value));

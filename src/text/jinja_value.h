@@ -40,7 +40,9 @@ class JinjaValue {
   static JinjaValue Bool(bool value) { return JinjaValue(Data(value)); }
   static JinjaValue Int(int64_t value) { return JinjaValue(Data(value)); }
   static JinjaValue Float(double value) { return JinjaValue(Data(value)); }
-  static JinjaValue Text(std::string value) { return JinjaValue(Data(std::make_shared<const std::string>(std::move(value)))); }
+  static JinjaValue Text(std::string value) {
+    return JinjaValue(Data(std::make_shared<const std::string>(std::move(value))));
+  }
   // kLimitExceeded: nested too deep. kUnsupported: a namespace inside.
   static Result<JinjaValue> FromList(List list);
   static Result<JinjaValue> FromDict(Dict dict);
@@ -80,9 +82,9 @@ class JinjaValue {
     T items;
     int depth = 1;
   };
-  using Data = std::variant<UndefinedType, NoneType, bool, int64_t, double, std::shared_ptr<const std::string>,
-                            std::shared_ptr<const Shared<List>>, std::shared_ptr<const Shared<Dict>>,
-                            std::shared_ptr<Dict>>;
+  using Data =
+      std::variant<UndefinedType, NoneType, bool, int64_t, double, std::shared_ptr<const std::string>,
+                   std::shared_ptr<const Shared<List>>, std::shared_ptr<const Shared<Dict>>, std::shared_ptr<Dict>>;
   explicit JinjaValue(Data data) : data_(std::move(data)) {}
   int depth() const;
   // The depth of something that holds `value`.

@@ -427,14 +427,16 @@ Result<Prompt> PromptFormat::Render(std::span<const PromptMessage> messages, boo
     EYESHOT_RETURN_IF_ERROR(writer.Smolvlm(messages, add_generation_prompt));
   }
   if (writer.tiles() > 0 && visual_tokens_per_tile_ == 0) {
-    return UnsupportedError("pictures for a model that takes texts alone", "leave them out, or use a model with a vision tower");
+    return UnsupportedError("pictures for a model that takes texts alone",
+                            "leave them out, or use a model with a vision tower");
   }
 
   Prompt prompt;
   prompt.text = std::move(writer.text());
   prompt.ids = tokenizer_.Encode(prompt.text);
   const std::span<const int32_t> prefix = tokenizer_.prefix();
-  const bool has_prefix = prompt.ids.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), prompt.ids.begin());
+  const bool has_prefix =
+      prompt.ids.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), prompt.ids.begin());
   if (!has_prefix) prompt.ids.insert(prompt.ids.begin(), prefix.begin(), prefix.end());
   prompt.visual_tokens = writer.tiles() * visual_tokens_per_tile_;
   const auto found = std::count(prompt.ids.begin(), prompt.ids.end(), image_token_id_);

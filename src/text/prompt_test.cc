@@ -65,11 +65,11 @@ const Model& GetModel(const std::string& name) {
   const std::string dir = folder == "eyeshot-tiny" ? testing::TinyModelDir() : CheckpointDir(folder);
   const Tokenizer tokenizer = LoadTokenizer(folder);
   const int64_t tokens_per_tile = description.at("image_seq_len");
-  PromptFormat format = description.contains("template")
-                            ? PromptFormat::Create(description.at("template").get<std::string>(), name, tokenizer,
-                                                   tokens_per_tile)
-                                  .value()
-                            : PromptFormat::Load(dir, tokenizer, tokens_per_tile).value();
+  PromptFormat format =
+      description.contains("template")
+          ? PromptFormat::Create(description.at("template").get<std::string>(), name, tokenizer, tokens_per_tile)
+                .value()
+          : PromptFormat::Load(dir, tokenizer, tokens_per_tile).value();
   return models.emplace(name, Model{tokenizer, format, description.at("longest_edge"), description.at("tile")})
       .first->second;
 }
@@ -174,7 +174,8 @@ std::string ClipIntroduction(size_t frames, double duration_s) {
 }
 
 TEST(PromptTest, FramesAreCountedInWords) {
-  for (const auto& [number, words] : std::map<size_t, std::string>{{1, "one"}, {64, "sixty-four"}, {512, "five hundred and twelve"}}) {
+  for (const auto& [number, words] :
+       std::map<size_t, std::string>{{1, "one"}, {64, "sixty-four"}, {512, "five hundred and twelve"}}) {
     EXPECT_EQ(ClipIntroduction(number, 9.9), words + " frames from a 0:00:09 [H:MM:SS] video.");
   }
 }
@@ -285,7 +286,8 @@ TEST(PromptTest, NamesWhatATemplateLacks) {
 
 TEST(PromptTest, TemplatesKnowTheSpecialTokens) {
   const TempDir dir;
-  dir.Write("chat_template.jinja", "{{ bos_token }}{{ messages[0].content[0].text }}{{ eos_token }}{{ pad_token is defined }}");
+  dir.Write("chat_template.jinja",
+            "{{ bos_token }}{{ messages[0].content[0].text }}{{ eos_token }}{{ pad_token is defined }}");
   dir.Write("special_tokens_map.json", R"({"bos_token": "<a>", "eos_token": {"content": "<b>"}})");
   EXPECT_EQ(HiBy(dir.path()), "<a>Hi<b>False");
   dir.Write("tokenizer_config.json", R"({"bos_token": {"content": "<c>"}, "eos_token": null})");

@@ -91,7 +91,8 @@ TEST(TokenizerGoldens, SmolVLM2200M) {
 TEST(TokenizerGoldens, BuiltInModel) { CompareWithGoldens(LoadOrDie(TinyModelDir()), "eyeshot-tiny"); }
 
 TokenizerFile GraniteFile() {
-  return ParseTokenizerJson(testing::ReadAll(UnpackedPath("golden/tokenizer/granite-docling-258M.json")), "granite").value();
+  return ParseTokenizerJson(testing::ReadAll(UnpackedPath("golden/tokenizer/granite-docling-258M.json")), "granite")
+      .value();
 }
 
 TEST(TokenizerGoldens, GraniteDocling) {
