@@ -173,10 +173,7 @@ class Renderer {
     EYESHOT_ASSIGN_OR_RETURN(const JinjaValue over, Evaluate(node.parts[0]));
     EYESHOT_ASSIGN_OR_RETURN(List items, JinjaItems(over, budget_));
     if (node.parts.size() > 1) EYESHOT_RETURN_IF_ERROR(Filter(node, items));
-    if (items.empty() && node.bodies.size() > 1) {
-      const Scope scope(scopes_);
-      return RunBody(node.bodies[1], out);
-    }
+    bool completed = false;  // a pass that neither break nor continue cut short; without one, jinja2 runs the else
     for (size_t i = 0; i < items.size(); ++i) {
       const Scope scope(scopes_);
       EYESHOT_RETURN_IF_ERROR(Assign(node.names, items[i]));
@@ -184,6 +181,11 @@ class Renderer {
       EYESHOT_RETURN_IF_ERROR(Set("loop", std::move(loop)));
       EYESHOT_ASSIGN_OR_RETURN(const Flow flow, RunBody(node.bodies[0], out));
       if (flow == Flow::kBreak) break;
+      completed = completed || flow == Flow::kOn;
+    }
+    if (!completed && node.bodies.size() > 1) {
+      const Scope scope(scopes_);
+      return RunBody(node.bodies[1], out);
     }
     return Flow::kOn;
   }
@@ -465,6 +467,8 @@ class Renderer {
       return JinjaValue::FromList(std::move(items));
     }
     if (node.text == "*" && left.is_text() && right.is_integer()) return Repeat(*left.text(), right.AsInt());
+    if (node.text == "*" && left.is_integer() && right.is_text()) return Repeat(*right.text(), left.AsInt());
+    if (node.text == "%" && left.is_text()) return UnsupportedError("'%' behind a text", kMendTemplate);
     return WrongTypes(node.text, left, right);
   }
 

@@ -302,11 +302,15 @@ Result<JinjaValue> ToInt(const JinjaValue& value, const Arguments& arguments) {
     const double number = value.AsFloat();
     if (number > -9e18 && number < 9e18) return JinjaValue::Int(static_cast<int64_t>(number));
   }
+  if (value.is_undefined()) return WrongType("the integer", value);
   if (value.is_text()) {
-    const std::string& text = *value.text();
-    int64_t number = 0;
+    std::string_view text = *value.text();
+    text.remove_prefix(JinjaLeadingSpace(text));
+    text.remove_suffix(JinjaTrailingSpace(text));
+    double number = 0;  // the digits of an int64 that a double lacks are no message's
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error == std::errc() && end == text.data() + text.size()) return JinjaValue::Int(number);
+    const bool fits = error == std::errc() && number > -9e15 && number < 9e15;
+    if (fits && end == text.data() + text.size()) return JinjaValue::Int(static_cast<int64_t>(number));
   }
   const JinjaValue fallback = arguments.Get(0, "default");
   return fallback.is_undefined() ? JinjaValue::Int(0) : fallback;

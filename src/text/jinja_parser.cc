@@ -445,20 +445,12 @@ class Parser {
     std::vector<JinjaNodeId> parts = {value};
     bool is_slice = false;
     for (size_t i = 0; i < 3; ++i) {
-      if (IsOperator(":") || IsOperator("]")) {
-        EYESHOT_ASSIGN_OR_RETURN(const JinjaNodeId none, AddLiteral(line, JinjaValue::None()));
-        parts.push_back(none);
-      } else {
-        EYESHOT_ASSIGN_OR_RETURN(const JinjaNodeId part, Expression());
-        parts.push_back(part);
-      }
-      if (IsOperator("]") && !is_slice) {
-        if (tree_.nodes[parts.back()].kind == Kind::kLiteral && tree_.nodes[parts.back()].value.is_none()) {
-          return Expected("an index");
-        }
-        Advance();
-        return Add(Kind::kItem, line, std::move(parts));
-      }
+      const bool is_left_out = IsOperator(":") || IsOperator("]");
+      if (is_left_out && IsOperator("]") && !is_slice) return Expected("an index");
+      EYESHOT_ASSIGN_OR_RETURN(const JinjaNodeId part,
+                               is_left_out ? AddLiteral(line, JinjaValue::None()) : Expression());
+      parts.push_back(part);
+      if (!is_slice && Take("]")) return Add(Kind::kItem, line, std::move(parts));
       if (i < 2 && Take(":")) is_slice = true;
     }
     EYESHOT_RETURN_IF_ERROR(Need("]"));
