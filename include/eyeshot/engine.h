@@ -58,6 +58,9 @@ struct AskOptions {
   SamplingOptions sampling;
   PictureDetail detail;  // of the pictures of this question: how many tiles they may become
   std::vector<std::string> stop;  // the answer ends before any of these strings
+  // true: special tokens but the end token stay in the answer, as DocTags needs (<fcel>, <page_break>). For a single
+  // question: the next turn would hold them as text.
+  bool special_tokens = false;
   bool ignore_end = false;  // true: goes on to max_tokens whatever token the model says (benchmarks)
   // Called with each new piece of the answer, whole UTF-8 characters only. Returning false stops.
   std::function<bool(std::string_view)> on_text;

@@ -43,6 +43,19 @@ inline constexpr size_t kMaxVocabulary = 1u << 20;
 inline constexpr size_t kMaxMerges = 1u << 20;
 // Bytes of one token's text.
 inline constexpr size_t kMaxTokenBytes = 4096;
+// Tokens that a tokenizer puts before every prompt: Llama's has one.
+inline constexpr size_t kMaxPrefixTokens = 16;
+
+// A chat template: the largest known, with tools, has about 20 KB.
+inline constexpr size_t kMaxTemplateBytes = 256u << 10;
+// Texts, tags, operators and values of one: a template of 20 KB has about 2,000.
+inline constexpr size_t kMaxTemplateNodes = 1u << 16;
+// Nesting of its blocks, expressions and values, which are walked by calls that call themselves; real ones stay
+// below 20.
+inline constexpr int kMaxTemplateDepth = 200;
+// Evaluations, and 16 bytes of text each, while it runs: a hundred times what the longest conversation of pictures
+// takes.
+inline constexpr uint64_t kMaxTemplateSteps = 1u << 22;
 
 // --- Model shapes --------------------------------------------------------------------------------
 inline constexpr int64_t kMaxLayers = 256;
@@ -96,6 +109,14 @@ inline constexpr size_t kMaxTilesPerImage = 65;      // 8 x 8 and the global vie
 inline constexpr int kMaxDetailTiles = 6;            // a side: SmolVLM's vocabulary has markers for so many
 inline constexpr size_t kMaxPromptBytes = 4u << 20;  // far beyond the longest context
 inline constexpr size_t kMaxTurns = 1024;
+
+// --- Answers -------------------------------------------------------------------------------------
+// DocTags of one answer: a dense page has about 20 KB.
+inline constexpr size_t kMaxDocTagsBytes = 1u << 20;
+// Places of one table, row by row: the largest known have some thousands.
+inline constexpr size_t kMaxDocTagsCells = 1u << 18;
+// The document that DocTags become: a cell that spans stands in each of its places.
+inline constexpr size_t kMaxDocumentBytes = 16u << 20;
 
 // --- Runtime -------------------------------------------------------------------------------------
 inline constexpr int kMaxThreads = 256;

@@ -18,6 +18,7 @@
 #include "cli/pictures.h"
 #include "cli/progress.h"
 #include "cli/report.h"
+#include "text/doctags.h"
 
 namespace eyeshot::cli {
 namespace {
@@ -29,8 +30,12 @@ struct AskFlags {
   std::string system;
   bool jpeg_scaling = false;
   ClipFlags clip;
+  std::string format;  // of DocTags: "raw", "markdown", "html"; empty: a plain answer without special tokens
   bool json = false;
   bool quiet = false;
+
+  // A document is made of the whole answer, so that nothing can be printed before its end.
+  bool converts() const { return format == "markdown" || format == "html"; }
 };
 
 // What a run of `ask` leaves for its report.
@@ -73,9 +78,10 @@ Result<Answer> Ask(const AskFlags& flags, Run& run) {
   const Interrupt interrupt;
   Progress progress(chatty);
   AskOptions options = flags.options;
+  options.special_tokens = !flags.format.empty();
   options.cancel = interrupt.flag();
   options.on_progress = [&](StageId stage, double share) { progress.Show(StageName(stage), share); };
-  if (!flags.json) {
+  if (!flags.json && !flags.converts()) {
     options.on_text = [&](std::string_view text) {
       progress.Clear();
       const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
@@ -84,7 +90,15 @@ Result<Answer> Ask(const AskFlags& flags, Run& run) {
   }
   EYESHOT_ASSIGN_OR_RETURN(Answer answer, run.chat->Ask(std::move(parts), options));
   run.ledger.Add(answer.ledger);
+  progress.Clear();
   return answer;
+}
+
+// The answer as the flags want it.
+Result<std::string> Formatted(const std::string& format, const std::string& text) {
+  if (format == "markdown") return DocTagsToMarkdown(text);
+  if (format == "html") return DocTagsToHtml(text);
+  return text;
 }
 
 Status CheckArguments(const AskFlags& flags) {
@@ -110,15 +124,19 @@ int RunAsk(const AskFlags& flags) {
     return kExitUsage;
   }
   Run run;
-  const Result<Answer> answer = Ask(flags, run);
+  Result<Answer> answer = Ask(flags, run);
   if (!answer.ok()) return ReportError(answer.status(), flags.json);
+  Result<std::string> document = Formatted(flags.format, answer->text);
+  if (!document.ok()) return ReportError(document.status(), flags.json);
+  const std::string raw = std::exchange(answer->text, *std::move(document));
   const ModelInfo& info = run.engine->info();
   if (flags.json) {
     OrderedJson json = AnswerJson(*answer, info, run.ledger);
     for (const Clip& clip : run.clips) json["clips"].push_back(ClipJson(clip));
+    if (flags.converts()) json["raw"] = raw;
     PrintJson(json);
   } else {
-    fmt::print("\n");
+    fmt::print("{}", flags.converts() ? answer->text : "\n");
     std::fflush(stdout);
     if (!flags.quiet) {
       fmt::print(stderr, "\n{}\n", AnswerSummary(*answer, info));
@@ -145,6 +163,12 @@ void AddAskCommand(CLI::App& program, int& exit_code) {
   command->add_option("--system", flags->system, "What the model is told before the question")->type_name("TEXT");
   AddJpegScalingFlag(*command, flags->jpeg_scaling);
   AddClipFlags(*command, flags->clip);
+  command
+      ->add_option(
+          "--format", flags->format,
+          "Of documents (SmolDocling, granite-docling): raw DocTags, or markdown or html made of them at the end")
+      ->check(CLI::IsMember({"raw", "markdown", "html"}))
+      ->type_name("NAME");
   command->add_flag("--json", flags->json, "Print one JSON object");
   command->add_flag("-q,--quiet", flags->quiet, "Print the answer alone, without the table of stages");
   command->footer(R"(Examples:
@@ -153,6 +177,7 @@ void AddAskCommand(CLI::App& program, int& exit_code) {
   eyeshot ask clip.mp4 "What happens?"
   eyeshot ask --from 1:20 --to 1:40 --max-frames auto clip.mp4 "What happens?"
   eyeshot ask --frames --fps 2 clip_*.png "Which direction does the circle move?"
+  eyeshot ask --model granite-docling-258M --format markdown -n 4096 page.png "Convert this page to docling."
   curl -s https://example.org/sign.jpg | eyeshot ask - "What does the sign say?"
   eyeshot ask --json chart.png "Which bar is the highest?" | python3 -m json.tool
 

@@ -31,6 +31,17 @@ constexpr int kTilesOfLongestEdge = 4;
 constexpr int kControlToken = 3;
 constexpr int kUserDefinedToken = 4;
 
+// How text is cut before merges are applied, by the name that llama.cpp gives it.
+struct PreTokenizer {
+  std::string_view name;
+  bool digits_alone;
+  WordPattern words;
+};
+constexpr std::array<PreTokenizer, 4> kPreTokenizers = {{{"smollm", true, WordPattern::kGpt2},
+                                                         {"gpt-2", false, WordPattern::kGpt2},
+                                                         {"granite-docling", false, WordPattern::kGpt4},
+                                                         {"qwen2", false, WordPattern::kQwen2}}};
+
 bool IsGgufName(const std::filesystem::path& path) { return path.extension() == ".gguf"; }
 bool IsMmprojName(const std::filesystem::path& path) {
   return path.filename().string().find("mmproj") != std::string::npos;
@@ -204,10 +215,12 @@ Status GgufModel::ReadVocabulary() {
     if (!text_.Has(key)) continue;
     EYESHOT_ASSIGN_OR_RETURN(const int64_t id, text_.Integer(key, 0, last));
     generation_.eos_token_ids.push_back(static_cast<int32_t>(id));
+    if (eos_token_.empty()) eos_token_ = tokens[static_cast<size_t>(id)];
   }
   if (text_.Has("tokenizer.ggml.bos_token_id")) {
     EYESHOT_ASSIGN_OR_RETURN(const int64_t id, text_.Integer("tokenizer.ggml.bos_token_id", 0, last));
     generation_.bos_token_id = static_cast<int32_t>(id);
+    bos_token_ = tokens[static_cast<size_t>(id)];
   }
   EYESHOT_ASSIGN_OR_RETURN(chat_template_, text_.StringOr("tokenizer.chat_template", ""));
   if (chat_template_.size() > limits::kMaxConfigBytes) {
@@ -372,8 +385,13 @@ Result<TokenizerFile> GgufModel::ReadTokenizer() const {
   const std::string mend = "use a model with a byte-level BPE tokenizer as SmolVLM's";
   if (model != "gpt2") return text_.Error(StatusCode::kUnsupported, "tokenizer.ggml.model", "\"gpt2\"", mend);
   EYESHOT_ASSIGN_OR_RETURN(const std::string pre, text_.StringOr("tokenizer.ggml.pre", "smollm"));
-  if (pre != "smollm" && pre != "gpt-2") {
-    return text_.Error(StatusCode::kUnsupported, "tokenizer.ggml.pre", "\"smollm\" or \"gpt-2\"", mend);
+  const auto known = std::find_if(kPreTokenizers.begin(), kPreTokenizers.end(),
+                                  [&](const PreTokenizer& entry) { return entry.name == pre; });
+  if (known == kPreTokenizers.end()) {
+    std::string names;
+    for (const PreTokenizer& entry : kPreTokenizers)
+      names += fmt::format("{}{}", names.empty() ? "" : ", ", entry.name);
+    return text_.Error(StatusCode::kUnsupported, "tokenizer.ggml.pre", "one of " + names, mend);
   }
   EYESHOT_ASSIGN_OR_RETURN(const std::vector<std::string_view> tokens,
                            text_.Strings("tokenizer.ggml.tokens", limits::kMaxVocabulary, limits::kMaxTokenBytes));
@@ -394,7 +412,8 @@ Result<TokenizerFile> GgufModel::ReadTokenizer() const {
         {.id = static_cast<int32_t>(id), .content = std::string(tokens[id]), .special = types[id] == kControlToken});
   }
   EYESHOT_ASSIGN_OR_RETURN(TokenizerFile file, MakeTokenizerFile(tokens, merges, std::move(added), text_.file()));
-  file.split_digits = file.individual_digits = pre == "smollm";
+  file.split_digits = file.individual_digits = known->digits_alone;
+  file.words = known->words;
   return file;
 }
 

@@ -55,6 +55,9 @@ class GgufModel final : public TensorSource {
   const ImageProcessorConfig& processor() const { return processor_; }
   const GenerationConfig& generation() const { return generation_; }
   const std::string& chat_template() const { return chat_template_; }  // empty: the file has none
+  // What the template may call its tokens; empty where the file doesn't say.
+  const std::string& bos_token() const { return bos_token_; }
+  const std::string& eos_token() const { return eos_token_; }
   // The tokenizer, without what it takes to keep it: read anew each time.
   Result<TokenizerFile> ReadTokenizer() const;
   // What is odd about the files and what was done about it, in words.
@@ -95,6 +98,8 @@ class GgufModel final : public TensorSource {
   ImageProcessorConfig processor_;
   GenerationConfig generation_;
   std::string chat_template_;
+  std::string bos_token_;
+  std::string eos_token_;
   std::vector<std::string> notes_;
   bool swapped_mlp_ = false;  // ffn_up and ffn_down of the tower are each other's
   mutable std::map<std::string, std::vector<uint8_t>, std::less<>> reordered_;  // tensors with their rows put right

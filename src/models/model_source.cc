@@ -48,7 +48,8 @@ Result<Tokenizer> ModelSource::ReadTokenizer() const {
 Result<PromptFormat> ModelSource::ReadPromptFormat(const Tokenizer& tokenizer) const {
   const int64_t tokens_per_tile = config_.has_vision() ? config_.visual_tokens_per_tile() : 0;
   if (gguf_ == nullptr) return PromptFormat::Load(location_.path, tokenizer, tokens_per_tile);
-  return PromptFormat::Create(gguf_->chat_template(), gguf_->text().file(), tokenizer, tokens_per_tile);
+  return PromptFormat::Create(gguf_->chat_template(), gguf_->text().file(), tokenizer, tokens_per_tile,
+                              {.bos_token = gguf_->bos_token(), .eos_token = gguf_->eos_token()});
 }
 
 Status ModelSource::OpenWeights(const Backend& backend) {

@@ -1,6 +1,7 @@
 #include "runtime/conversation.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "base/check.h"
@@ -160,8 +161,19 @@ int Conversation::FramesThatWouldFit(int64_t tokens) const {
   return frames.ok() ? *frames : 0;
 }
 
+// Tokenizers may have tokens for which the model has no embedding: granite-docling's knows one more.
+Status Conversation::CheckVocabulary(std::span<const int32_t> ids) const {
+  const int64_t vocabulary = model_.config().text.vocab_size;
+  const auto beyond = std::find_if(ids.begin(), ids.end(), [=](int32_t id) { return id >= vocabulary; });
+  if (beyond == ids.end()) return Status::Ok();
+  return InvalidArgumentError(fmt::format("the text holds '{}', which is token {}; the model has {} tokens",
+                                          model_.tokenizer().TokenBytes(*beyond), *beyond, vocabulary),
+                              "leave the word out");
+}
+
 Result<PromptPlan> Conversation::Plan() const {
   EYESHOT_ASSIGN_OR_RETURN(Prompt prompt, model_.prompt_format().Render(prompt_, true));
+  EYESHOT_RETURN_IF_ERROR(CheckVocabulary(prompt.ids));
   PromptPlan plan;
   plan.visual_tokens = prompt.visual_tokens;
   plan.ids = std::move(prompt.ids);

@@ -78,6 +78,7 @@ class Conversation {
   Result<PromptPart> AddPart(const ContentPart& part, const PictureDetail& detail);
   Status SetBudget(Visual& visual, const PictureDetail& detail) const;
   void FindSame(size_t index);
+  Status CheckVocabulary(std::span<const int32_t> ids) const;
 
   const VisionLanguageModel& model_;
   std::vector<Message> messages_;

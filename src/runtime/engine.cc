@@ -408,7 +408,8 @@ Status ChatImpl::Generate(const PromptPlan& plan, const AskOptions& options, Ans
     if (!stopped) {
       Stage stage(answer.ledger, StageId::kDetokenize);
       stage.AddTokens(1);
-      if (!tokenizer.IsSpecial(token) && text.Push(tokenizer.TokenBytes(token))) {
+      const bool shown = options.special_tokens || !tokenizer.IsSpecial(token);
+      if (shown && text.Push(tokenizer.TokenBytes(token))) {
         answer.finish_reason = FinishReason::kStop;
         stopped = true;
       }

@@ -94,6 +94,15 @@ TEST(EngineTest, StreamedPiecesMakeTheAnswer) {
   EXPECT_EQ(answer.finish_reason, FinishReason::kStop);
 }
 
+TEST(EngineTest, SpecialTokensStayIfAskedFor) {
+  AskOptions options{.max_tokens = 24, .ignore_end = true};  // after its end the model says special tokens
+  const std::string plain = Ask(*NewChat(), {"Hello"}, options).text;
+  options.special_tokens = true;
+  const std::string raw = Ask(*NewChat(), {"Hello"}, options).text;
+  EXPECT_EQ(plain.find("<end_of_utterance>"), std::string::npos) << plain;
+  EXPECT_NE(raw.find("<end_of_utterance>"), std::string::npos) << raw;
+}
+
 TEST(EngineTest, SeedsRepeatAndDiffer) {
   AskOptions options{.max_tokens = 24};
   options.sampling = {.temperature = 1.5f, .seed = 7};

@@ -111,6 +111,14 @@ class Ask(ProgramTest):
     def test_text_alone(self):
         self.assertIn("picture", self.succeeds("ask", "-q", "What can you do?", stdin=b""))
 
+    def test_formats(self):
+        question = ("ask", "-q", "What can you do?")
+        plain = self.succeeds(*question)
+        self.assertEqual(self.succeeds(*question, "--format", "raw"), plain)
+        self.assertEqual(self.succeeds(*question, "--format", "html"), f"<p>{plain.strip()}</p>\n")
+        result = json.loads(self.succeeds("ask", "--json", "--format", "markdown", "What can you do?"))
+        self.assertEqual((result["answer"], result["raw"]), (plain, plain.strip()))
+
     def test_a_seed_repeats_an_answer(self):
         def answer(seed):
             return self.succeeds("ask", "-q", "--temperature", 2, "--seed", seed, "-n", 24, "Hello")
@@ -619,6 +627,7 @@ class Usage(ProgramTest):
                                 (["ask", "--temperature", "warm", "Hi"], "temperature"),
                                 (["ask", "--max-tokens", "0", "Hi"], "max-tokens"),
                                 (["ask", "--backend", "abacus", "Hi"], "abacus"),
+                                (["ask", "--format", "pdf", "Hi"], "format"),
                                 (["ask", "--threads", "100000", "Hi"], "threads"),
                                 (["ask", "--nonsense", "Hi"], "nonsense"), (["frob"], "frob"),
                                 (["ask", ""], "empty"), (["ask", "--frames", "Hi"], "--frames"),
