@@ -11,6 +11,7 @@ packages=(
   g++ cmake ninja-build pkg-config git python3 zstd ccache mold
   libhwy-dev libfmt-dev nlohmann-json3-dev libcli11-dev
   libjpeg-dev libspng-dev libwebp-dev libgif-dev libzstd-dev
+  libcurl4-openssl-dev libssl-dev
   libgtest-dev libbenchmark-dev
 )
 check_packages=(

@@ -25,6 +25,7 @@ namespace eyeshot {
 
 struct EngineOptions {
   std::string model;              // a Hugging Face folder
+  std::string name;               // what reports call it; "": the folder's name
   std::string backend = "auto";   // "auto" (= "portable"), "portable", or "reference" (slow float32 oracle)
   // How weights are kept and multiplied: "exact" (the checkpoint's bf16, float32 arithmetic), "bf16" (operands are
   // rounded to it), "int8" (8 bits by output), "q8_0", "int4", "q4_0" (by blocks of 32), "auto" (what we would choose),
@@ -84,7 +85,7 @@ struct Answer {
 
 // What a loaded model is, for reports.
 struct ModelInfo {
-  std::string name;  // the folder's name
+  std::string name;  // EngineOptions::name, or the folder's
   std::string family;  // "smolvlm", "idefics3"
   std::string device;  // "cpu"
   std::string isa;  // "avx512", ...

@@ -70,6 +70,25 @@ inline constexpr size_t kMaxTilesPerImage = 65;      // 8 x 8 and the global vie
 inline constexpr size_t kMaxPromptBytes = 4u << 20;  // far beyond the longest context
 inline constexpr size_t kMaxTurns = 1024;
 
+// --- Model hub -----------------------------------------------------------------------------------
+// What a hub says about a repository: a file takes about 300 bytes of it.
+inline constexpr uint64_t kMaxHubListBytes = 8ull << 20;
+// Files of a repository: models have below 100, those with every quantization below 300.
+inline constexpr size_t kMaxHubFiles = 10'000;
+// One file: as kMaxTensorBytes; the hub itself asks for less than 50 GB.
+inline constexpr uint64_t kMaxHubFileBytes = 64ull << 30;
+// A path in a repository, and one name: what file systems take is 255 bytes a name.
+inline constexpr size_t kMaxHubPathBytes = 1024;
+inline constexpr size_t kMaxHubFileNameBytes = 240;
+// An owner's or a model's name: the hub's own limit.
+inline constexpr size_t kMaxHubNameBytes = 96;
+// Redirects of one request: the hub needs two.
+inline constexpr int kMaxHubRedirects = 8;
+// An access token: the hub's have 37 bytes.
+inline constexpr size_t kMaxHubTokenBytes = 4096;
+// Snapshots that are looked at in a cache.
+inline constexpr size_t kMaxCachedModels = 4096;
+
 // --- Runtime -------------------------------------------------------------------------------------
 inline constexpr int kMaxThreads = 256;
 

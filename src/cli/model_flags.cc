@@ -5,12 +5,17 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "cli/progress.h"
+#include "cli/text_distance.h"
+#include "hub/cache.h"
+#include "hub/known_models.h"
+#include "hub/settings.h"
 
 namespace eyeshot::cli {
 namespace {
@@ -18,6 +23,21 @@ namespace {
 constexpr const char* kBuiltIn = "models/eyeshot-tiny";
 
 bool IsModelFolder(const std::filesystem::path& dir) { return FileExists((dir / "config.json").string()); }
+
+// `name` has the form of a hub's name and is no folder.
+Result<FoundModel> FindInCache(const std::string& name, const std::string& where) {
+  EYESHOT_ASSIGN_OR_RETURN(const Repository repository, ParseRepository(name));
+  EYESHOT_ASSIGN_OR_RETURN(const HubSettings settings, HubSettingsFromEnvironment());
+  const auto dir = FindSnapshot(settings.cache, repository);
+  if (dir) return FoundModel{*dir, false, repository.id()};
+  const std::string near = NearestKnownModel(repository.id());
+  const std::string meant = near.empty() || near == repository.id() ? "" : fmt::format("did you mean {}? Else ", near);
+  return NotFoundError(fmt::format("{} names '{}', which is neither a folder nor in the cache of models ({})", where,
+                                   name, settings.cache),
+                       fmt::format("{}download it with `eyeshot pull {}`", meant, name));
+}
+
+}  // namespace
 
 Result<FoundModel> FindBuiltIn() {
   std::error_code error;
@@ -28,9 +48,9 @@ Result<FoundModel> FindBuiltIn() {
         "name a model with --model DIR");
   }
   const std::filesystem::path installed = program.parent_path() / "../share/eyeshot" / kBuiltIn;
-  if (IsModelFolder(installed)) return FoundModel{installed.lexically_normal().string(), true};
+  if (IsModelFolder(installed)) return FoundModel{installed.lexically_normal().string(), true, ""};
   for (auto dir = program.parent_path(); dir.has_relative_path(); dir = dir.parent_path()) {
-    if (IsModelFolder(dir / kBuiltIn)) return FoundModel{(dir / kBuiltIn).string(), true};
+    if (IsModelFolder(dir / kBuiltIn)) return FoundModel{(dir / kBuiltIn).string(), true, ""};
   }
   return NotFoundError(
       fmt::format("no model was named, and the built-in one is neither at {} nor as {} in a folder above",
@@ -38,13 +58,29 @@ Result<FoundModel> FindBuiltIn() {
       "name a model with --model DIR or EYESHOT_MODEL, or install Eyeshot again");
 }
 
-}  // namespace
+std::string NearestKnownModel(const std::string& id) {
+  const std::u32string asked = Normalized(id);
+  std::string nearest;
+  size_t least = asked.size() / 3 + 1;  // farther ones have little in common
+  for (const KnownModel& model : KnownModels()) {
+    // Many leave the owner out.
+    for (const std::string_view name : {model.id, model.id.substr(model.id.find('/') + 1)}) {
+      const size_t distance = EditDistance(asked, Normalized(name));
+      if (distance >= least) continue;
+      least = distance;
+      nearest = model.id;
+    }
+  }
+  return nearest;
+}
 
 void AddModelFlag(CLI::App& command, ModelFlags& flags) {
   command
-      .add_option("-m,--model", flags.model,
-                  "A Hugging Face folder; without it $EYESHOT_MODEL, else the built-in model")
-      ->type_name("DIR");
+      .add_option(
+          "-m,--model", flags.model,
+          "A Hugging Face folder, or the name of a model that `eyeshot pull` has taken; without it $EYESHOT_MODEL, "
+          "else the built-in model")
+      ->type_name("DIR|ORG/NAME");
 }
 
 void AddModelFlags(CLI::App& command, ModelFlags& flags) {
@@ -76,11 +112,13 @@ Result<FoundModel> FindModel(const std::string& asked) {
   }
   if (dir.empty()) return FindBuiltIn();
   if (!IsDirectory(dir)) {
+    if (!FileExists(dir) && LooksLikeRepository(dir)) return FindInCache(dir, where);
     return NotFoundError(
         fmt::format("{} names '{}', which is {}", where, dir, FileExists(dir) ? "a file, not a folder" : "not there"),
-        "name a Hugging Face folder with config.json, tokenizer.json and model.safetensors");
+        "name a Hugging Face folder with config.json, tokenizer.json and model.safetensors, or a model of the hub "
+        "(`eyeshot models`)");
   }
-  return FoundModel{dir, false};
+  return FoundModel{dir, false, ""};
 }
 
 Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty) {
@@ -88,10 +126,11 @@ Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty)
   if (found.built_in && chatty && isatty(STDERR_FILENO) == 1) {
     fmt::print(stderr,
                "The built-in model is a demonstrator of 29 million parameters: it reads short printed text, charts, "
-               "shapes and icons,\nnot photographs. --model DIR takes a SmolVLM.\n");
+               "shapes and icons,\nnot photographs. For these: eyeshot pull HuggingFaceTB/SmolVLM-256M-Instruct\n");
   }
   Progress progress(chatty);
   return Engine::Load({.model = found.dir,
+                       .name = found.name,
                        .backend = flags.backend,
                        .precision = flags.precision,
                        .kv_cache = flags.kv_cache,
