@@ -89,6 +89,14 @@ inline constexpr size_t kMaxHubTokenBytes = 4096;
 // Snapshots that are looked at in a cache.
 inline constexpr size_t kMaxCachedModels = 4096;
 
+// --- Reference dumps -----------------------------------------------------------------------------
+// Pictures and questions of one dump: each takes seconds to compare.
+inline constexpr size_t kMaxDumpCases = 64;
+// Rows, positions or tokens that a dump keeps of one output: 16 are enough to tell where steps part.
+inline constexpr size_t kMaxDumpRows = 65536;
+// One tensor of a dump: so many rows of 1,024 values.
+inline constexpr uint64_t kMaxDumpTensorBytes = 256ull << 20;
+
 // --- Runtime -------------------------------------------------------------------------------------
 inline constexpr int kMaxThreads = 256;
 
