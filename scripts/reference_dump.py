@@ -167,6 +167,7 @@ class Dump:
     def write(self, out: pathlib.Path):
         files = {name: sha256((self.folder / name).read_bytes()) for name in SMALL_FILES if (self.folder / name).is_file()}
         save_file({name: np.ascontiguousarray(array) for name, array in self.arrays.items()}, out / "dump.safetensors")
+        (out / "dump.safetensors").chmod(0o644)  # save_file writes for its owner alone
         parts = {"format": "eyeshot-reference-dump", "version": 1,
                  "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
                  "image_processor": type(self.processor.image_processor).__name__, "dtype": self.args.dtype,

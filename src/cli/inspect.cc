@@ -9,11 +9,19 @@
 #include "cli/help.h"
 #include "cli/pictures.h"
 #include "cli/report.h"
+#include "hub/repository.h"
 
 namespace eyeshot::cli {
 namespace {
 
-int RunInspect(const InspectFlags& flags) {
+// A name of the hub whose model is in the cache becomes its folder; all else stays as it is.
+void ResolveTarget(InspectFlags& flags) {
+  if (FileExists(flags.target) || IsDirectory(flags.target) || !LooksLikeRepository(flags.target)) return;
+  if (const Result<FoundModel> found = FindModel(flags.target); found.ok()) flags.target = found->dir;
+}
+
+int RunInspect(InspectFlags flags) {
+  ResolveTarget(flags);
   const bool is_model = IsDirectory(flags.target);
   if (is_model && (!flags.question.empty() || !flags.tiles_out.empty() || !flags.split || flags.jpeg_scaling)) {
     ReportError(InvalidArgumentError(fmt::format("'{}' is a folder, so a model, and --question, --tiles, --no-split "
@@ -39,7 +47,7 @@ void AddInspectCommand(CLI::App& program, int& exit_code) {
   auto flags = std::make_shared<InspectFlags>();
   CLI::App* command = program.add_subcommand("inspect", "Show what a model is, or what it sees of a picture");
   SetUsage(*command, "eyeshot inspect [OPTIONS] MODEL|IMAGE [QUESTION]");
-  command->add_option("target", flags->target, "A model's folder, or a picture (- is standard input)")
+  command->add_option("target", flags->target, "A model's folder or name, or a picture (- is standard input)")
       ->required()
       ->type_name("MODEL|IMAGE");
   command->add_option("--question,question", flags->question, "The question that the prompt of a picture shall ask")

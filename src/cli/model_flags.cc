@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <string_view>
@@ -24,11 +25,24 @@ constexpr const char* kBuiltIn = "models/eyeshot-tiny";
 
 bool IsModelFolder(const std::filesystem::path& dir) { return FileExists((dir / "config.json").string()); }
 
+// Other programs take single files of a repository.
+bool HasModelFiles(const std::filesystem::path& dir) {
+  std::error_code error;
+  const std::filesystem::directory_iterator files(dir, error);
+  return IsModelFolder(dir) || (!error && std::any_of(begin(files), end(files), [](const auto& file) {
+           return file.path().extension() == ".gguf";
+         }));
+}
+
 // `name` has the form of a hub's name and is no folder.
 Result<FoundModel> FindInCache(const std::string& name, const std::string& where) {
   EYESHOT_ASSIGN_OR_RETURN(const Repository repository, ParseRepository(name));
   EYESHOT_ASSIGN_OR_RETURN(const HubSettings settings, HubSettingsFromEnvironment());
   const auto dir = FindSnapshot(settings.cache, repository);
+  if (dir && !HasModelFiles(*dir)) {
+    return NotFoundError(fmt::format("{} names '{}', of which the cache has only some files ({})", where, name, *dir),
+                         fmt::format("download the rest with `eyeshot pull {}`", name));
+  }
   if (dir) return FoundModel{*dir, false, repository.id()};
   const std::string near = NearestKnownModel(repository.id());
   const std::string meant = near.empty() || near == repository.id() ? "" : fmt::format("did you mean {}? Else ", near);

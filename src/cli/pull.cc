@@ -41,6 +41,7 @@ std::string DurationText(double seconds) {
 
 // "123 MB of 513 MB, 12.3 MB/s, 0:32 left: model.safetensors"
 std::string ProgressText(const PullProgress& progress, double seconds) {
+  if (progress.total < progress.done) return progress.file;  // the index of shards, before the total is known
   std::string text = fmt::format("{} of {}", BytesText(progress.done), BytesText(progress.total));
   if (seconds > 0.5 && progress.downloaded > 0) {
     const double speed = static_cast<double>(progress.downloaded) / seconds;

@@ -49,7 +49,7 @@ Bars BarsOf(Output output, WeightFormat format) {
   return {1, 1};
 }
 
-// Gaps between the two best logits below which another best token is a tie.
+// Gaps between the reference's two best logits below which another best token is no parting.
 float TieGap(const ModelPrecision& precision) {
   const WeightFormat format = std::max(precision.tower, precision.decoder);
   if (format == WeightFormat::kExact) return 0.2f;
@@ -429,8 +429,8 @@ void Comparison::CompareAnswers(int64_t cases) {
     }
   }
   examination.what = fmt::format("{} tokens of {} greedy answer{}", count, cases, cases == 1 ? "" : "s");
-  examination.measure = fmt::format("{} the same, {} near ties", same, ties);
-  examination.bound = fmt::format("ties below {}", tie_gap);
+  examination.measure = fmt::format("{} the same, {} others where the two best are near", same, ties);
+  examination.bound = fmt::format("less than {} apart", tie_gap);
 }
 
 void Comparison::CompareOutputs() {

@@ -169,13 +169,12 @@ uint64_t AvailableMemory() {
 
 Examination CheckMemory(const ModelParts& parts, const ModelPrecision& precision, const Backend& backend) {
   Examination examination = Found("memory", "the plan with a full context");
-  if (!parts.config || !parts.processing) {
-    examination.finding = Finding::kSkipped;
-    return examination;
-  }
+  examination.finding = Finding::kSkipped;
+  if (!parts.config || !parts.processing) return examination;
   const Result<const ModelFamily*> family = FindModelFamily(parts.config->model_type);
   const Result<ImageProcessor> processor = ImageProcessor::Create(*parts.processing);
   if (!family.ok() || !processor.ok()) return examination;
+  examination.finding = Finding::kOk;
   const int edge = parts.processing->longest_edge;
   const int tiles = processor->Plan(edge, edge, parts.processing->do_image_splitting).tiles();
   const MemoryPlan plan = (*family)->plan(*parts.config, backend, precision, parts.config->text.max_positions, tiles);

@@ -390,6 +390,14 @@ class PulledModel(HubTest):
         self.assertEqual(self.succeeds(*question, env=self.env(EYESHOT_MODEL=f"{REPO}@main")), "$18.36\n")
         out = json.loads(self.succeeds("ask", "--json", "-n", 1, "--model", f"{REPO}@{COMMIT}", "Hi", env=self.env()))
         self.assertEqual(out["model"], REPO)
+        self.assertIn("smolvlm", self.succeeds("inspect", REPO, env=self.env()))
+        self.assertIn("Nothing wrong was found", self.succeeds("doctor", REPO, env=self.env()))
+        self.fails(1, ["Nobody/picture.png", "no such file"], "inspect", "Nobody/picture.png", env=self.env())
+
+    def test_a_snapshot_that_has_only_some_files(self):
+        folder = self.pull()
+        (folder / "config.json").unlink()
+        self.fails(1, ["only some files", f"eyeshot pull {REPO}"], "ask", "--model", REPO, "Hi", env=self.env())
 
     def test_a_folder_of_that_name_comes_first(self):
         folder = self.folder / REPO
