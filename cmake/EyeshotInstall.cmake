@@ -62,6 +62,7 @@ install(DIRECTORY models/eyeshot-tiny DESTINATION ${CMAKE_INSTALL_DATADIR}/eyesh
   PATTERN "eval-dev" EXCLUDE PATTERN "golden" EXCLUDE PATTERN "recipe" EXCLUDE)
 if(TARGET eyeshot_program)
   install(TARGETS eyeshot_program)
+  install(PROGRAMS scripts/reference_dump.py DESTINATION ${CMAKE_INSTALL_DATADIR}/eyeshot)
 endif()
 
 # The prefix is known only at install time (`cmake --install --prefix`); pkg-config finds it from the file's place.

@@ -1,16 +1,18 @@
-# eyeshot_room(NAME <room> [ROOMS <room>...] [LIBS <target>...] SOURCES <file>... [TESTS <file>...]
+# eyeshot_room(NAME <room> [PROGRAM_ONLY] [ROOMS <room>...] [LIBS <target>...] SOURCES <file>... [TESTS <file>...]
 #              [LABELS <label>...])
 #
 # A room is an object library `eyeshot_<room>`; ROOMS are the rooms that it may use, LIBS its third-party
-# libraries. All rooms but the command line end up in the libraries `eyeshot` and `eyeshot_shared`.
+# libraries. All rooms but the command line and those that are PROGRAM_ONLY end up in the libraries `eyeshot` and
+# `eyeshot_shared`.
 # TESTS build one gtest binary `<room>_test`, each of whose cases is a CTest test with the room's name as a label.
 # LABELS are further labels of these tests: `isa` (run again under every instruction set), `tsan` (run under
 # the thread sanitizer), `slow` (left out under sanitizers and emulation).
 set_property(GLOBAL PROPERTY EYESHOT_ROOMS "")
 set_property(GLOBAL PROPERTY EYESHOT_LIBS "")
+set_property(GLOBAL PROPERTY EYESHOT_PROGRAM_ROOMS "")
 
 function(eyeshot_room)
-  cmake_parse_arguments(ROOM "" "NAME" "ROOMS;LIBS;SOURCES;TESTS;LABELS" ${ARGN})
+  cmake_parse_arguments(ROOM "PROGRAM_ONLY" "NAME" "ROOMS;LIBS;SOURCES;TESTS;LABELS" ${ARGN})
   set(target eyeshot_${ROOM_NAME})
   add_library(${target} OBJECT ${ROOM_SOURCES})
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
@@ -18,8 +20,12 @@ function(eyeshot_room)
   foreach(room IN LISTS ROOM_ROOMS)
     target_link_libraries(${target} PUBLIC eyeshot_${room})
   endforeach()
-  set_property(GLOBAL APPEND PROPERTY EYESHOT_ROOMS ${target})
-  set_property(GLOBAL APPEND PROPERTY EYESHOT_LIBS ${ROOM_LIBS})
+  if(ROOM_PROGRAM_ONLY)
+    set_property(GLOBAL APPEND PROPERTY EYESHOT_PROGRAM_ROOMS ${target})
+  else()
+    set_property(GLOBAL APPEND PROPERTY EYESHOT_ROOMS ${target})
+    set_property(GLOBAL APPEND PROPERTY EYESHOT_LIBS ${ROOM_LIBS})
+  endif()
   if(EYESHOT_TESTS AND ROOM_TESTS)
     eyeshot_test(NAME ${ROOM_NAME}_test ROOMS ${ROOM_NAME} ${ROOM_ROOMS} SOURCES ${ROOM_TESTS}
                  LABELS ${ROOM_NAME} ${ROOM_LABELS})

@@ -27,6 +27,7 @@ struct EngineOptions {
   std::string model;  // a Hugging Face folder, a GGUF file, or a folder with one
   std::string mmproj;  // GGUF: the vision tower's file; "": the one beside the text file, if any; "none": text alone
   bool hf_defaults = false;  // GGUF: where the converter guessed a missing number, take that of transformers
+  std::string name;  // what reports call it; "": the name of folder or file
   std::string backend = "auto";   // "auto" (= "portable"), "portable", or "reference" (slow float32 oracle)
   // How weights are kept and multiplied: "exact" (the checkpoint's bf16, float32 arithmetic), "bf16" (operands are
   // rounded to it), "int8" (8 bits by output), "q8_0", "int4", "q4_0" (by blocks of 32), "auto" (what we would choose),
@@ -92,7 +93,7 @@ struct Answer {
 
 // What a loaded model is, for reports.
 struct ModelInfo {
-  std::string name;  // the folder's name
+  std::string name;  // EngineOptions::name, or that of the folder or file
   std::string family;  // "smolvlm", or "llama": a decoder without vision
   std::string device;  // "cpu"
   std::string isa;  // "avx512", ...

@@ -118,6 +118,33 @@ inline constexpr size_t kMaxDocTagsCells = 1u << 18;
 // The document that DocTags become: a cell that spans stands in each of its places.
 inline constexpr size_t kMaxDocumentBytes = 16u << 20;
 
+// --- Model hub -----------------------------------------------------------------------------------
+// What a hub says about a repository: a file takes about 300 bytes of it.
+inline constexpr uint64_t kMaxHubListBytes = 8ull << 20;
+// Files of a repository: models have below 100, those with every quantization below 300.
+inline constexpr size_t kMaxHubFiles = 10'000;
+// One file: as kMaxTensorBytes; the hub itself asks for less than 50 GB.
+inline constexpr uint64_t kMaxHubFileBytes = 64ull << 30;
+// A path in a repository, and one name: what file systems take is 255 bytes a name.
+inline constexpr size_t kMaxHubPathBytes = 1024;
+inline constexpr size_t kMaxHubFileNameBytes = 240;
+// An owner's or a model's name: the hub's own limit.
+inline constexpr size_t kMaxHubNameBytes = 96;
+// Redirects of one request: the hub needs two.
+inline constexpr int kMaxHubRedirects = 8;
+// An access token: the hub's have 37 bytes.
+inline constexpr size_t kMaxHubTokenBytes = 4096;
+// Snapshots that are looked at in a cache.
+inline constexpr size_t kMaxCachedModels = 4096;
+
+// --- Reference dumps -----------------------------------------------------------------------------
+// Pictures and questions of one dump: each takes seconds to compare.
+inline constexpr size_t kMaxDumpCases = 64;
+// Rows, positions or tokens that a dump keeps of one output: 16 are enough to tell where steps part.
+inline constexpr size_t kMaxDumpRows = 65536;
+// One tensor of a dump: so many rows of 1,024 values.
+inline constexpr uint64_t kMaxDumpTensorBytes = 256ull << 20;
+
 // --- Runtime -------------------------------------------------------------------------------------
 inline constexpr int kMaxThreads = 256;
 

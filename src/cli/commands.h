@@ -22,6 +22,9 @@ void AddInspectCommand(CLI::App& program, int& exit_code);
 void AddBenchCommand(CLI::App& program, int& exit_code);
 void AddEvalCommand(CLI::App& program, int& exit_code);
 void AddQuantizeCommand(CLI::App& program, int& exit_code);
+void AddPullCommand(CLI::App& program, int& exit_code);
+void AddModelsCommand(CLI::App& program, int& exit_code);
+void AddDoctorCommand(CLI::App& program, int& exit_code);
 void AddDevCommand(CLI::App& program, int& exit_code);
 
 }  // namespace eyeshot::cli

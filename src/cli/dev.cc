@@ -8,6 +8,7 @@
 
 #include "base/cpu.h"
 #include "cli/commands.h"
+#include "cli/dev_text.h"
 #include "cli/help.h"
 #include "cli/progress.h"
 #include "cli/report.h"
@@ -71,6 +72,7 @@ void AddDevCommand(CLI::App& program, int& exit_code) {
   command->footer("Examples:\n  eyeshot dev isas\n  eyeshot dev checkpoint --config DIR --seed 1 --out DIR");
   AddCheckpointCommand(*command, exit_code);
   AddIsasCommand(*command, exit_code);
+  AddTextCommands(*command, exit_code);
 }
 
 }  // namespace eyeshot::cli

@@ -11,9 +11,16 @@
 #include "cli/pictures.h"
 #include "cli/report.h"
 #include "formats/gguf_model.h"
+#include "hub/repository.h"
 
 namespace eyeshot::cli {
 namespace {
+
+// A name of the hub whose model is in the cache becomes its folder; all else stays as it is.
+void ResolveTarget(InspectFlags& flags) {
+  if (FileExists(flags.target) || IsDirectory(flags.target) || !LooksLikeRepository(flags.target)) return;
+  if (const Result<FoundModel> found = FindModel(flags.target); found.ok()) flags.target = found->dir;
+}
 
 // Standard input can be read once: it counts as a picture.
 Result<bool> IsClip(const InspectFlags& flags) {
@@ -23,7 +30,8 @@ Result<bool> IsClip(const InspectFlags& flags) {
   return kind == MediaKind::kVideo;
 }
 
-int RunInspect(const InspectFlags& flags) {
+int RunInspect(InspectFlags flags) {
+  ResolveTarget(flags);
   const bool is_model = !flags.clip.frames && (IsDirectory(flags.target) || IsGgufModel(flags.target));
   if (is_model &&
       (!flags.question.empty() || !flags.tiles_out.empty() || flags.detail != PictureDetail() || flags.jpeg_scaling)) {
@@ -56,9 +64,9 @@ void AddInspectCommand(CLI::App& program, int& exit_code) {
   CLI::App* command = program.add_subcommand("inspect", "Show what a model is, or what it sees of a picture or video");
   SetUsage(*command, "eyeshot inspect [OPTIONS] MODEL|FILE [QUESTION]");
   command
-      ->add_option(
-          "target", flags->target,
-          "A model (folder or GGUF file), a picture (- is standard input) or a video; with --frames a folder or list")
+      ->add_option("target", flags->target,
+                   "A model (folder, GGUF file or name), a picture (- is standard input) or a video; with --frames a "
+                   "folder or list")
       ->required()
       ->type_name("MODEL|FILE");
   command->add_option("--question,question", flags->question, "The question that the prompt of a picture shall ask")

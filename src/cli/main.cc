@@ -18,12 +18,14 @@ constexpr const char* kFooter = R"(Examples:
   eyeshot chat chart.png                           a conversation
   eyeshot inspect photo.jpg --tiles tiles.png      how a picture is cut into tiles
   eyeshot bench                                    what each stage costs on this machine
+  eyeshot pull HuggingFaceTB/SmolVLM-256M-Instruct a model from the Hugging Face hub
+  eyeshot doctor MODEL                             whether a model's files are whole and right
   eyeshot quantize MODEL OUT                       a folder with packed weights, which loads at once
 `eyeshot COMMAND --help` says more about each.
 
 Exit codes: 0 success; 1 the run failed (bad file, model, picture, limit); 2 wrong usage;
 3 the question does not fit into the model's context; 130 cancelled by Ctrl-C.
-Environment: EYESHOT_MODEL (a model's folder), EYESHOT_ISA (an instruction set).)";
+Environment: EYESHOT_MODEL (a model), EYESHOT_ISA (an instruction set), and for `pull` those of huggingface_hub (HF_HOME, HF_TOKEN, ...).)";
 
 int Run(int argc, char** argv) {
   CLI::App program("Eyeshot answers questions about pictures with small vision-language models.", "eyeshot");
@@ -38,6 +40,9 @@ int Run(int argc, char** argv) {
   AddBenchCommand(program, exit_code);
   AddEvalCommand(program, exit_code);
   AddQuantizeCommand(program, exit_code);
+  AddPullCommand(program, exit_code);
+  AddModelsCommand(program, exit_code);
+  AddDoctorCommand(program, exit_code);
   AddDevCommand(program, exit_code);
   try {
     program.parse(argc, argv);

@@ -3,15 +3,21 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "cli/progress.h"
+#include "cli/text_distance.h"
 #include "formats/gguf_model.h"
+#include "hub/cache.h"
+#include "hub/known_models.h"
+#include "hub/settings.h"
 #include "models/model_source.h"
 
 namespace eyeshot::cli {
@@ -20,6 +26,34 @@ namespace {
 constexpr const char* kBuiltIn = "models/eyeshot-tiny";
 
 bool IsModelFolder(const std::filesystem::path& dir) { return FileExists((dir / "config.json").string()); }
+
+// Other programs take single files of a repository.
+bool HasModelFiles(const std::filesystem::path& dir) {
+  std::error_code error;
+  const std::filesystem::directory_iterator files(dir, error);
+  return IsModelFolder(dir) || (!error && std::any_of(begin(files), end(files), [](const auto& file) {
+           return file.path().extension() == ".gguf";
+         }));
+}
+
+// `name` has the form of a hub's name and is no folder.
+Result<FoundModel> FindInCache(const std::string& name, const std::string& where) {
+  EYESHOT_ASSIGN_OR_RETURN(const Repository repository, ParseRepository(name));
+  EYESHOT_ASSIGN_OR_RETURN(const HubSettings settings, HubSettingsFromEnvironment());
+  const auto dir = FindSnapshot(settings.cache, repository);
+  if (dir && !HasModelFiles(*dir)) {
+    return NotFoundError(fmt::format("{} names '{}', of which the cache has only some files ({})", where, name, *dir),
+                         fmt::format("download the rest with `eyeshot pull {}`", name));
+  }
+  if (dir) return FoundModel{*dir, false, repository.id()};
+  const std::string near = NearestKnownModel(repository.id());
+  const std::string meant = near.empty() || near == repository.id() ? "" : fmt::format("did you mean {}? Else ", near);
+  return NotFoundError(fmt::format("{} names '{}', which is neither a folder nor in the cache of models ({})", where,
+                                   name, settings.cache),
+                       fmt::format("{}download it with `eyeshot pull {}`", meant, name));
+}
+
+}  // namespace
 
 Result<FoundModel> FindBuiltIn() {
   std::error_code error;
@@ -30,9 +64,9 @@ Result<FoundModel> FindBuiltIn() {
         "name a model with --model DIR");
   }
   const std::filesystem::path installed = program.parent_path() / "../share/eyeshot" / kBuiltIn;
-  if (IsModelFolder(installed)) return FoundModel{installed.lexically_normal().string(), true};
+  if (IsModelFolder(installed)) return FoundModel{installed.lexically_normal().string(), true, ""};
   for (auto dir = program.parent_path(); dir.has_relative_path(); dir = dir.parent_path()) {
-    if (IsModelFolder(dir / kBuiltIn)) return FoundModel{(dir / kBuiltIn).string(), true};
+    if (IsModelFolder(dir / kBuiltIn)) return FoundModel{(dir / kBuiltIn).string(), true, ""};
   }
   return NotFoundError(
       fmt::format("no model was named, and the built-in one is neither at {} nor as {} in a folder above",
@@ -40,12 +74,28 @@ Result<FoundModel> FindBuiltIn() {
       "name a model with --model DIR or EYESHOT_MODEL, or install Eyeshot again");
 }
 
-}  // namespace
+std::string NearestKnownModel(const std::string& id) {
+  const std::u32string asked = Normalized(id);
+  std::string nearest;
+  size_t least = asked.size() / 3 + 1;  // farther ones have little in common
+  for (const KnownModel& model : KnownModels()) {
+    // Many leave the owner out.
+    for (const std::string_view name : {model.id, model.id.substr(model.id.find('/') + 1)}) {
+      const size_t distance = EditDistance(asked, Normalized(name));
+      if (distance >= least) continue;
+      least = distance;
+      nearest = model.id;
+    }
+  }
+  return nearest;
+}
 
 void AddModelFlag(CLI::App& command, ModelFlags& flags) {
   command
       .add_option("-m,--model", flags.model,
-                  "A Hugging Face folder, or a GGUF file; without it $EYESHOT_MODEL, else the built-in model")
+                  "A Hugging Face folder, a GGUF file, or the name of a model that `eyeshot pull` has taken; without "
+                  "it $EYESHOT_MODEL, "
+                  "else the built-in model")
       ->type_name("MODEL");
 }
 
@@ -89,12 +139,14 @@ Result<FoundModel> FindModel(const std::string& asked) {
   }
   if (dir.empty()) return FindBuiltIn();
   if (!IsDirectory(dir) && !(FileExists(dir) && IsGgufModel(dir))) {
-    return NotFoundError(
-        fmt::format("{} names '{}', which is {}", where, dir,
-                    FileExists(dir) ? "neither a folder nor a GGUF file" : "not there"),
-        "name a Hugging Face folder with config.json, tokenizer.json and model.safetensors, or a .gguf file");
+    if (!FileExists(dir) && LooksLikeRepository(dir)) return FindInCache(dir, where);
+    return NotFoundError(fmt::format("{} names '{}', which is {}", where, dir,
+                                     FileExists(dir) ? "neither a folder nor a GGUF file" : "not there"),
+                         "name a Hugging Face folder with config.json, tokenizer.json and model.safetensors, a .gguf "
+                         "file, or a model of "
+                         "the hub (`eyeshot models`)");
   }
-  return FoundModel{dir, false};
+  return FoundModel{dir, false, ""};
 }
 
 Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty) {
@@ -102,7 +154,7 @@ Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty)
   if (found.built_in && chatty && isatty(STDERR_FILENO) == 1) {
     fmt::print(stderr,
                "The built-in model is a demonstrator of 29 million parameters: it reads short printed text, charts, "
-               "shapes and icons,\nnot photographs. --model DIR takes a SmolVLM.\n");
+               "shapes and icons,\nnot photographs. For these: eyeshot pull HuggingFaceTB/SmolVLM-256M-Instruct\n");
   }
   Progress progress(chatty);
   EYESHOT_ASSIGN_OR_RETURN(
@@ -110,6 +162,7 @@ Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty)
       Engine::Load({.model = found.dir,
                     .mmproj = flags.mmproj,
                     .hf_defaults = flags.hf_defaults,
+                    .name = found.name,
                     .backend = flags.backend,
                     .precision = flags.precision,
                     .kv_cache = flags.kv_cache,

@@ -40,12 +40,20 @@ Result<ImageProcessorConfig> ProcessorOf(const ModelFlags& flags, const std::str
 struct FoundModel {
   std::string dir;
   bool built_in = false;
+  std::string name;  // "ORG/NAME" of a model of the hub; empty: the folder's name will do
 };
 
-// The folder of the model: `asked`, else $EYESHOT_MODEL, else the built-in model, which is looked for beside the
-// program (PREFIX/share/eyeshot/models for PREFIX/bin) and then in the folders above it (a source tree).
-// Errors: kNotFound, naming what was looked for.
+// The folder of the model: `asked`, else $EYESHOT_MODEL, else the built-in model. What is no folder but has the form of
+// a hub's name, ORG/NAME or ORG/NAME@REVISION, is looked for in the cache that `eyeshot pull` fills. Errors: kNotFound,
+// naming what was looked for.
 Result<FoundModel> FindModel(const std::string& asked);
+
+// The built-in model, which is looked for beside the program (PREFIX/share/eyeshot/models for PREFIX/bin) and then in
+// the folders above it (a source tree). Error: kNotFound.
+Result<FoundModel> FindBuiltIn();
+
+// The known model whose name is nearest to a misspelled one; empty: none is near.
+std::string NearestKnownModel(const std::string& id);
 
 // Loads it, with progress. With `chatty`, the built-in model's limits are told on a terminal.
 Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty);

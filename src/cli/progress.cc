@@ -1,6 +1,7 @@
 #include "cli/progress.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,17 +13,27 @@ namespace {
 constexpr auto kQuiet = std::chrono::milliseconds(500);   // shorter work shows nothing
 constexpr auto kInterval = std::chrono::milliseconds(80);  // about as often as an eye can follow
 constexpr int kBarWidth = 24;
+constexpr int kNotedBarWidth = 10;  // leaves room for the note on 80 columns
+constexpr size_t kBeforeNote = 12 + 1 + kNotedBarWidth + 2 + 1 + 5 + 2;  // columns
+
+// Columns of the terminal that are left for a note; a line that wraps could not be drawn over.
+size_t NoteColumns() {
+  winsize size{};
+  const size_t columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+  return columns > kBeforeNote + 1 ? columns - kBeforeNote - 1 : 0;
+}
 
 }  // namespace
 
 Progress::Progress(bool wanted) : enabled_(wanted && isatty(STDERR_FILENO) == 1), next_(Clock::now() + kQuiet) {}
 
-void Progress::Show(std::string_view what, double share) {
+void Progress::Show(std::string_view what, double share, std::string_view note) {
   if (!enabled_ || Clock::now() < next_) return;
   const double clamped = std::clamp(share, 0.0, 1.0);
-  const int filled = static_cast<int>(clamped * kBarWidth);
-  fmt::print(stderr, "\r{:<12} [{:#<{}}{:.<{}}] {:3.0f} %\x1b[K", what, "", filled, "", kBarWidth - filled,
-             clamped * 100);
+  const int width = note.empty() ? kBarWidth : kNotedBarWidth;
+  const int filled = static_cast<int>(clamped * width);
+  fmt::print(stderr, "\r{:<12} [{:#<{}}{:.<{}}] {:3.0f} %{}{}\x1b[K", what, "", filled, "", width - filled,
+             clamped * 100, note.empty() ? "" : "  ", note.substr(0, NoteColumns()));
   std::fflush(stderr);
   drawn_ = true;
   next_ = Clock::now() + kInterval;

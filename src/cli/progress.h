@@ -16,8 +16,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // `share` in [0, 1].
-  void Show(std::string_view what, double share);
+  // `share` in [0, 1]. `note` stands behind it, cut to the terminal's width.
+  void Show(std::string_view what, double share, std::string_view note = {});
   // Takes the line away, before something else is printed.
   void Clear();
 

@@ -206,7 +206,6 @@ Status GgufModel::ReadVocabulary() {
         fmt::format("the embedding has {} rows for {} tokens: the others have no text", rows, tokens.size()));
   }
   config_.tie_word_embeddings = text_.FindTensor("output.weight") == nullptr;
-  if (config_.tie_word_embeddings) notes_.push_back("there is no output.weight: the head is the embedding");
 
   const auto found = std::find(tokens.begin(), tokens.end(), kImageToken);
   config_.image_token_id = found == tokens.end() ? -1 : static_cast<int32_t>(found - tokens.begin());

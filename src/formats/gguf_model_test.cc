@@ -161,8 +161,7 @@ TEST(GgufModelTest, ReadsWhatAFolderWouldSay) {
   EXPECT_EQ(model->generation().eos_token_ids, (std::vector<int32_t>{3}));
   EXPECT_EQ(model->chat_template(), "{{ x }}");
   EXPECT_TRUE(config.tie_word_embeddings);
-  EXPECT_TRUE(model.HasNote("no output.weight")) << "and nothing else is odd";
-  EXPECT_EQ(model->notes().size(), 1u);
+  EXPECT_TRUE(model->notes().empty()) << model->notes()[0];
   const auto tokenizer = model->ReadTokenizer();
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
   EXPECT_EQ(tokenizer->vocabulary.size(), 6u);

@@ -30,7 +30,7 @@ Result<LlamaDecoder> LlamaDecoder::Load(WeightLoader& loader, Backend& backend, 
                                         const DecoderNames& names, bool tied) {
   LlamaDecoder decoder(backend, config);
   const WeightFormat format = loader.format();
-  decoder.reduced_ = format != WeightFormat::kExact;
+  decoder.reduced_ = format != WeightFormat::kExact && format != WeightFormat::kFloat32;
   loader.SetFormat(HeadFormat(format));
   EYESHOT_RETURN_IF_ERROR(decoder.LoadHead(loader, names, tied));
   loader.SetFormat(format);

@@ -69,7 +69,8 @@ struct StoredTypes {
     const DType type = most();
     const WeightFormat kept = type == DType::kQ8_0   ? WeightFormat::kQ8
                               : type == DType::kQ4_0 ? WeightFormat::kQ4
-                                                     : WeightFormat::kExact;
+                              : type == DType::kBF16 ? WeightFormat::kExact
+                                                     : WeightFormat::kFloat32;
     return backend.Supports(kept) ? kept : WeightFormat::kExact;
   }
 };

@@ -127,7 +127,7 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
   EYESHOT_ASSIGN_OR_RETURN(engine->runner_, DecoderRunner::Create(*engine->model_, context));
 
   const BackendInfo& backend = engine->backend_->info();
-  engine->info_ = {.name = FolderName(options.model),
+  engine->info_ = {.name = options.name.empty() ? FolderName(options.model) : options.name,
                    .family = std::string(engine->model_->family()),
                    .device = backend.device,
                    .isa = backend.isa,

@@ -35,7 +35,7 @@ TowerWorkspace::TowerWorkspace(Arena& arena, const VisionConfig& config, DType a
 Result<VisionTower> VisionTower::Load(WeightLoader& loader, Backend& backend, const VisionConfig& config,
                                       const std::string& prefix) {
   VisionTower tower(backend, config);
-  tower.reduced_ = loader.format() != WeightFormat::kExact;
+  tower.reduced_ = loader.format() != WeightFormat::kExact && loader.format() != WeightFormat::kFloat32;
   const int64_t width = config.hidden_size;
   const int64_t depth = config.num_channels * config.patch_size * config.patch_size;
   EYESHOT_ASSIGN_OR_RETURN(tower.patch_, loader.Linear({prefix + "embeddings.patch_embedding.weight"}, {width}, depth));

@@ -79,7 +79,8 @@ class Ask(ProgramTest):
     def test_json(self):
         result = json.loads(self.succeeds("ask", "--json", DEMO / "chart.png", "How many bars does the chart have?"))
         self.assertEqual(list(result), ["answer", "finish_reason", "model", "device", "precision", "prompt_tokens",
-                                        "visual_tokens", "completion_tokens", "tiles", "peak_rss_bytes", "stages"])
+                                        "visual_tokens", "completion_tokens", "tiles", "pictures", "peak_rss_bytes",
+                                        "stages"])
         self.assertEqual(result["answer"], "5")
         self.assertEqual(result["finish_reason"], "stop")
         self.assertEqual(result["model"], "eyeshot-tiny")

@@ -1,0 +1,315 @@
+#include "doctor/model_check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "doctor/model_run.h"
+#include "formats/generation_config.h"
+#include "formats/packed_weights.h"
+#include "formats/processor_config.h"
+#include "formats/safetensors.h"
+#include "models/model_source.h"
+#include "models/seeded_checkpoint.h"
+
+namespace eyeshot {
+namespace {
+
+constexpr size_t kNamesShown = 5;
+
+Examination Found(std::string step, std::string what) {
+  return {.step = std::move(step), .what = std::move(what), .measure = {}, .bound = {}, .note = {}};
+}
+
+Examination Wrong(std::string step, std::string what, std::string note) {
+  Examination examination = Found(std::move(step), std::move(what));
+  examination.finding = Finding::kParts;
+  examination.note = std::move(note);
+  return examination;
+}
+
+// "a, b, c and 7 more"
+std::string SomeOf(const std::vector<std::string>& names) {
+  const size_t shown = std::min(names.size(), kNamesShown);
+  std::string text =
+      fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
+  if (names.size() > shown) text += fmt::format(" and {} more", names.size() - shown);
+  return text;
+}
+
+Examination CheckConfig(const ModelLocation& location, ModelParts& parts) {
+  Result<ModelSource> source = ModelSource::Open(location);
+  if (!source.ok()) return Wrong("configuration", "config.json", source.status().message());
+  const Result<const ModelFamily*> family = FindModelFamily(source->config().model_type);
+  if (!family.ok()) return Wrong("configuration", "config.json", family.status().message());
+  parts.config = source->config();
+  parts.source = *std::move(source);
+  const ModelConfig& c = *parts.config;
+  if (!c.has_vision()) {
+    return Found("configuration",
+                 fmt::format("{}: decoder {} x {}, text alone", c.model_type, c.text.num_layers, c.text.hidden_size));
+  }
+  return Found("configuration",
+               fmt::format("{}: tower {} x {}, decoder {} x {}, tiles of {} pixels, {} visual tokens each",
+                           c.model_type, c.vision.num_layers, c.vision.hidden_size, c.text.num_layers,
+                           c.text.hidden_size, c.vision.image_size, c.visual_tokens_per_tile()));
+}
+
+// What is odd about GGUF files and was put right; nothing else has notes.
+void AddNotes(const ModelParts& parts, std::vector<Examination>& examinations) {
+  if (!parts.source) return;
+  for (const std::string& note : parts.source->notes()) {
+    Examination examination = Found("files", "");
+    examination.finding = Finding::kWarning;
+    examination.note = note;
+    examinations.push_back(std::move(examination));
+  }
+}
+
+// The part of the source, or of the folder where the configuration can't be read.
+template <typename T, typename FromSource, typename FromFolder>
+Result<T> Part(const ModelLocation& location, const ModelParts& parts, const FromSource& from_source,
+               const FromFolder& from_folder) {
+  return parts.source ? from_source(*parts.source) : from_folder(location.path);
+}
+
+Examination CheckProcessing(const ModelLocation& location, bool pillow13_order, ModelParts& parts) {
+  const std::string what = "preprocessor_config.json, processor_config.json";
+  if (parts.config && !parts.config->has_vision()) {
+    Examination examination = Found("pictures", "none: the model reads text alone");
+    examination.finding = Finding::kSkipped;
+    return examination;
+  }
+  Result<ImageProcessorConfig> config = Part<ImageProcessorConfig>(
+      location, parts, [](const ModelSource& source) { return source.Processor(); }, LoadProcessorConfig);
+  if (!config.ok()) return Wrong("pictures", what, config.status().message());
+  config->pillow13_order = pillow13_order;
+  const Result<ImageProcessor> processor = ImageProcessor::Create(*config);
+  if (!processor.ok()) return Wrong("pictures", what, processor.status().message());
+  parts.processing = *config;
+  if (parts.config && config->max_image_edge != parts.config->vision.image_size) {
+    return Wrong("pictures", what,
+                 fmt::format("tiles are cut at {} pixels, and the tower of config.json takes {}",
+                             config->max_image_edge, parts.config->vision.image_size));
+  }
+  if (parts.config && config->image_seq_len != 0 && config->image_seq_len != parts.config->visual_tokens_per_tile()) {
+    return Wrong("pictures", what,
+                 fmt::format("image_seq_len is {}, and config.json gives {} visual tokens a tile",
+                             config->image_seq_len, parts.config->visual_tokens_per_tile()));
+  }
+  return Found("pictures", fmt::format("longest edge {}, tiles of {}, {}", config->longest_edge, config->max_image_edge,
+                                       config->has_video() ? "clips too" : "no settings for clips"));
+}
+
+Examination CheckTokenizer(const ModelLocation& location, ModelParts& parts) {
+  Result<Tokenizer> tokenizer = Part<Tokenizer>(
+      location, parts, [](const ModelSource& source) { return source.ReadTokenizer(); }, Tokenizer::Load);
+  if (!tokenizer.ok()) return Wrong("tokenizer", "tokenizer.json", tokenizer.status().message());
+  parts.tokenizer = *std::move(tokenizer);
+  if (!parts.config) return Found("tokenizer", fmt::format("{} tokens", parts.tokenizer->vocab_size()));
+  if (parts.tokenizer->vocab_size() > parts.config->text.vocab_size) {
+    return Wrong("tokenizer", "tokenizer.json",
+                 fmt::format("it has ids up to {}, the model's embedding {} rows", parts.tokenizer->vocab_size() - 1,
+                             parts.config->text.vocab_size));
+  }
+  if (!parts.config->has_vision()) return Found("tokenizer", fmt::format("{} tokens", parts.tokenizer->vocab_size()));
+  const auto image = parts.tokenizer->TokenId("<image>");
+  if (image != parts.config->image_token_id) {
+    return Wrong("tokenizer", "tokenizer.json",
+                 fmt::format("<image> is {}, and image_token_id of config.json {}",
+                             image ? fmt::format("token {}", *image) : "no token", parts.config->image_token_id));
+  }
+  return Found("tokenizer", fmt::format("{} tokens, <image> is {}", parts.tokenizer->vocab_size(), *image));
+}
+
+Examination CheckTemplate(ModelParts& parts) {
+  Examination examination = Found("template", "the chat template");
+  if (!parts.source || !parts.tokenizer) {
+    examination.finding = Finding::kSkipped;
+    return examination;
+  }
+  Result<PromptFormat> format = parts.source->ReadPromptFormat(*parts.tokenizer);
+  if (!format.ok()) return Wrong("template", "the chat template", format.status().message());
+  parts.format = *std::move(format);
+  return examination;
+}
+
+Examination CheckGeneration(const ModelLocation& location, const ModelParts& parts) {
+  const Result<GenerationConfig> generation = Part<GenerationConfig>(
+      location, parts, [](const ModelSource& source) { return source.Generation(); }, LoadGenerationConfig);
+  if (!generation.ok()) return Wrong("generation", "generation_config.json", generation.status().message());
+  std::vector<std::string> stops;
+  for (const int32_t id : generation->eos_token_ids) {
+    stops.push_back(parts.tokenizer ? fmt::format("{} {}", id, parts.tokenizer->TokenBytes(id)) : std::to_string(id));
+  }
+  Examination examination = Found("generation", fmt::format("answers end with {}", SomeOf(stops)));
+  const bool template_ends = parts.tokenizer && parts.tokenizer->TokenId("<end_of_utterance>");
+  if (stops.empty() && !template_ends) {
+    examination.what = "generation_config.json";
+    examination.finding = Finding::kWarning;
+    examination.note = "no token ends an answer: each will be as long as --max-tokens allows";
+  }
+  return examination;
+}
+
+bool SameShape(const HostTensor& tensor, const TensorSpec& spec) { return tensor.shape == spec.shape; }
+
+// Those of GGUF files, under the names of a checkpoint.
+Examination CheckGgufTensors(const GgufModel& model, const ModelConfig& config) {
+  const size_t count = model.text().tensors().size() + (model.mmproj() ? model.mmproj()->tensors().size() : 0);
+  const std::string what =
+      fmt::format("{} tensors in {} file{}", count, model.mmproj() ? 2 : 1, model.mmproj() ? "s" : "");
+  std::vector<std::string> missing;
+  for (const TensorSpec& spec : SeededTensors(config, DType::kBF16)) {
+    const bool of_tower = spec.name.starts_with("model.vision_model.") || spec.name.starts_with("model.connector.");
+    if ((of_tower && !config.has_vision()) || (spec.name == "lm_head.weight" && config.tie_word_embeddings)) continue;
+    if (!model.Has(spec.name)) missing.push_back(spec.name);
+  }
+  if (!missing.empty()) {
+    return Wrong("tensors", what, fmt::format("{} are missing: {}", missing.size(), SomeOf(missing)));
+  }
+  Examination examination = Found("tensors", what);
+  examination.measure = "all there";
+  return examination;
+}
+
+Examination CheckTensors(const std::string& dir, const ModelParts& parts) {
+  if (parts.source && parts.source->gguf() != nullptr) return CheckGgufTensors(*parts.source->gguf(), *parts.config);
+  if (FileExists(JoinPath(dir, kPackedWeightsFile))) {
+    const Result<PackedWeights> packed = PackedWeights::Open(JoinPath(dir, kPackedWeightsFile));
+    if (!packed.ok()) return Wrong("tensors", kPackedWeightsFile, packed.status().message());
+    return Found("tensors", fmt::format("{}: {} packed weights, {}", kPackedWeightsFile, packed->entries().size(),
+                                        packed->precision()));
+  }
+  const Result<Checkpoint> checkpoint = Checkpoint::Open(dir);
+  if (!checkpoint.ok()) return Wrong("tensors", "*.safetensors", checkpoint.status().message());
+  const std::string what = fmt::format("{} tensors in {} file{}", checkpoint->tensors().size(),
+                                       checkpoint->files().size(), checkpoint->files().size() == 1 ? "" : "s");
+  Examination examination = Found("tensors", what);
+  if (!parts.config) return examination;
+  std::vector<std::string> missing;
+  std::vector<std::string> misshapen;
+  for (const TensorSpec& spec : SeededTensors(*parts.config, DType::kBF16)) {
+    const HostTensor* tensor = checkpoint->Find(spec.name);
+    if (tensor == nullptr && spec.name == "lm_head.weight" && parts.config->tie_word_embeddings) continue;
+    if (tensor == nullptr) missing.push_back(spec.name);
+    if (tensor != nullptr && !SameShape(*tensor, spec)) {
+      misshapen.push_back(fmt::format("{} is [{}] instead of [{}]", spec.name, fmt::join(tensor->shape, ", "),
+                                      fmt::join(spec.shape, ", ")));
+    }
+  }
+  if (!missing.empty())
+    return Wrong("tensors", what, fmt::format("{} are missing: {}", missing.size(), SomeOf(missing)));
+  if (!misshapen.empty()) return Wrong("tensors", what, "of another shape: " + SomeOf(misshapen));
+  examination.measure = "all there, all shapes right";
+  return examination;
+}
+
+// What the system could give, in bytes; 0: it doesn't say.
+uint64_t AvailableMemory() {
+  std::ifstream info("/proc/meminfo");
+  std::string key;
+  while (info >> key) {
+    uint64_t kib = 0;
+    if (key == "MemAvailable:" && info >> kib) return kib * 1024;
+    std::getline(info, key);
+  }
+  return 0;
+}
+
+Examination CheckMemory(const ModelParts& parts, const ModelPrecision& precision, const Backend& backend) {
+  Examination examination = Found("memory", "the plan with a full context");
+  examination.finding = Finding::kSkipped;
+  if (!parts.config || (!parts.processing && parts.config->has_vision())) return examination;
+  const Result<const ModelFamily*> family = FindModelFamily(parts.config->model_type);
+  const ImageProcessorConfig processing = parts.processing.value_or(ImageProcessorConfig());
+  const Result<ImageProcessor> processor = ImageProcessor::Create(processing);
+  if (!family.ok() || !processor.ok()) return examination;
+  examination.finding = Finding::kOk;
+  const int edge = processing.longest_edge;
+  const int tiles = processor->Plan(edge, edge, processing.do_image_splitting).tiles();
+  const MemoryPlan plan = (*family)->plan(*parts.config, backend, precision, parts.config->text.max_positions, tiles);
+  const uint64_t available = AvailableMemory();
+  examination.measure = fmt::format("{:.0f} MB", static_cast<double>(plan.total()) / 1e6);
+  if (available > 0) examination.bound = fmt::format("{:.0f} MB are available", static_cast<double>(available) / 1e6);
+  if (available > 0 && plan.total() > available) {
+    examination.finding = Finding::kWarning;
+    examination.note = "it may not fit: take a smaller --context or --precision (`eyeshot inspect MODEL --plan`)";
+  }
+  return examination;
+}
+
+// Bands and ramps: no two tiles alike.
+std::shared_ptr<const Image> TestPicture() {
+  constexpr int kWidth = 96;
+  constexpr int kHeight = 64;
+  auto image = std::make_shared<Image>();
+  image->width = kWidth;
+  image->height = kHeight;
+  for (int i = 0; i < kWidth * kHeight * 3; ++i) image->rgb.push_back(static_cast<uint8_t>(7 * i + (i >> 5)));
+  return image;
+}
+
+bool AllFinite(const std::vector<std::vector<float>>& rows) {
+  return std::all_of(rows.begin(), rows.end(), [](const std::vector<float>& row) {
+    return std::all_of(row.begin(), row.end(), [](float value) { return std::isfinite(value); });
+  });
+}
+
+}  // namespace
+
+ModelParts CheckModel(const ModelLocation& location, const ModelPrecision& precision, bool pillow13_order,
+                      Backend& backend, std::vector<Examination>& examinations) {
+  ModelParts parts;
+  examinations.push_back(CheckConfig(location, parts));
+  AddNotes(parts, examinations);
+  examinations.push_back(CheckProcessing(location, pillow13_order, parts));
+  examinations.push_back(CheckTokenizer(location, parts));
+  examinations.push_back(CheckTemplate(parts));
+  examinations.push_back(CheckGeneration(location, parts));
+  examinations.push_back(CheckTensors(location.path, parts));
+  examinations.push_back(CheckMemory(parts, precision, backend));
+  Ledger ledger;
+  ModelOptions options;
+  options.model = location;
+  options.precision = precision;
+  options.pillow13_order = pillow13_order;
+  Result<std::unique_ptr<VisionLanguageModel>> model = LoadModel(options, backend, ledger);
+  if (model.ok()) {
+    parts.model = *std::move(model);
+    return parts;
+  }
+  // Usually one of the above; if none was wrong, this is news.
+  Examination run = Found("run", "loading the model");
+  const bool known = std::any_of(examinations.begin(), examinations.end(),
+                                 [](const Examination& earlier) { return earlier.finding == Finding::kParts; });
+  run.finding = known ? Finding::kSkipped : Finding::kParts;
+  run.note = known ? "it can't be loaded, because of the above" : model.status().message();
+  examinations.push_back(std::move(run));
+  return parts;
+}
+
+Examination CheckRun(VisionLanguageModel& model) {
+  if (!model.config().has_vision()) {
+    Examination skipped = Found("run", "a small picture: the model reads text alone");
+    skipped.finding = Finding::kSkipped;
+    return skipped;
+  }
+  const std::string what = "a small picture, one view, and a question";
+  const Result<RunOutputs> outputs =
+      RunModel(model, TestPicture(), "Describe the image.", false, {{0}, {0}, {0, 1}}, std::vector<int32_t>{0, 0});
+  if (!outputs.ok()) return Wrong("run", what, outputs.status().message());
+  for (const auto& [name, rows] :
+       {std::pair{"the vision tower", &outputs->tower}, std::pair{"the connector", &outputs->connector},
+        std::pair{"the decoder", &outputs->logits}, std::pair{"the decoder", &outputs->answer}}) {
+    if (!AllFinite(*rows)) return Wrong("run", what, fmt::format("{} gives values that are not finite", name));
+  }
+  Examination examination = Found("run", what);
+  examination.measure = "all values finite";
+  return examination;
+}
+
+}  // namespace eyeshot
