@@ -138,7 +138,7 @@ EYESHOT_EXPORT Result<MediaKind> DetectMedia(const std::string& path);
 
 // Reads frames of an MP4, QuickTime, Matroska, WebM or GIF file. The kind is told by content; no other file and no
 // network is ever touched. Pixels, indices and times equal those of the reference's decoder with the same FFmpeg
-// libraries (docs/deviations.md). FFmpeg's log of this process is turned off by the first call.
+// libraries (docs/deviations.md). The first call turns FFmpeg's log of this process off, and limits what it allocates.
 // Errors: kUnsupported (kind, codec, no video in it), kCorrupt, kLimitExceeded, kInvalidArgument (options).
 // Thread-safe.
 EYESHOT_EXPORT Result<Frames> LoadVideo(const std::string& path, const VideoOptions& options = VideoOptions());

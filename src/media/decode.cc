@@ -12,6 +12,7 @@
 #include "eyeshot/media.h"
 #include "media/decoders.h"
 #include "media/exif.h"
+#include "media/media_kind.h"
 
 namespace eyeshot {
 namespace media {
@@ -128,6 +129,9 @@ Result<Decoded> DecodeByKind(std::span<const uint8_t> bytes, const DecodeOptions
   for (const Signature& signature : kSignatures) {
     if (!Matches(bytes, signature)) continue;
     if (signature.decoder != nullptr) return signature.decoder(bytes, options);
+    if (DetectContainer(bytes).demuxer != nullptr) {
+      return UnsupportedError(fmt::format("is {}, not a picture", signature.kind), "read it as a video");
+    }
     return UnsupportedError(fmt::format("is {}; JPEG, PNG, WebP and GIF are supported", signature.kind),
                             std::string(kConvert));
   }

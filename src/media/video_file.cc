@@ -23,8 +23,10 @@ extern "C" {
 namespace eyeshot::media {
 namespace {
 
-// More threads keep more frames under way, of 3 MB each at 1080p, and are seldom faster.
+// More threads keep more frames under way, of 3 MB each at 1080p, and are seldom faster. Frames of fewer pixels than 360p
+// are decoded in less time than threads take to hand them over, above all where other programs want the cores.
 constexpr int kMostDecoderThreads = 4;
+constexpr int kThreadedPixels = 640 * 360;
 constexpr size_t kIoBufferBytes = 1 << 16;
 
 // The decoders that may run: those of the formats that cameras, phones and the web use.
@@ -249,7 +251,8 @@ Status VideoFile::Impl::OpenDecoder(const VideoLimits& limits) {
   if (codec_ == nullptr) return OutOfMemoryError("no memory for a video decoder", "close other programs");
   int code = avcodec_parameters_to_context(codec_.get(), stream_->codecpar);
   if (code < 0) return Damaged(fmt::format("its parameters can't be used ({})", Reason(code)));
-  codec_->thread_count = std::min(AvailableCores(), kMostDecoderThreads);
+  const bool threaded = int64_t{codec_->width} * codec_->height >= kThreadedPixels;
+  codec_->thread_count = threaded ? std::min(AvailableCores(), kMostDecoderThreads) : 1;
   codec_->pkt_timebase = stream_->time_base;
   codec_->max_pixels = static_cast<int64_t>(limits.max_pixels);
   code = avcodec_open2(codec_.get(), decoder_, nullptr);
