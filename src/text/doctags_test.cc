@@ -47,8 +47,7 @@ std::string Plain(std::string_view markdown) {
 // With header cells as plain ones, which they are in docling's HTML.
 std::string PlainCells(std::string html) {
   for (const std::string tag : {"<th", "</th"}) {
-    for (size_t at = html.find(tag); at != std::string::npos; at = html.find(tag, at))
-      html.replace(at + tag.size() - 1, 1, "d");
+    for (size_t at = html.find(tag); at != std::string::npos; at = html.find(tag, at)) html[at + tag.size() - 1] = 'd';
   }
   return html;
 }
