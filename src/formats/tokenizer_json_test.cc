@@ -114,6 +114,11 @@ TEST(TokenizerJsonTest, TokensBeforeEveryPrompt) {
   ExpectError(Parse(tokenizer).status(), StatusCode::kCorrupt, {"post_processor", "ids is [5,6]"});
   tokenizer["post_processor"] = PrefixProcessor({7});
   ExpectError(Parse(tokenizer).status(), StatusCode::kCorrupt, {"id 7", "no token"});
+  json many = PrefixProcessor({5});
+  json& single = many["processors"][1]["single"];
+  for (size_t i = 0; i < limits::kMaxPrefixTokens; ++i) single.insert(single.begin(), single.front());
+  tokenizer["post_processor"] = many;
+  ExpectError(Parse(tokenizer).status(), StatusCode::kLimitExceeded, {"more than 16 tokens"});
   tokenizer["post_processor"] = PrefixProcessor({-1});
   ExpectError(Parse(tokenizer).status(), StatusCode::kCorrupt, {"ids is [-1]"});
 }

@@ -321,6 +321,7 @@ class MarkdownWriter {
     EYESHOT_ASSIGN_OR_RETURN(const DocTable table, ReadDocTable(nodes_, node));
     if (table.cells.empty()) return Status::Ok();
     std::vector<std::string> texts;
+    texts.reserve(table.cells.size());
     for (const DocTable::Cell& cell : table.cells) texts.push_back(EscapeMarkdown(cell.text, /*in_cell=*/true));
     for (size_t row = 0; row < table.rows; ++row) {
       EYESHOT_RETURN_IF_ERROR(row == 0 ? Put("|") : Append("\n|"));

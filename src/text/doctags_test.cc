@@ -2,8 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
-#include <regex>
 
 #include "base/limits.h"
 #include "formats/testing.h"
@@ -26,14 +27,29 @@ std::string Html(const std::string& text) {
 
 // What Markdown may write in several ways, in one: escapes, white space at the ends of lines and in tables, the
 // language of code (which docling leaves out).
-std::string Plain(std::string markdown) {
-  markdown = std::regex_replace(markdown, std::regex(R"(\\([!-/:-@\[-`{-~]))"), "$1");
-  markdown = std::regex_replace(markdown, std::regex("```[a-z]+"), "```");
-  markdown = std::regex_replace(markdown, std::regex(" +\n"), "\n");
-  markdown = std::regex_replace(markdown, std::regex(" *\\| *"), "|");
-  markdown = std::regex_replace(markdown, std::regex("\\|-+"), "|---");
-  while (markdown.ends_with('\n')) markdown.pop_back();
-  return markdown;
+std::string Plain(std::string_view markdown) {
+  std::string out;
+  for (size_t i = 0; i < markdown.size(); ++i) {
+    const char c = markdown[i];
+    const size_t word = std::min(markdown.find_first_not_of(' ', i), markdown.size());
+    const char behind = word < markdown.size() ? markdown[word] : '\n';
+    if (c == ' ' && (behind == '\n' || behind == '|' || out.ends_with('|'))) continue;
+    if (c == '-' && out.ends_with("|---")) continue;
+    if (c >= 'a' && c <= 'z' && out.ends_with("```")) continue;
+    const bool escapes =
+        c == '\\' && i + 1 < markdown.size() && std::ispunct(static_cast<unsigned char>(markdown[i + 1]));
+    out += escapes ? markdown[++i] : c;
+  }
+  while (out.ends_with('\n')) out.pop_back();
+  return out;
+}
+
+// With header cells as plain ones, which they are in docling's HTML.
+std::string PlainCells(std::string html) {
+  for (const std::string tag : {"<th", "</th"}) {
+    for (size_t at = html.find(tag); at != std::string::npos; at = html.find(tag, at)) html[at + tag.size() - 1] = 'd';
+  }
+  return html;
 }
 
 TEST(DocTagsGoldens, AsDoclingWritesThem) {
@@ -42,8 +58,8 @@ TEST(DocTagsGoldens, AsDoclingWritesThem) {
   for (const json& c : golden) {
     const std::string doctags = c.at("doctags");
     SCOPED_TRACE(doctags);
-    EXPECT_EQ(Plain(Markdown(doctags)), Plain(c.at("markdown")));
-    const std::string html = std::regex_replace(Html(doctags), std::regex("(</?)th"), "$1td");
+    EXPECT_EQ(Plain(Markdown(doctags)), Plain(c.at("markdown").get<std::string>()));
+    const std::string html = PlainCells(Html(doctags));
     for (const json& table : c.at("tables")) EXPECT_NE(html.find(table.get<std::string>()), std::string::npos) << html;
   }
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ranges>
 #include <vector>
 
 #include "base/error.h"
@@ -250,7 +251,7 @@ class Renderer {
   }
 
   Status SetIn(Dict& names, const std::string& name, JinjaValue value) {
-    EYESHOT_RETURN_IF_ERROR(budget_.Spend(1 + names.size()));
+    EYESHOT_RETURN_IF_ERROR(budget_.SpendNames(names.size()));
     const auto found = std::find_if(names.begin(), names.end(), [&](const auto& item) { return item.first == name; });
     if (found != names.end()) {
       found->second = std::move(value);
@@ -273,9 +274,9 @@ class Renderer {
   }
 
   Result<JinjaValue> Lookup(const std::string& name) {
-    for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
-      EYESHOT_RETURN_IF_ERROR(budget_.Spend(1));
-      for (const auto& [key, value] : *scope) {
+    for (const Dict& scope : std::views::reverse(scopes_)) {
+      EYESHOT_RETURN_IF_ERROR(budget_.SpendNames(scope.size()));
+      for (const auto& [key, value] : scope) {
         if (key == name) return value;
       }
     }
@@ -300,7 +301,7 @@ class Renderer {
       case Kind::kItem: return Item(node);
       case Kind::kSlice: return Slice(node);
       case Kind::kCall: return Call(node);
-      case Kind::kFilter: return FilterOrTest(node);
+      case Kind::kFilter:
       case Kind::kTest: return FilterOrTest(node);
       case Kind::kUnary: return Unary(node);
       case Kind::kBinary: return Binary(node);
@@ -318,17 +319,23 @@ class Renderer {
     return InvalidArgumentError(fmt::format("{} is undefined, and a part of it is read", name), kMend);
   }
 
+  Result<JinjaValue> Field(const JinjaValue& owner, const std::string& key) {
+    const Dict* const fields = owner.dict() != nullptr ? owner.dict() : owner.name_space();
+    if (fields != nullptr) EYESHOT_RETURN_IF_ERROR(budget_.SpendNames(fields->size()));
+    return owner.Get(key);
+  }
+
   Result<JinjaValue> Attribute(const JinjaNode& node) {
     EYESHOT_ASSIGN_OR_RETURN(const JinjaValue owner, Evaluate(node.parts[0]));
     EYESHOT_RETURN_IF_ERROR(CheckDefined(node, owner));
-    return owner.Get(node.text);
+    return Field(owner, node.text);
   }
 
   Result<JinjaValue> Item(const JinjaNode& node) {
     EYESHOT_ASSIGN_OR_RETURN(const JinjaValue owner, Evaluate(node.parts[0]));
     EYESHOT_RETURN_IF_ERROR(CheckDefined(node, owner));
     EYESHOT_ASSIGN_OR_RETURN(const JinjaValue key, Evaluate(node.parts[1]));
-    if (key.is_text()) return owner.Get(*key.text());
+    if (key.is_text()) return Field(owner, *key.text());
     if (!key.is_integer() || (owner.list() == nullptr && !owner.is_text())) return JinjaValue();
     const List* items = owner.list();
     List characters;

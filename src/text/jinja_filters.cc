@@ -101,6 +101,7 @@ Result<JinjaValue> Replace(const std::string& text, const Arguments& arguments, 
   if (!before.is_text() || !after.is_text()) return WrongType("replace", before.is_text() ? after : before);
   if (before.text()->empty()) return UnsupportedError("replace of an empty text", kMendTemplate);
   int64_t left = count.is_integer() ? count.AsInt() : -1;
+  EYESHOT_RETURN_IF_ERROR(budget.SpendSearch(text.size(), before.text()->size()));
   std::string out;
   std::string_view rest = text;
   for (size_t at = rest.find(*before.text()); at != std::string_view::npos && left != 0;
@@ -122,6 +123,7 @@ Result<JinjaValue> Split(const std::string& text, const Arguments& arguments, Ji
   std::string_view rest = text;
   const bool by_space = separator.is_undefined() || separator.is_none();
   if (!by_space && (!separator.is_text() || separator.text()->empty())) return WrongType("split at a part", separator);
+  if (!by_space) EYESHOT_RETURN_IF_ERROR(budget.SpendSearch(text.size(), separator.text()->size()));
   while (true) {
     EYESHOT_RETURN_IF_ERROR(budget.Spend(1));
     size_t end = 0;
@@ -211,8 +213,10 @@ Result<JinjaValue> DictMethod(const JinjaValue& value, std::string_view name, co
 }
 
 // value.a.b for the attribute "a.b".
-JinjaValue Attribute(JinjaValue value, std::string_view path) {
+Result<JinjaValue> Attribute(JinjaValue value, std::string_view path, JinjaBudget& budget) {
+  EYESHOT_RETURN_IF_ERROR(budget.SpendText(path.size()));
   while (!path.empty()) {
+    EYESHOT_RETURN_IF_ERROR(budget.SpendNames(value.dict() != nullptr ? value.dict()->size() : 0));
     const size_t end = std::min(path.find('.'), path.size());
     value = value.Get(path.substr(0, end));
     path.remove_prefix(std::min(end + 1, path.size()));
@@ -235,7 +239,10 @@ Result<JinjaValue> Select(const JinjaValue& value, const Arguments& arguments, b
   List kept;
   for (const JinjaValue& item : items) {
     EYESHOT_RETURN_IF_ERROR(budget.Spend(1));
-    const JinjaValue subject = by_attribute ? Attribute(item, *attribute.text()) : item;
+    JinjaValue subject = item;
+    if (by_attribute) {
+      EYESHOT_ASSIGN_OR_RETURN(subject, Attribute(item, *attribute.text(), budget));
+    }
     bool holds = subject.IsTrue();
     if (test.is_text()) {
       EYESHOT_ASSIGN_OR_RETURN(holds, ApplyJinjaTest(*test.text(), subject, rest, budget));
@@ -257,7 +264,8 @@ Result<JinjaValue> Map(const JinjaValue& value, const Arguments& arguments, Jinj
   for (const JinjaValue& item : items) {
     EYESHOT_RETURN_IF_ERROR(budget.Spend(1));
     if (attribute.is_text()) {
-      out.push_back(Attribute(item, *attribute.text()));
+      EYESHOT_ASSIGN_OR_RETURN(JinjaValue field, Attribute(item, *attribute.text(), budget));
+      out.push_back(std::move(field));
     } else {
       EYESHOT_ASSIGN_OR_RETURN(JinjaValue mapped, ApplyJinjaFilter(*filter.text(), item, rest, budget));
       out.push_back(std::move(mapped));
@@ -273,7 +281,10 @@ Result<JinjaValue> Join(const JinjaValue& value, const Arguments& arguments, Jin
   EYESHOT_ASSIGN_OR_RETURN(const List items, JinjaItems(value, budget));
   std::string out;
   for (size_t i = 0; i < items.size(); ++i) {
-    const JinjaValue item = attribute.is_text() ? Attribute(items[i], *attribute.text()) : items[i];
+    JinjaValue item = items[i];
+    if (attribute.is_text()) {
+      EYESHOT_ASSIGN_OR_RETURN(item, Attribute(item, *attribute.text(), budget));
+    }
     EYESHOT_ASSIGN_OR_RETURN(const std::string text, JinjaToText(item));
     EYESHOT_RETURN_IF_ERROR(budget.SpendText(glue.size() + text.size()));
     out.append(i == 0 ? "" : glue).append(text);
@@ -460,7 +471,7 @@ Result<bool> JinjaContains(const JinjaValue& container, const JinjaValue& value,
   if (container.is_undefined()) return false;
   if (container.is_text()) {
     if (!value.is_text()) return WrongType("the search in a text", value);
-    EYESHOT_RETURN_IF_ERROR(budget.SpendText(container.text()->size()));
+    EYESHOT_RETURN_IF_ERROR(budget.SpendSearch(container.text()->size(), value.text()->size()));
     return container.text()->find(*value.text()) != std::string::npos;
   }
   if (container.dict() != nullptr) {

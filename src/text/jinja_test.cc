@@ -77,5 +77,75 @@ TEST(JinjaGoldens, SmallTemplates) {
   }
 }
 
+// The error of a template that must fail.
+Status ErrorOf(const std::string& text) { return Render(text, *FromJson(Golden().at("values")).dict()).status(); }
+
+TEST(JinjaTest, UnknownConstructsAreNamedWithTheirLine) {
+  constexpr auto kUnsupported = StatusCode::kUnsupported;
+  ExpectError(ErrorOf("a\n\n{% macro m() %}{% endmacro %}"), kUnsupported, {"here", "line 3", "statement 'macro'"});
+  ExpectError(ErrorOf("{% include 'x' %}"), kUnsupported, {"line 1", "'include'"});
+  ExpectError(ErrorOf("\n{% raw %}{{ x }}{% endraw %}"), kUnsupported, {"line 2", "raw"});
+  ExpectError(ErrorOf("{{ 2 ** 3 }}"), kUnsupported, {"'**'"});
+  ExpectError(ErrorOf("\n{{ l | shuffle }}"), kUnsupported, {"line 2", "filter 'shuffle'"});
+  ExpectError(ErrorOf("{{ n is prime }}"), kUnsupported, {"test 'prime'"});
+  ExpectError(ErrorOf("{{ strftime_now('%Y') }}"), kUnsupported, {"function 'strftime_now'"});
+  ExpectError(ErrorOf("{{ s.swapcase() }}"), kUnsupported, {"method 'swapcase'"});
+  ExpectError(ErrorOf("{{ l.append(1) }}"), kUnsupported, {"method 'append'", "a list"});
+  ExpectError(ErrorOf("{{ l }}"), kUnsupported, {"a list written as text"});
+  ExpectError(ErrorOf("{{ u | upper }}"), kUnsupported, {"not ASCII"});
+  ExpectError(ErrorOf("{% set ns = namespace() %}{% set ns.x = ns %}"), kUnsupported, {"namespace inside"});
+  ExpectError(ErrorOf("{% for x in l recursive %}{% endfor %}"), kUnsupported, {"recursive"});
+}
+
+TEST(JinjaTest, WhatPythonRefusesIsSaidWithItsLine) {
+  constexpr auto kInvalid = StatusCode::kInvalidArgument;
+  ExpectError(ErrorOf("\n\n{{ missing.x }}"), kInvalid, {"line 3", "'missing' is undefined"});
+  ExpectError(ErrorOf("{{ 'a' + n }}"), kInvalid, {"'+' between a text and a number"});
+  ExpectError(ErrorOf("{% for x in l %}\n{% if x == 2 %}\n{{ raise_exception('Two: ' ~ x) }}{% endif %}{% endfor %}"),
+              kInvalid, {"line 3", "refuses this conversation: Two: 2"});
+}
+
+// Templates that would run for ever or take all memory.
+TEST(JinjaTest, EveryTemplateEnds) {
+  constexpr auto kLimit = StatusCode::kLimitExceeded;
+  ExpectError(ErrorOf("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"), kLimit,
+              {"steps"});
+  ExpectError(ErrorOf("{{ range(9999999999999) | length }}"), kLimit, {"steps"});
+  ExpectError(ErrorOf("{{ 'abcdefgh' * 999999999999 }}"), kLimit, {"steps"});
+  std::string doubling =
+      "{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(64) %}{% set ns.x = ns.x + ns.x %}{% endfor %}";
+  ExpectError(ErrorOf(doubling), kLimit, {"steps"});
+  ExpectError(
+      ErrorOf("{% set ns = namespace(x=[1]) %}{% for i in range(999) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"),
+      kLimit, {"nested deeper than 200"});
+  ExpectError(ErrorOf("{% for i in range(99999) %}" + std::string(200, 'a') + "{% endfor %}"), kLimit,
+              {"4194304 bytes"});
+  ExpectError(ErrorOf("{{ 9223372036854775807 + 1 }}"), kLimit, {"64 bits"});
+  ExpectError(ErrorOf("{{ 9223372036854775808 }}"), kLimit, {"too large"});
+}
+
+TEST(JinjaTest, RefusesHugeTemplates) {
+  constexpr auto kLimit = StatusCode::kLimitExceeded;
+  ExpectError(ErrorOf(std::string(limits::kMaxTemplateBytes + 1, 'a')), kLimit, {"262145 bytes", "262144"});
+  std::string many;
+  for (size_t i = 0; i <= limits::kMaxTemplateNodes / 2; ++i) many += "{{1}}";
+  ExpectError(ErrorOf(many), kLimit, {"65536 parts"});
+  const auto times = [](const char* part) {
+    std::string text;
+    for (int i = 0; i < 5000; ++i) text += part;
+    return text;
+  };
+  const std::string nested[] = {"{{ " + times("(") + "1" + times(")") + " }}",
+                                "{{ " + times("[") + times("]") + " }}",
+                                "{{ " + times("not ") + "1 }}",
+                                "{{ " + times("-") + "1 }}",
+                                times("{% if t %}"),
+                                times("{% for x in l %}")};
+  for (const std::string& text : nested) ExpectError(ErrorOf(text), kLimit, {"nested deeper than 200"});
+  for (const char* chain : {" + 1", " and 1", ".a", "[0]", " | string", " if 1 else 1", " is true"}) {
+    ExpectError(ErrorOf("{{ 1" + times(chain) + " }}"), kLimit, {"200"});
+  }
+}
+
 }  // namespace
 }  // namespace eyeshot

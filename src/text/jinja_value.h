@@ -22,6 +22,9 @@ class JinjaBudget {
   // kLimitExceeded when they are used up; from then on always.
   Status Spend(uint64_t steps);
   Status SpendText(size_t bytes) { return Spend(1 + bytes / 16); }
+  // For a search among so many names, and for one of a part in a text.
+  Status SpendNames(size_t count) { return Spend(1 + count / 16); }
+  Status SpendSearch(size_t text, size_t part) { return Spend((1 + text / 16) * (1 + part / 64)); }
 
  private:
   uint64_t left_;
