@@ -362,6 +362,7 @@ Result<std::vector<std::vector<float>>> Comparison::Got(Output output, size_t i)
     }
     for (std::vector<float>& row : got) {
       std::vector<float> picked;
+      picked.reserve(columns.size());
       for (const int64_t column : columns) picked.push_back(row[static_cast<size_t>(column)]);
       row = std::move(picked);
     }
@@ -487,7 +488,7 @@ void Comparison::ExplainTiles() {
                     "take a bicubic filter where the model asks for Lanczos",
                     dump_.image_processor));
   } else {
-    likely.push_back("other sizes in preprocessor_config.json, or the picture was decoded to other pixels");
+    likely.emplace_back("other sizes in preprocessor_config.json, or the picture was decoded to other pixels");
   }
 }
 
@@ -500,20 +501,20 @@ void Comparison::Explain() {
     likely.push_back(fmt::format("files that are not those that the dump was made from: {}", fmt::join(changed, ", ")));
   }
   const std::string& step = first->step;
-  if (step == "decoding") likely.push_back("another version of the picture decoder, or another file in the dump");
+  if (step == "decoding") likely.emplace_back("another version of the picture decoder, or another file in the dump");
   if (step == "tiles") ExplainTiles();
-  if (step == "prompt") likely.push_back("another chat template");
-  if (step == "tokens") likely.push_back("another tokenizer: the text is the same, its ids are not");
-  if (step == "weights") likely.push_back("other weights: another revision, a fine-tuned or damaged file");
+  if (step == "prompt") likely.emplace_back("another chat template");
+  if (step == "tokens") likely.emplace_back("another tokenizer: the text is the same, its ids are not");
+  if (step == "weights") likely.emplace_back("other weights: another revision, a fine-tuned or damaged file");
   if (step == "tower") {
-    likely.push_back("mean, std or rescale_factor in preprocessor_config.json, or layer_norm_eps in config.json");
+    likely.emplace_back("mean, std or rescale_factor in preprocessor_config.json, or layer_norm_eps in config.json");
   }
-  if (step == "connector") likely.push_back("scale_factor in config.json");
+  if (step == "connector") likely.emplace_back("scale_factor in config.json");
   if (step == "logits" || step == "answer")
-    likely.push_back("rope_theta, rms_norm_eps or tied embeddings in config.json");
+    likely.emplace_back("rope_theta, rms_norm_eps or tied embeddings in config.json");
   const bool arithmetic = step == "tower" || step == "connector" || step == "logits" || step == "answer";
   if (arithmetic && changed.empty() && changed_tensors_.empty()) {
-    likely.push_back(
+    likely.emplace_back(
         "our arithmetic, since all files are the dump's: run it again with --backend reference --precision "
         "exact, and if that parts as well, please report it with the dump");
   }
