@@ -33,6 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (model.ok()) CheckModel(*model);
   CheckProcessor(eyeshot::ParseProcessorConfig(text, "", "dir"));
   CheckProcessor(eyeshot::ParseProcessorConfig("", text, "dir"));
+  CheckProcessor(eyeshot::ParseProcessorConfig("{}", "", "dir", text));
   const auto generation = eyeshot::ParseGenerationConfig(text, text, "dir");
   if (generation.ok()) {
     for (const int32_t id : generation->eos_token_ids) EYESHOT_CHECK(id >= 0);

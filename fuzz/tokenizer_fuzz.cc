@@ -42,8 +42,8 @@ Tokenizer SmallTokenizer(uint8_t options) {
                        {.id = first_added + 2, .content = "aaa", .single_word = true, .normalized = true}};
   file.split_digits = (options & 2) != 0;
   file.individual_digits = (options & 4) != 0;
-  file.split_words = (options & 8) != 0;
-  file.ignore_merges = (options & 16) != 0;
+  file.words = static_cast<eyeshot::WordPattern>(options >> 3 & 3);
+  file.ignore_merges = (options & 32) != 0;
   return Tokenizer::FromFile(std::move(file));
 }
 

@@ -12,6 +12,7 @@ packages=(
   libhwy-dev libfmt-dev nlohmann-json3-dev libcli11-dev
   libjpeg-dev libspng-dev libwebp-dev libgif-dev libzstd-dev
   libcurl4-openssl-dev libssl-dev
+  libavformat-dev libavcodec-dev libavutil-dev libswscale-dev
   libgtest-dev libbenchmark-dev
 )
 check_packages=(

@@ -24,14 +24,18 @@
 namespace eyeshot {
 
 struct EngineOptions {
-  std::string model;              // a Hugging Face folder
-  std::string name;               // what reports call it; "": the folder's name
+  std::string model;  // a Hugging Face folder, a GGUF file, or a folder with one
+  std::string mmproj;  // GGUF: the vision tower's file; "": the one beside the text file, if any; "none": text alone
+  bool hf_defaults = false;  // GGUF: where the converter guessed a missing number, take that of transformers
+  std::string name;  // what reports call it; "": the folder's or file's name
   std::string backend = "auto";   // "auto" (= "portable"), "portable", or "reference" (slow float32 oracle)
   // How weights are kept and multiplied: "exact" (the checkpoint's bf16, float32 arithmetic), "bf16" (operands are
   // rounded to it), "int8" (8 bits by output), "q8_0", "int4", "q4_0" (by blocks of 32), "auto" (what we would choose),
   // or two of them for vision tower and decoder: "int8,q8_0". docs/performance.md has the speed and accuracy of each.
-  std::string precision;  // "": as packed weights are (`eyeshot quantize`), exact where there are none
+  std::string precision;  // "": as packed weights (`eyeshot quantize`) and GGUF files are, exact where there are none
   std::string kv_cache = "f16";  // the key/value cache: "f16", or "int8" (half of that)
+  int frame_edge =
+      0;  // pixels of a frame's longer side before it becomes a tile; 0: the reference's (docs/pictures.md)
   bool pillow13_resize = false;  // resize pictures in the order of passes of Pillow 13 (docs/deviations.md)
   int threads = 0;  // 0: the cores that affinity and cgroup allow
   int64_t context_tokens = 0;  // KV cache size; 0: the model's own context length
@@ -53,8 +57,11 @@ struct SamplingOptions {
 struct AskOptions {
   int max_tokens = 256;
   SamplingOptions sampling;
-  bool split_images = true;  // false: one view a picture instead of tiles and a global view
+  PictureDetail detail;  // of the pictures of this question: how many tiles they may become
   std::vector<std::string> stop;  // the answer ends before any of these strings
+  // true: special tokens but the end token stay in the answer, as DocTags needs (<fcel>, <page_break>). For a single
+  // question: the next turn would hold them as text.
+  bool special_tokens = false;
   bool ignore_end = false;  // true: goes on to max_tokens whatever token the model says (benchmarks)
   // Called with each new piece of the answer, whole UTF-8 characters only. Returning false stops.
   std::function<bool(std::string_view)> on_text;
@@ -80,20 +87,24 @@ struct Answer {
   int64_t visual_tokens = 0;  // in the prompt
   int64_t completion_tokens = 0;  // the end token included if it was generated
   int64_t tiles = 0;  // pictures of the tower's input size that the prompt holds
+  int64_t context_tokens = 0;  // how many tokens the context holds
   Ledger ledger;  // of this question; `load` and `decode_image` are the caller's
 };
 
 // What a loaded model is, for reports.
 struct ModelInfo {
-  std::string name;  // EngineOptions::name, or the folder's
-  std::string family;  // "smolvlm", "idefics3"
+  std::string name;  // EngineOptions::name, or that of the folder
+  std::string family;  // "smolvlm", or "llama": a decoder without vision
   std::string device;  // "cpu"
   std::string isa;  // "avx512", ...
-  std::string precision;  // "exact", "float32" (reference), "int8", ... or "int8,q8_0": tower and decoder
+  std::string precision;  // "exact", "float32" (reference), "int8", ... or "int8,q8_0": tower and decoder; of GGUF
+                          // files as they are, their types: "F16,Q8_0"
   int threads = 0;
   int64_t parameters = 0;
   int64_t context_tokens = 0;
   int64_t vocabulary = 0;
+  bool has_vision = true;  // false: no pictures, no clips
+  std::vector<std::string> notes;  // what is odd about the files and what was done about it, in words
 };
 
 class Chat;
@@ -108,9 +119,12 @@ class EYESHOT_EXPORT Engine : public std::enable_shared_from_this<Engine> {
   virtual const ModelInfo& info() const = 0;
   virtual const Ledger& load_ledger() const = 0;
   // Options that let JPEGs be decoded as small as this model can use them, for questions with that
-  // AskOptions::split_images; frames of clips are not split. Faster, and not quite the reference's pixels:
+  // AskOptions::detail; frames of clips are one view each. Faster, and not quite the reference's pixels:
   // docs/deviations.md.
-  virtual DecodeOptions ScaledDecoding(bool split_images) const = 0;
+  virtual DecodeOptions ScaledDecoding(const PictureDetail& detail) const = 0;
+  // Options for LoadVideo: this model's rate and most frames, and a `prepare` that turns each frame into the tile that
+  // the model sees as soon as it is decoded, so that a clip takes memory for its tiles alone. May outlive the engine.
+  virtual VideoOptions VideoDefaults() const = 0;
   // A conversation with its own KV cache. Error: kOutOfMemory. The chat keeps the engine alive.
   virtual Result<std::unique_ptr<Chat>> NewChat(std::string_view system = {}) = 0;
 };
@@ -125,6 +139,12 @@ class EYESHOT_EXPORT Chat {
   // cache and encoded pictures of earlier turns are reused.
   // Errors: kContextFull (names the tokens needed and available), kInvalidArgument, kOutOfMemory.
   virtual Result<Answer> Ask(std::vector<ContentPart> parts, const AskOptions& options = {}) = 0;
+
+  // The most frames, up to `most`, that a clip of `duration_s` seconds may have, asked about with `question` in the
+  // next Ask(), so that it fits into the context and leaves room for options.max_tokens of answer, or for one if the
+  // context is smaller than that. 0: not even one frame fits. Errors: as those of Ask() about the conversation.
+  virtual Result<int> FramesThatFit(double duration_s, int most, std::string_view question,
+                                    const AskOptions& options = {}) const = 0;
 
   virtual const std::vector<Message>& messages() const = 0;
   // Forgets all messages but the system message.

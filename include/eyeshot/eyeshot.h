@@ -61,6 +61,8 @@ typedef struct eyeshot_engine_options {
   /* "exact", "bf16", "int8", "q8_0", "int4", "q4_0", "auto", or two of them, "int8,q8_0": vision tower and decoder. */
   const char* precision; /* NULL: as the folder's packed weights are, exact where it has none */
   const char* kv_cache; /* "f16" or "int8"; NULL: "f16" */
+  const char* mmproj; /* GGUF: the vision tower's file; NULL: the one beside the text file; "none": text alone */
+  int hf_defaults; /* GGUF, 1: numbers of transformers where the converter guessed */
 } eyeshot_engine_options;
 
 /* A picture: a file, or the bytes of one in memory. JPEG, PNG, WebP or GIF. */
@@ -79,7 +81,7 @@ typedef struct eyeshot_ask_options {
   float min_p; /* 0: off */
   float repetition_penalty; /* 1: off */
   uint64_t seed;
-  int split_images; /* 0: one view a picture instead of tiles and a global view */
+  const char* detail; /* of pictures: "reference" (NULL), "low", "auto", or the longer side in tiles, "1" to "6" */
   double frames_fps; /* more than 0: the pictures are the frames of a clip, so many a second */
   const char* const* stop; /* the answer ends before any of these texts */
   size_t stop_count;
@@ -108,7 +110,7 @@ EYESHOT_EXPORT const char* eyeshot_code_name(eyeshot_code code);
 EYESHOT_EXPORT void eyeshot_engine_options_init(eyeshot_engine_options* options);
 EYESHOT_EXPORT void eyeshot_ask_options_init(eyeshot_ask_options* options);
 
-/* Loads the Hugging Face folder `model`. `options` may be NULL. */
+/* Loads `model`: a Hugging Face folder, a GGUF file, or a folder with one. `options` may be NULL. */
 EYESHOT_EXPORT eyeshot_code eyeshot_load(const char* model, const eyeshot_engine_options* options,
                                          eyeshot_engine** engine, char** error);
 

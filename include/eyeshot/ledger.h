@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "eyeshot/export.h"
 
@@ -50,6 +51,19 @@ struct StageCost {
   Joules joules;
 };
 
+// What a picture became, and what the reference would have made of it.
+struct PictureCost {
+  int width = 0;  // of the file, upright
+  int height = 0;
+  int rows = 0;  // of tiles; 0 x 0: one view
+  int cols = 0;
+  int64_t visual_tokens = 0;
+  int64_t reference_visual_tokens = 0;  // with the detail "reference"
+  bool shrunk = false;  // made smaller than "auto" wanted, so that the prompt fits into the context
+
+  int64_t saved() const { return reference_visual_tokens - visual_tokens; }
+};
+
 // The costs of one run, by stage. A plain value: copy it freely. Not synchronized.
 class EYESHOT_EXPORT Ledger {
  public:
@@ -60,13 +74,19 @@ class EYESHOT_EXPORT Ledger {
   const StageCost& cost(StageId id) const { return costs_[static_cast<size_t>(id)]; }
   uint64_t total_wall_ns() const;
 
-  // A table for a terminal: a line for each stage that happened, and their sum.
+  // The pictures that a question brought, in order.
+  void AddPicture(const PictureCost& picture) { pictures_.push_back(picture); }
+  const std::vector<PictureCost>& pictures() const { return pictures_; }
+
+  // A table for a terminal: a line for each stage that happened, and their sum; then the pictures, where any differs
+  // from what the reference would have made of it.
   std::string Table() const;
   // A JSON array: [{"name", "wall_ms", "flops", "bytes", "tokens", "joules": {...} or null}, ...], all stages.
   std::string Json() const;
 
  private:
   std::array<StageCost, kStageCount> costs_{};
+  std::vector<PictureCost> pictures_;
 };
 
 }  // namespace eyeshot

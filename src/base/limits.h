@@ -23,6 +23,12 @@ inline constexpr uint64_t kMaxTensorDim = 1ull << 31;
 inline constexpr uint64_t kMaxTensorBytes = 64ull << 30;
 // Shards of one checkpoint.
 inline constexpr size_t kMaxShards = 1024;
+// Keys of a GGUF file's metadata: llama.cpp's converter writes about 50.
+inline constexpr size_t kMaxGgufKeys = 4096;
+// Length of such a key; the format allows 65,535.
+inline constexpr size_t kMaxGgufKeyBytes = 256;
+// Arrays of arrays in metadata: nothing published has any.
+inline constexpr int kMaxGgufArrayDepth = 4;
 // config.json, preprocessor_config.json, index files: the largest seen is 71 KB.
 inline constexpr uint64_t kMaxConfigBytes = 16ull << 20;
 // tokenizer.json: SmolVLM 3.5 MB, the largest known about 35 MB.
@@ -37,6 +43,19 @@ inline constexpr size_t kMaxVocabulary = 1u << 20;
 inline constexpr size_t kMaxMerges = 1u << 20;
 // Bytes of one token's text.
 inline constexpr size_t kMaxTokenBytes = 4096;
+// Tokens that a tokenizer puts before every prompt: Llama's has one.
+inline constexpr size_t kMaxPrefixTokens = 16;
+
+// A chat template: the largest known, with tools, has about 20 KB.
+inline constexpr size_t kMaxTemplateBytes = 256u << 10;
+// Texts, tags, operators and values of one: a template of 20 KB has about 2,000.
+inline constexpr size_t kMaxTemplateNodes = 1u << 16;
+// Nesting of its blocks, expressions and values, which are walked by calls that call themselves; real ones stay
+// below 20.
+inline constexpr int kMaxTemplateDepth = 200;
+// Evaluations, and 16 bytes of text each, while it runs: a hundred times what the longest conversation of pictures
+// takes.
+inline constexpr uint64_t kMaxTemplateSteps = 1u << 22;
 
 // --- Model shapes --------------------------------------------------------------------------------
 inline constexpr int64_t kMaxLayers = 256;
@@ -63,12 +82,41 @@ inline constexpr int kMaxJpegScans = 500;
 // A PNG chunk other than the pixels, unpacked: XMP of large edited photographs reaches some megabytes.
 inline constexpr size_t kMaxPngChunkBytes = 32u << 20;
 
+// --- Videos --------------------------------------------------------------------------------------
+// A video file, which is read in pieces: an hour of 4K at 50 Mbit/s is 23 GB.
+inline constexpr uint64_t kMaxVideoBytes = 64ull << 30;
+// Pixels of a frame: 8K UHD has 33 million.
+inline constexpr uint64_t kMaxVideoPixels = 36'000'000;
+// Streams of a file (video, sound, subtitles): discs have about 50.
+inline constexpr int kMaxVideoStreams = 64;
+// Frames of a video: 24 hours at 60 frames a second are 5.2 million, and each takes 16 bytes while it is read.
+inline constexpr size_t kMaxVideoFrames = 8'000'000;
+// Length of a video: a day, above which a clock of hours is of no use.
+inline constexpr int64_t kMaxVideoSeconds = 86'400;
+// Bytes read to find out what the streams are: FFmpeg's own value.
+inline constexpr int64_t kMaxVideoProbeBytes = 5'000'000;
+// One block of memory that FFmpeg may take: an 8K frame with 16 bits a sample is 200 MB.
+inline constexpr size_t kMaxVideoAllocation = 256u << 20;
+// Bytes of a text that lists frames: 100,000 lines of 160 bytes.
+inline constexpr uint64_t kMaxFrameListBytes = 16u << 20;
+// Pictures of a folder or list of frames, before it is known which of them are taken.
+inline constexpr size_t kMaxFrameListEntries = 100'000;
+
 // --- Requests ------------------------------------------------------------------------------------
 inline constexpr size_t kMaxImagesPerPrompt = 256;   // 64 visual tokens each fill a 16k context
 inline constexpr size_t kMaxFramesPerPrompt = 512;
 inline constexpr size_t kMaxTilesPerImage = 65;      // 8 x 8 and the global view
+inline constexpr int kMaxDetailTiles = 6;            // a side: SmolVLM's vocabulary has markers for so many
 inline constexpr size_t kMaxPromptBytes = 4u << 20;  // far beyond the longest context
 inline constexpr size_t kMaxTurns = 1024;
+
+// --- Answers -------------------------------------------------------------------------------------
+// DocTags of one answer: a dense page has about 20 KB.
+inline constexpr size_t kMaxDocTagsBytes = 1u << 20;
+// Places of one table, row by row: the largest known have some thousands.
+inline constexpr size_t kMaxDocTagsCells = 1u << 18;
+// The document that DocTags become: a cell that spans stands in each of its places.
+inline constexpr size_t kMaxDocumentBytes = 16u << 20;
 
 // --- Model hub -----------------------------------------------------------------------------------
 // What a hub says about a repository: a file takes about 300 bytes of it.

@@ -115,7 +115,9 @@ Result<AskOptions> ToAskOptions(const eyeshot_ask_options& c) {
                       .min_p = c.min_p,
                       .repetition_penalty = c.repetition_penalty,
                       .seed = c.seed};
-  options.split_images = c.split_images != 0;
+  if (c.detail != nullptr) {
+    EYESHOT_ASSIGN_OR_RETURN(options.detail, ParsePictureDetail(c.detail));
+  }
   if (c.stop == nullptr && c.stop_count > 0) return NullError("stop");
   for (size_t i = 0; i < c.stop_count; ++i) {
     if (c.stop[i] == nullptr) return NullError(fmt::format("stop[{}]", i));
@@ -148,8 +150,8 @@ Status AskChat(eyeshot_chat& chat, const eyeshot_image* images, size_t image_cou
   EYESHOT_RETURN_IF_ERROR(ReadOptions(given, c));
   EYESHOT_ASSIGN_OR_RETURN(const AskOptions options, ToAskOptions(c));
   Ledger decoding;
-  const bool split = options.split_images && c.frames_fps <= 0;
-  const DecodeOptions how = c.jpeg_scaling != 0 ? chat.engine->ScaledDecoding(split) : DecodeOptions();
+  const PictureDetail detail = c.frames_fps > 0 ? PictureDetail{PictureDetail::Kind::kLow, 0} : options.detail;
+  const DecodeOptions how = c.jpeg_scaling != 0 ? chat.engine->ScaledDecoding(detail) : DecodeOptions();
   EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts, ReadParts(images, image_count, how, c.frames_fps, decoding));
   parts.emplace_back(std::string(question));
   EYESHOT_ASSIGN_OR_RETURN(Answer answer, chat.chat->Ask(std::move(parts), options));
@@ -184,7 +186,6 @@ void eyeshot_ask_options_init(eyeshot_ask_options* options) {
   options->max_tokens = defaults.max_tokens;
   options->top_p = defaults.sampling.top_p;
   options->repetition_penalty = defaults.sampling.repetition_penalty;
-  options->split_images = 1;
 }
 
 eyeshot_code eyeshot_load(const char* model, const eyeshot_engine_options* options, eyeshot_engine** engine,
@@ -200,6 +201,8 @@ eyeshot_code eyeshot_load(const char* model, const eyeshot_engine_options* optio
     if (c.backend != nullptr) load.backend = c.backend;
     if (c.precision != nullptr) load.precision = c.precision;
     if (c.kv_cache != nullptr) load.kv_cache = c.kv_cache;
+    if (c.mmproj != nullptr) load.mmproj = c.mmproj;
+    load.hf_defaults = c.hf_defaults != 0;
     EYESHOT_ASSIGN_OR_RETURN(std::shared_ptr<eyeshot::Engine> loaded, eyeshot::Engine::Load(load));
     *engine = new eyeshot_engine{std::move(loaded)};
     return Status::Ok();

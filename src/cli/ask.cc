@@ -1,4 +1,4 @@
-// eyeshot ask: one question about pictures, one answer.
+// eyeshot ask: one question about pictures and clips, one answer.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "cli/clips.h"
 #include "cli/commands.h"
 #include "cli/generation_flags.h"
 #include "cli/help.h"
@@ -17,65 +18,101 @@
 #include "cli/pictures.h"
 #include "cli/progress.h"
 #include "cli/report.h"
+#include "text/doctags.h"
 
 namespace eyeshot::cli {
 namespace {
 
 struct AskFlags {
-  std::vector<std::string> arguments;  // pictures, then the question
+  std::vector<std::string> arguments;  // pictures and clips, then the question
   ModelFlags model;
   AskOptions options;
   std::string system;
   bool jpeg_scaling = false;
-  bool frames = false;
-  double fps = 1;
+  ClipFlags clip;
+  std::string format;  // of DocTags: "raw", "markdown", "html"; empty: a plain answer without special tokens
   bool json = false;
   bool quiet = false;
+
+  // A document is made of the whole answer, so that nothing can be printed before its end.
+  bool converts() const { return format == "markdown" || format == "html"; }
 };
 
-// Loads, asks, and leaves the costs of the whole run in `ledger`.
-Result<Answer> Ask(const AskFlags& flags, std::shared_ptr<Engine>& engine, Ledger& ledger) {
-  const std::string& question = flags.arguments.back();
-  EYESHOT_ASSIGN_OR_RETURN(const DecodeOptions decoding, PictureDecoding(flags.model, flags.jpeg_scaling,
-                                                                         flags.options.split_images && !flags.frames));
+// What a run of `ask` leaves for its report.
+struct Run {
+  std::shared_ptr<Engine> engine;
+  std::unique_ptr<Chat> chat;
+  std::vector<Clip> clips;
+  Ledger ledger;  // of the whole run
+};
+
+Status Load(const AskFlags& flags, Run& run) {
+  EYESHOT_ASSIGN_OR_RETURN(run.engine, LoadEngine(flags.model, !flags.json && !flags.quiet));
+  run.ledger.Add(run.engine->load_ledger());
+  EYESHOT_ASSIGN_OR_RETURN(run.chat, run.engine->NewChat(flags.system));
+  return Status::Ok();
+}
+
+Result<std::vector<ContentPart>> ReadMedia(const AskFlags& flags, Run& run) {
+  EYESHOT_ASSIGN_OR_RETURN(
+      const DecodeOptions decoding,
+      PictureDecoding(flags.model, flags.jpeg_scaling, DecodingDetail(flags.options.detail, flags.clip.frames)));
+  const auto fit = [&](double duration_s, int most) {
+    return run.chat->FramesThatFit(duration_s, most, flags.arguments.back(), flags.options);
+  };
+  MediaReader reader(flags.model, flags.clip, decoding, run.ledger, fit);
   EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts,
-                           ReadPictureParts({flags.arguments.begin(), flags.arguments.end() - 1}, decoding,
-                                            flags.frames, flags.fps, ledger));
-  parts.emplace_back(question);
+                           reader.Read({flags.arguments.begin(), flags.arguments.end() - 1}));
+  run.clips = reader.clips();
+  return parts;
+}
+
+// Loads and asks. Bad pictures are told before a model is loaded, unless how many frames are taken hangs on the model.
+Result<Answer> Ask(const AskFlags& flags, Run& run) {
   const bool chatty = !flags.json && !flags.quiet;
-  EYESHOT_ASSIGN_OR_RETURN(engine, LoadEngine(flags.model, chatty));
-  ledger.Add(engine->load_ledger());
-  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Chat> chat, engine->NewChat(flags.system));
+  if (flags.clip.fits_context()) EYESHOT_RETURN_IF_ERROR(Load(flags, run));
+  EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts, ReadMedia(flags, run));
+  parts.emplace_back(flags.arguments.back());
+  if (run.engine == nullptr) EYESHOT_RETURN_IF_ERROR(Load(flags, run));
 
   const Interrupt interrupt;
   Progress progress(chatty);
   AskOptions options = flags.options;
+  options.special_tokens = !flags.format.empty();
   options.cancel = interrupt.flag();
   options.on_progress = [&](StageId stage, double share) { progress.Show(StageName(stage), share); };
-  if (!flags.json) {
+  if (!flags.json && !flags.converts()) {
     options.on_text = [&](std::string_view text) {
       progress.Clear();
       const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
       return std::fflush(stdout) == 0 && written;
     };
   }
-  EYESHOT_ASSIGN_OR_RETURN(Answer answer, chat->Ask(std::move(parts), options));
-  ledger.Add(answer.ledger);
+  EYESHOT_ASSIGN_OR_RETURN(Answer answer, run.chat->Ask(std::move(parts), options));
+  run.ledger.Add(answer.ledger);
+  progress.Clear();
   return answer;
+}
+
+// The answer as the flags want it.
+Result<std::string> Formatted(const std::string& format, const std::string& text) {
+  if (format == "markdown") return DocTagsToMarkdown(text);
+  if (format == "html") return DocTagsToHtml(text);
+  return text;
 }
 
 Status CheckArguments(const AskFlags& flags) {
   if (flags.arguments.empty()) {
-    return InvalidArgumentError("there is no question", "eyeshot ask IMAGE... \"question\"");
+    return InvalidArgumentError("there is no question", "eyeshot ask FILE... \"question\"");
   }
   const std::string& question = flags.arguments.back();
-  if (FileExists(question)) {
+  if (FileExists(question) || IsDirectory(question)) {
     return InvalidArgumentError(
         fmt::format("the last argument, '{}', is the question, but a file has that name", question),
-        "put the question after the pictures: eyeshot ask IMAGE... \"question\"");
+        "put the question after the pictures: eyeshot ask FILE... \"question\"");
   }
   if (question.empty()) return InvalidArgumentError("the question is empty", "ask something");
-  if (flags.frames && flags.arguments.size() < 2) {
+  if (flags.clip.frames && flags.arguments.size() < 2) {
     return InvalidArgumentError("--frames without pictures", "name the frames of the clip in order");
   }
   return Status::Ok();
@@ -86,16 +123,26 @@ int RunAsk(const AskFlags& flags) {
     ReportError(status, flags.json);
     return kExitUsage;
   }
-  std::shared_ptr<Engine> engine;
-  Ledger ledger;
-  const Result<Answer> answer = Ask(flags, engine, ledger);
+  Run run;
+  Result<Answer> answer = Ask(flags, run);
   if (!answer.ok()) return ReportError(answer.status(), flags.json);
+  Result<std::string> document = Formatted(flags.format, answer->text);
+  if (!document.ok()) return ReportError(document.status(), flags.json);
+  const std::string raw = std::exchange(answer->text, *std::move(document));
+  const ModelInfo& info = run.engine->info();
   if (flags.json) {
-    PrintJson(AnswerJson(*answer, engine->info(), ledger));
+    OrderedJson json = AnswerJson(*answer, info, run.ledger);
+    for (const Clip& clip : run.clips) json["clips"].push_back(ClipJson(clip));
+    if (flags.converts()) json["raw"] = raw;
+    PrintJson(json);
   } else {
-    fmt::print("\n");
+    fmt::print("{}", flags.converts() ? answer->text : "\n");
     std::fflush(stdout);
-    if (!flags.quiet) fmt::print(stderr, "\n{}\n{}", AnswerSummary(*answer, engine->info()), ledger.Table());
+    if (!flags.quiet) {
+      fmt::print(stderr, "\n{}\n", AnswerSummary(*answer, info));
+      for (const Clip& clip : run.clips) fmt::print(stderr, "{}\n", ClipSummary(clip));
+      fmt::print(stderr, "{}", run.ledger.Table());
+    }
   }
   return answer->finish_reason == FinishReason::kCancelled ? kExitCancelled : kExitOk;
 }
@@ -104,28 +151,33 @@ int RunAsk(const AskFlags& flags) {
 
 void AddAskCommand(CLI::App& program, int& exit_code) {
   auto flags = std::make_shared<AskFlags>();
-  CLI::App* command = program.add_subcommand("ask", "Ask a question about pictures");
-  SetUsage(*command, "eyeshot ask [OPTIONS] [IMAGE...] \"question\"");
+  CLI::App* command = program.add_subcommand("ask", "Ask a question about pictures or a video");
+  SetUsage(*command, "eyeshot ask [OPTIONS] [FILE...] \"question\"");
   command
       ->add_option("arguments", flags->arguments,
-                   "Pictures (JPEG, PNG, WebP, GIF; - is standard input), then the question")
-      ->type_name("IMAGE... QUESTION");
+                   "Pictures (JPEG, PNG, WebP, GIF) or a video (MP4, MOV, WebM, MKV, moving GIF), - being standard "
+                   "input; then the question")
+      ->type_name("FILE... QUESTION");
   AddModelFlags(*command, flags->model);
   AddGenerationFlags(*command, flags->options);
   command->add_option("--system", flags->system, "What the model is told before the question")->type_name("TEXT");
   AddJpegScalingFlag(*command, flags->jpeg_scaling);
-  CLI::Option* frames = command->add_flag("--frames", flags->frames, "The pictures are the frames of a clip, in order");
-  command->add_option("--fps", flags->fps, "Frames a second of the clip")
-      ->check(CLI::Range(1e-3, 1e3))
-      ->needs(frames)
-      ->capture_default_str()
-      ->type_name("F");
+  AddClipFlags(*command, flags->clip);
+  command
+      ->add_option(
+          "--format", flags->format,
+          "Of documents (SmolDocling, granite-docling): raw DocTags, or markdown or html made of them at the end")
+      ->check(CLI::IsMember({"raw", "markdown", "html"}))
+      ->type_name("NAME");
   command->add_flag("--json", flags->json, "Print one JSON object");
   command->add_flag("-q,--quiet", flags->quiet, "Print the answer alone, without the table of stages");
   command->footer(R"(Examples:
   eyeshot ask receipt.png "What is the total?"
   eyeshot ask before.png after.png "What changed?"
+  eyeshot ask clip.mp4 "What happens?"
+  eyeshot ask --from 1:20 --to 1:40 --max-frames auto clip.mp4 "What happens?"
   eyeshot ask --frames --fps 2 clip_*.png "Which direction does the circle move?"
+  eyeshot ask --model granite-docling-258M --format markdown -n 4096 page.png "Convert this page to docling."
   curl -s https://example.org/sign.jpg | eyeshot ask - "What does the sign say?"
   eyeshot ask --json chart.png "Which bar is the highest?" | python3 -m json.tool
 

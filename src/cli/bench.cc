@@ -97,8 +97,8 @@ Ledger MedianOf(const std::vector<Ledger>& runs) {
 }
 
 // One case for each number of tiles that one picture can have.
-Result<std::vector<PictureCase>> AllPictureCases(const std::string& dir) {
-  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig config, LoadProcessorConfig(dir));
+Result<std::vector<PictureCase>> AllPictureCases(const ModelFlags& flags, const std::string& dir) {
+  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig config, ProcessorOf(flags, dir));
   EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(config));
   const int edge = config.longest_edge;
   std::map<int, PictureCase> by_tiles;
@@ -113,8 +113,9 @@ Result<std::vector<PictureCase>> AllPictureCases(const std::string& dir) {
   return cases;
 }
 
-Result<std::vector<PictureCase>> PictureCases(const std::string& dir, const std::vector<int>& wanted) {
-  EYESHOT_ASSIGN_OR_RETURN(const std::vector<PictureCase> all, AllPictureCases(dir));
+Result<std::vector<PictureCase>> PictureCases(const ModelFlags& flags, const std::string& dir,
+                                              const std::vector<int>& wanted) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::vector<PictureCase> all, AllPictureCases(flags, dir));
   if (wanted.empty()) return all;
   std::vector<PictureCase> cases;
   for (int tiles : wanted) {
@@ -157,7 +158,7 @@ Result<Answer> Bench::Ask(std::vector<ContentPart> parts, bool split) {
   AskOptions options;
   options.max_tokens = flags_.tokens;
   options.ignore_end = true;
-  options.split_images = split;
+  if (!split) options.detail = {PictureDetail::Kind::kLow, 0};
   options.cancel = interrupt_.flag();
   Result<Answer> answer = chat->Ask(std::move(parts), options);
   if (answer.ok() && answer->finish_reason == FinishReason::kCancelled) return CancelledError("cancelled");
@@ -228,8 +229,11 @@ Result<DepthResult> Bench::RunDepth(int64_t depth) {
 
 Status Bench::Run() {
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel model, FindModel(flags_.model.model));
-  EYESHOT_ASSIGN_OR_RETURN(const std::vector<PictureCase> cases, PictureCases(model.dir, flags_.tiles));
   EYESHOT_ASSIGN_OR_RETURN(engine_, LoadEngine(flags_.model, false));
+  std::vector<PictureCase> cases;
+  if (engine_->info().has_vision) {
+    EYESHOT_ASSIGN_OR_RETURN(cases, PictureCases(flags_.model, model.dir, flags_.tiles));
+  }
   for (const PictureCase& picture : cases) {
     EYESHOT_ASSIGN_OR_RETURN(const PictureResult result, RunPicture(picture));
     pictures_.push_back(result);

@@ -1,4 +1,4 @@
-// eyeshot chat: a conversation about pictures, a line a turn.
+// eyeshot chat: a conversation about pictures or a video, a line a turn.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cli/clips.h"
 #include "cli/commands.h"
 #include "cli/generation_flags.h"
 #include "cli/help.h"
@@ -22,7 +23,7 @@
 namespace eyeshot::cli {
 namespace {
 
-constexpr const char* kHelp = R"(/image FILE  show a picture with the next question
+constexpr const char* kHelp = R"(/image FILE  show a picture or a video with the next question
 /reset       forget the conversation
 /stats       the stages of the last answer
 /help        this list
@@ -34,6 +35,7 @@ struct ChatFlags {
   AskOptions options;
   std::string system;
   bool jpeg_scaling = false;
+  ClipFlags clip;
   bool quiet = false;
 };
 
@@ -43,7 +45,8 @@ class ChatLoop {
   ChatLoop(const ChatFlags& flags, Engine& engine, Chat& chat)
       : flags_(flags), engine_(engine), chat_(chat), interactive_(isatty(STDIN_FILENO) == 1) {}
 
-  Status ShowPicture(const std::string& path);
+  // Reads pictures or clips that go with the next question.
+  Status Show(const std::vector<std::string>& paths);
   // Returns the exit code.
   int Run();
 
@@ -58,17 +61,27 @@ class ChatLoop {
   Chat& chat_;
   bool interactive_;
   Interrupt interrupt_;
-  std::vector<ContentPart> pending_;  // pictures that go with the next question
+  std::vector<ContentPart> pending_;  // pictures and clips that go with the next question
   Ledger ledger_;                     // of the next question: decoding of pictures
   Answer last_;
   int exit_code_ = kExitOk;
 };
 
-Status ChatLoop::ShowPicture(const std::string& path) {
-  const DecodeOptions decoding =
-      flags_.jpeg_scaling ? engine_.ScaledDecoding(flags_.options.split_images) : DecodeOptions();
-  EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts, ReadPictureParts({path}, decoding, false, 1, ledger_));
-  pending_.push_back(std::move(parts.front()));
+Status ChatLoop::Show(const std::vector<std::string>& paths) {
+  const DecodeOptions decoding = flags_.jpeg_scaling
+                                     ? engine_.ScaledDecoding(DecodingDetail(flags_.options.detail, flags_.clip.frames))
+                                     : DecodeOptions();
+  // The question is not known yet: room is left for one of this length.
+  const std::string question(200, 'a');
+  const auto fit = [&](double duration_s, int most) {
+    return chat_.FramesThatFit(duration_s, most, question, flags_.options);
+  };
+  MediaReader reader(flags_.model, flags_.clip, decoding, ledger_, fit);
+  EYESHOT_ASSIGN_OR_RETURN(const std::vector<ContentPart> parts, reader.Read(paths));
+  pending_.insert(pending_.end(), parts.begin(), parts.end());
+  if (!flags_.quiet) {
+    for (const Clip& clip : reader.clips()) fmt::print(stderr, "{}\n", ClipSummary(clip));
+  }
   return Status::Ok();
 }
 
@@ -112,7 +125,7 @@ bool ChatLoop::Handle(const std::string& line) {
     pending_.clear();
     ledger_ = {};
   } else if (line.starts_with("/image ")) {
-    status = ShowPicture(line.substr(line.find_first_not_of(' ', 6)));
+    status = Show({line.substr(line.find_first_not_of(' ', 6))});
   } else if (line.starts_with('/')) {
     status = InvalidArgumentError(fmt::format("'{}' is no command", line), "/help lists those that there are");
   } else {
@@ -147,8 +160,8 @@ int RunChat(const ChatFlags& flags) {
   const Result<std::unique_ptr<Chat>> chat = (*engine)->NewChat(flags.system);
   if (!chat.ok()) return ReportError(chat.status(), false);
   ChatLoop loop(flags, **engine, **chat);
-  for (const std::string& path : flags.pictures) {
-    if (const Status status = loop.ShowPicture(path); !status.ok()) return ReportError(status, false);
+  if (!flags.pictures.empty()) {
+    if (const Status status = loop.Show(flags.pictures); !status.ok()) return ReportError(status, false);
   }
   if (!flags.quiet && isatty(STDIN_FILENO) == 1) fmt::print(stderr, "{}\n", kHelp);
   return loop.Run();
@@ -158,18 +171,21 @@ int RunChat(const ChatFlags& flags) {
 
 void AddChatCommand(CLI::App& program, int& exit_code) {
   auto flags = std::make_shared<ChatFlags>();
-  CLI::App* command = program.add_subcommand("chat", "Talk about pictures, a line a turn");
-  SetUsage(*command, "eyeshot chat [OPTIONS] [IMAGE...]");
-  command->add_option("pictures", flags->pictures, "Pictures that go with the first question")->type_name("IMAGE...");
+  CLI::App* command = program.add_subcommand("chat", "Talk about pictures or a video, a line a turn");
+  SetUsage(*command, "eyeshot chat [OPTIONS] [FILE...]");
+  command->add_option("pictures", flags->pictures, "Pictures, or a video, that go with the first question")
+      ->type_name("FILE...");
   AddModelFlags(*command, flags->model);
   AddGenerationFlags(*command, flags->options);
   AddJpegScalingFlag(*command, flags->jpeg_scaling);
+  AddClipFlags(*command, flags->clip);
   command->add_option("--system", flags->system, "What the model is told first")->type_name("TEXT");
   command->add_flag("-q,--quiet", flags->quiet, "Answers alone");
   command->footer(std::string("While it runs:\n") + kHelp + R"(
 
 Examples:
   eyeshot chat chart.png
+  eyeshot chat clip.mp4
   printf 'What is the total?\n/image b.png\nWhat changed?\n' | eyeshot chat a.png
 
 Pictures and text of earlier turns stay in the key/value cache: each turn pays only for what is new.)");

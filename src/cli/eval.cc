@@ -113,8 +113,9 @@ Status Evaluation::AskAll(Chat& chat) {
 
 Result<Answer> Evaluation::AskOne(Chat& chat, const EvalQuestion& question, const Interrupt& interrupt) {
   chat.Reset();
-  const bool split = flags_.options.split_images && !question.video;
-  const DecodeOptions decoding = flags_.jpeg_scaling ? engine_->ScaledDecoding(split) : DecodeOptions();
+  const DecodeOptions decoding = flags_.jpeg_scaling
+                                     ? engine_->ScaledDecoding(DecodingDetail(flags_.options.detail, question.video))
+                                     : DecodeOptions();
   EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts,
                            ReadPictureParts(question.images, decoding, question.video, kVideoFps, ledger_));
   parts.emplace_back(question.question);

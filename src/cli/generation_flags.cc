@@ -28,9 +28,25 @@ void AddGenerationFlags(CLI::App& command, AskOptions& options) {
       ->allow_extra_args(false)
       ->take_all()
       ->type_name("TEXT");
-  command.add_flag_callback(
-      "--no-split", [&options] { options.split_images = false; },
-      "One view a picture: faster, and blind to small print");
+  AddDetailFlag(command, options.detail);
+}
+
+void AddDetailFlag(CLI::App& command, PictureDetail& detail) {
+  CLI::Option* const option =
+      command
+          .add_option_function<std::string>(
+              "--detail", [&detail](const std::string& text) { detail = *ParsePictureDetail(text); },
+              "How many tiles a picture may become: reference (as transformers: enlarged to the largest grid), low "
+              "(one view), auto (no more than its own pixels fill), or the longer side in tiles, 1 to 6")
+          ->check([](const std::string& text) {
+            const Result<PictureDetail> parsed = ParsePictureDetail(text);
+            return parsed.ok() ? std::string() : parsed.status().message();
+          })
+          ->type_name("D");
+  command
+      .add_flag_callback(
+          "--no-split", [&detail] { detail = {PictureDetail::Kind::kLow, 0}; }, "The same as --detail low")
+      ->excludes(option);
 }
 
 }  // namespace eyeshot::cli

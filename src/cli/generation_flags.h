@@ -8,9 +8,12 @@
 
 namespace eyeshot::cli {
 
-// --max-tokens, --temperature, --top-k, --top-p, --min-p, --repetition-penalty, --seed, --stop, --no-split, into
+// --max-tokens, --temperature, --top-k, --top-p, --min-p, --repetition-penalty, --seed, --stop, --detail, into
 // `options`, whose values are the defaults.
 void AddGenerationFlags(CLI::App& command, AskOptions& options);
+
+// --detail, --no-split
+void AddDetailFlag(CLI::App& command, PictureDetail& detail);
 
 }  // namespace eyeshot::cli
 

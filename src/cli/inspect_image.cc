@@ -46,16 +46,18 @@ Result<Prompt> RenderPrompt(const std::string& dir, int64_t tokens_per_tile, con
 
 Result<PictureReport> Examine(const InspectFlags& flags) {
   Ledger ledger;
-  EYESHOT_ASSIGN_OR_RETURN(const DecodeOptions decoding, PictureDecoding(flags.model, flags.jpeg_scaling, flags.split));
+  EYESHOT_ASSIGN_OR_RETURN(const DecodeOptions decoding,
+                           PictureDecoding(flags.model, flags.jpeg_scaling, flags.detail));
   EYESHOT_ASSIGN_OR_RETURN(const Image image, ReadPicture(flags.target, decoding, ledger));
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel model, FindModel(flags.model.model));
-  EYESHOT_ASSIGN_OR_RETURN(ImageProcessorConfig processing, LoadProcessorConfig(model.dir));
+  EYESHOT_ASSIGN_OR_RETURN(ImageProcessorConfig processing, ProcessorOf(flags.model, model.dir));
   processing.pillow13_order = flags.model.pillow13;
   EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(processing));
 
   PictureReport report;
   ThreadPool pool(flags.model.threads);
-  EYESHOT_RETURN_IF_ERROR(processor.Append(image, flags.split && processing.do_image_splitting, pool, report.tiles));
+  EYESHOT_ASSIGN_OR_RETURN(const TileBudget budget, processor.Budget(image, flags.detail));
+  EYESHOT_RETURN_IF_ERROR(processor.Append(image, budget, pool, report.tiles));
   if (FileExists(JoinPath(model.dir, "config.json"))) {
     EYESHOT_ASSIGN_OR_RETURN(report.config, LoadModelConfig(model.dir));
   }
@@ -83,36 +85,6 @@ void PrintPictureJson(const PictureReport& report, bool with_question) {
   PrintJson(json);
 }
 
-// The prompt with each run of image tokens written once: "<image> x 64".
-std::string ShortPrompt(const std::string& text) {
-  constexpr std::string_view kToken = "<image>";
-  std::string shortened;
-  size_t at = 0;
-  while (at < text.size()) {
-    size_t count = 0;
-    while (text.compare(at + count * kToken.size(), kToken.size(), kToken) == 0) ++count;
-    if (count > 0) {
-      shortened += fmt::format("{}*{}", kToken, count);
-      at += count * kToken.size();
-    } else {
-      shortened += text[at++];
-    }
-  }
-  return shortened;
-}
-
-// Ids in lines, each run of one id written once.
-std::string ShortIds(const std::vector<int32_t>& ids) {
-  std::string line;
-  for (size_t i = 0; i < ids.size();) {
-    size_t end = i;
-    while (end < ids.size() && ids[end] == ids[i]) ++end;
-    line += end - i > 1 ? fmt::format("{}*{} ", ids[i], end - i) : fmt::format("{} ", ids[i]);
-    i = end;
-  }
-  return line;
-}
-
 void PrintPictureText(const PictureReport& report) {
   const TileGrid& grid = report.tiles.grids.front();
   fmt::print("picture   {} x {} pixels\n", grid.width, grid.height);
@@ -138,6 +110,34 @@ void PrintPictureText(const PictureReport& report) {
 }
 
 }  // namespace
+
+std::string ShortPrompt(const std::string& text) {
+  constexpr std::string_view kToken = "<image>";
+  std::string shortened;
+  size_t at = 0;
+  while (at < text.size()) {
+    size_t count = 0;
+    while (text.compare(at + count * kToken.size(), kToken.size(), kToken) == 0) ++count;
+    if (count > 0) {
+      shortened += fmt::format("{}*{}", kToken, count);
+      at += count * kToken.size();
+    } else {
+      shortened += text[at++];
+    }
+  }
+  return shortened;
+}
+
+std::string ShortIds(const std::vector<int32_t>& ids) {
+  std::string line;
+  for (size_t i = 0; i < ids.size();) {
+    size_t end = i;
+    while (end < ids.size() && ids[end] == ids[i]) ++end;
+    line += end - i > 1 ? fmt::format("{}*{} ", ids[i], end - i) : fmt::format("{} ", ids[i]);
+    i = end;
+  }
+  return line;
+}
 
 Status InspectImage(const InspectFlags& flags) {
   EYESHOT_ASSIGN_OR_RETURN(const PictureReport report, Examine(flags));

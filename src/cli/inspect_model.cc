@@ -19,7 +19,7 @@
 #include "formats/processor_config.h"
 #include "formats/safetensors.h"
 #include "kernels/backend.h"
-#include "models/model.h"
+#include "models/model_source.h"
 #include "text/tokenizer.h"
 #include "vision/image_processor.h"
 
@@ -43,6 +43,8 @@ struct ModelReport {
   size_t files = 0;
   uint64_t bytes = 0;
   std::string dtypes;  // "bfloat16", or several with commas
+  bool wide = false;   // some matrix is in a float type other than bfloat16, so that exact weights may take float32
+  std::vector<std::string> notes;
   Parameters parameters;
   int64_t context = 0;
   BackendInfo backend;
@@ -54,18 +56,40 @@ struct ModelReport {
 
 void Count(std::string_view name, int64_t elements, Parameters& counts) {
   const auto has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
-  int64_t& part = has("vision_model.")           ? counts.tower
-                  : has("connector.")            ? counts.connector
-                  : has("embed_tokens.")         ? counts.embedding
-                  : name.starts_with("lm_head.") ? counts.head
-                  : has("text_model.")           ? counts.decoder
-                                                 : counts.other;
+  const auto begins = [&](std::string_view part) { return name.starts_with(part); };
+  // Names of Hugging Face's checkpoints, and of GGUF files.
+  int64_t& part = has("vision_model.") || begins("v.")            ? counts.tower
+                  : has("connector.") || begins("mm.")            ? counts.connector
+                  : has("embed_tokens.") || begins("token_embd.") ? counts.embedding
+                  : begins("lm_head.") || begins("output.")       ? counts.head
+                  : has("text_model.") || begins("model.layers.") || begins("model.norm.") || begins("blk.") ||
+                          begins("output_norm.")
+                      ? counts.decoder
+                      : counts.other;
   part += elements;
 }
 
-// Files, bytes, dtypes and parameters, of packed weights or of a checkpoint.
-Status ExamineWeights(ModelReport& report) {
+void ExamineTensors(const std::vector<HostTensor>& tensors, std::set<std::string, std::less<>>& names,
+                    ModelReport& report) {
+  for (const HostTensor& tensor : tensors) {
+    Count(tensor.name, tensor.elements(), report.parameters);
+    names.emplace(DTypeName(tensor.dtype));
+    const bool matrix = tensor.shape.size() >= 2;
+    report.wide = report.wide || (matrix && (tensor.dtype == DType::kF32 || tensor.dtype == DType::kF16));
+  }
+}
+
+// Files, bytes, dtypes and parameters, of GGUF files, of packed weights or of a checkpoint.
+Status ExamineWeights(const ModelSource& source, ModelReport& report) {
   std::set<std::string, std::less<>> names;
+  if (const GgufModel* gguf = source.gguf()) {
+    report.files = gguf->mmproj() != nullptr ? 2 : 1;
+    report.bytes = gguf->bytes();
+    ExamineTensors(gguf->text().tensors(), names, report);
+    if (gguf->mmproj() != nullptr) ExamineTensors(gguf->mmproj()->tensors(), names, report);
+    report.dtypes = fmt::format("{}", fmt::join(names, ", "));
+    return Status::Ok();
+  }
   const std::string packed_path = JoinPath(report.dir, kPackedWeightsFile);
   if (FileExists(packed_path)) {
     EYESHOT_ASSIGN_OR_RETURN(const PackedWeights packed, PackedWeights::Open(packed_path));
@@ -81,10 +105,7 @@ Status ExamineWeights(ModelReport& report) {
   EYESHOT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(report.dir));
   report.files = checkpoint.files().size();
   report.bytes = checkpoint.bytes();
-  for (const HostTensor& tensor : checkpoint.tensors()) {
-    Count(tensor.name, tensor.elements(), report.parameters);
-    names.emplace(DTypeName(tensor.dtype));
-  }
+  ExamineTensors(checkpoint.tensors(), names, report);
   report.dtypes = fmt::format("{}", fmt::join(names, ", "));
   return Status::Ok();
 }
@@ -95,9 +116,9 @@ Result<int> MostTiles(const ImageProcessorConfig& config) {
   return processor.Plan(config.longest_edge, config.longest_edge, config.do_image_splitting).tiles();
 }
 
-Result<std::vector<std::pair<int32_t, std::string>>> StopTokens(const std::string& dir) {
-  EYESHOT_ASSIGN_OR_RETURN(const GenerationConfig generation, LoadGenerationConfig(dir));
-  EYESHOT_ASSIGN_OR_RETURN(const Tokenizer tokenizer, Tokenizer::Load(dir));
+Result<std::vector<std::pair<int32_t, std::string>>> StopTokens(const ModelSource& source) {
+  EYESHOT_ASSIGN_OR_RETURN(const GenerationConfig generation, source.Generation());
+  EYESHOT_ASSIGN_OR_RETURN(const Tokenizer tokenizer, source.ReadTokenizer());
   std::set<int32_t> ids(generation.eos_token_ids.begin(), generation.eos_token_ids.end());
   if (const auto end = tokenizer.TokenId("<end_of_utterance>")) ids.insert(*end);
   std::vector<std::pair<int32_t, std::string>> tokens;
@@ -106,52 +127,64 @@ Result<std::vector<std::pair<int32_t, std::string>>> StopTokens(const std::strin
   return tokens;
 }
 
+// What exact weights take at most: those of a wide checkpoint may need float32.
+ModelPrecision AtMost(ModelPrecision precision, bool wide) {
+  if (!wide) return precision;
+  for (WeightFormat* format : {&precision.tower, &precision.decoder}) {
+    if (*format == WeightFormat::kExact) *format = WeightFormat::kFloat32;
+  }
+  return precision;
+}
+
 Result<ModelReport> Examine(const InspectFlags& flags) {
   ModelReport report;
   report.dir = flags.target;
-  EYESHOT_ASSIGN_OR_RETURN(report.config, LoadModelConfig(report.dir));
+  EYESHOT_ASSIGN_OR_RETURN(const ModelSource source, ModelSource::Open(LocationOf(flags.model, flags.target)));
+  report.config = source.config();
+  report.notes = source.notes();
   EYESHOT_ASSIGN_OR_RETURN(const ModelFamily* family, FindModelFamily(report.config.model_type));
   report.family = family->name;
-  EYESHOT_RETURN_IF_ERROR(ExamineWeights(report));
+  EYESHOT_RETURN_IF_ERROR(ExamineWeights(source, report));
 
   EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
                            CreateBackend({.name = flags.model.backend, .threads = flags.model.threads}));
-  EYESHOT_ASSIGN_OR_RETURN(ModelPrecision precision, ChoosePrecision(report.dir, flags.model.precision, *backend));
+  EYESHOT_ASSIGN_OR_RETURN(ModelPrecision precision, ChoosePrecision(source, flags.model.precision, *backend));
   EYESHOT_ASSIGN_OR_RETURN(precision.kv_cache, ParseKvFormat(flags.model.kv_cache));
   report.backend = backend->info();
   report.backend.precision = PrecisionName(precision, *backend);
   report.context = flags.model.context > 0 ? flags.model.context : report.config.text.max_positions;
-  EYESHOT_ASSIGN_OR_RETURN(report.processing, LoadProcessorConfig(report.dir));
-  EYESHOT_ASSIGN_OR_RETURN(report.most_tiles, MostTiles(report.processing));
-  report.plan = family->plan(report.config, *backend, precision, report.context, report.most_tiles);
-  EYESHOT_ASSIGN_OR_RETURN(report.stop_tokens, StopTokens(report.dir));
+  if (report.config.has_vision()) {
+    EYESHOT_ASSIGN_OR_RETURN(report.processing, source.Processor());
+    EYESHOT_ASSIGN_OR_RETURN(report.most_tiles, MostTiles(report.processing));
+  }
+  report.plan =
+      family->plan(report.config, *backend, AtMost(precision, report.wide), report.context, report.most_tiles);
+  EYESHOT_ASSIGN_OR_RETURN(report.stop_tokens, StopTokens(source));
   return report;
 }
 
 OrderedJson ShapesJson(const ModelConfig& config) {
   const VisionConfig& vision = config.vision;
   const TextConfig& text = config.text;
-  return {{"vision",
-           {{"layers", vision.num_layers},
-            {"width", vision.hidden_size},
-            {"mlp", vision.intermediate_size},
-            {"heads", vision.num_heads},
-            {"tile_side", vision.image_size},
-            {"patch_side", vision.patch_size},
-            {"patches_per_tile", vision.patches()}}},
-          {"connector",
-           {{"scale_factor", config.scale_factor}, {"visual_tokens_per_tile", config.visual_tokens_per_tile()}}},
-          {"text",
-           {{"layers", text.num_layers},
-            {"width", text.hidden_size},
-            {"mlp", text.intermediate_size},
-            {"heads", text.num_heads},
-            {"kv_heads", text.num_kv_heads},
-            {"head_dim", text.head_dim},
-            {"vocabulary", text.vocab_size},
-            {"positions", text.max_positions},
-            {"rope_theta", text.rope_theta},
-            {"tied_head", config.tie_word_embeddings}}}};
+  OrderedJson shapes;
+  if (config.has_vision()) {
+    shapes = {{"vision",
+               {{"layers", vision.num_layers},
+                {"width", vision.hidden_size},
+                {"mlp", vision.intermediate_size},
+                {"heads", vision.num_heads},
+                {"tile_side", vision.image_size},
+                {"patch_side", vision.patch_size},
+                {"patches_per_tile", vision.patches()}}},
+              {"connector",
+               {{"scale_factor", config.scale_factor}, {"visual_tokens_per_tile", config.visual_tokens_per_tile()}}}};
+  }
+  shapes["text"] = {{"layers", text.num_layers},     {"width", text.hidden_size},
+                    {"mlp", text.intermediate_size}, {"heads", text.num_heads},
+                    {"kv_heads", text.num_kv_heads}, {"head_dim", text.head_dim},
+                    {"vocabulary", text.vocab_size}, {"positions", text.max_positions},
+                    {"rope_theta", text.rope_theta}, {"tied_head", config.tie_word_embeddings}};
+  return shapes;
 }
 
 void PrintModelJson(const ModelReport& report) {
@@ -174,6 +207,7 @@ void PrintModelJson(const ModelReport& report) {
                       {"shapes", ShapesJson(report.config)},
                       {"most_tiles", report.most_tiles},
                       {"longest_edge", report.processing.longest_edge}};
+  json["notes"] = report.notes;
   json["stop_tokens"] = OrderedJson::array();
   for (const auto& [id, text] : report.stop_tokens) json["stop_tokens"].push_back({{"id", id}, {"text", text}});
   json["memory_plan"] = {{"backend", report.backend.name},
@@ -190,9 +224,8 @@ void PrintModelJson(const ModelReport& report) {
   PrintJson(json);
 }
 
-void PrintShapes(const ModelReport& report) {
+void PrintVision(const ModelReport& report) {
   const VisionConfig& vision = report.config.vision;
-  const TextConfig& text = report.config.text;
   fmt::print("\nvision tower   {} layers, width {}, MLP {}, {} heads of {}\n", vision.num_layers, vision.hidden_size,
              vision.intermediate_size, vision.num_heads, vision.head_dim());
   fmt::print("tile           {} x {} pixels, {} patches of {} x {}\n", vision.image_size, vision.image_size,
@@ -200,6 +233,15 @@ void PrintShapes(const ModelReport& report) {
   fmt::print("connector      pixel shuffle {} x {}: {} visual tokens a tile, at most {} tiles a picture\n",
              report.config.scale_factor, report.config.scale_factor, report.config.visual_tokens_per_tile(),
              report.most_tiles);
+}
+
+void PrintShapes(const ModelReport& report) {
+  const TextConfig& text = report.config.text;
+  if (report.config.has_vision()) {
+    PrintVision(report);
+  } else {
+    fmt::print("\nvision tower   none: text alone\n");
+  }
   fmt::print("decoder        {} layers, width {}, MLP {}, {} heads of {}, {} key/value heads\n", text.num_layers,
              text.hidden_size, text.intermediate_size, text.num_heads, text.head_dim, text.num_kv_heads);
   fmt::print("text           {} tokens, {} positions, rotary base {}, head {}\n", text.vocab_size, text.max_positions,
@@ -231,7 +273,12 @@ void PrintModelText(const ModelReport& report) {
                                                    {"decoder scratch", plan.decoder_workspace},
                                                    {"pictures", plan.pictures},
                                                    {"KV cache", plan.kv_cache}};
-  for (const auto& [name, bytes] : memory) fmt::print("  {:<13}{:>13}\n", name, BytesText(bytes));
+  for (const auto& [name, bytes] : memory) {
+    if (bytes > 0) fmt::print("  {:<13}{:>13}\n", name, BytesText(bytes));
+  }
+  if (report.notes.empty()) return;
+  fmt::print("\nodd about the files\n");
+  for (const std::string& note : report.notes) fmt::print("  - {}\n", note);
 }
 
 constexpr const char* kPlannedPrecisions[] = {"exact", "bf16", "int8", "auto", "int4"};
@@ -248,10 +295,16 @@ struct PlanReport {
 Result<PlanReport> Plan(const InspectFlags& flags) {
   PlanReport report;
   report.dir = flags.target;
-  EYESHOT_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(report.dir));
+  EYESHOT_ASSIGN_OR_RETURN(const ModelSource source, ModelSource::Open(LocationOf(flags.model, flags.target)));
+  const ModelConfig& config = source.config();
   EYESHOT_ASSIGN_OR_RETURN(const ModelFamily* family, FindModelFamily(config.model_type));
-  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig processing, LoadProcessorConfig(report.dir));
-  EYESHOT_ASSIGN_OR_RETURN(report.tiles, MostTiles(processing));
+  if (config.has_vision()) {
+    EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig processing, source.Processor());
+    EYESHOT_ASSIGN_OR_RETURN(report.tiles, MostTiles(processing));
+  }
+  ModelReport weights;
+  weights.dir = flags.target;
+  EYESHOT_RETURN_IF_ERROR(ExamineWeights(source, weights));
   EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
                            CreateBackend({.name = flags.model.backend, .threads = flags.model.threads}));
   report.backend = backend->info();
@@ -259,6 +312,7 @@ Result<PlanReport> Plan(const InspectFlags& flags) {
   for (const char* name : kPlannedPrecisions) {
     Result<ModelPrecision> precision = ParsePrecision(name, *backend);
     if (!precision.ok()) continue;  // the backend lacks it
+    precision = AtMost(*precision, weights.wide);
     report.plans.emplace_back(name, family->plan(config, *backend, *precision, report.context, report.tiles));
     precision->kv_cache = KvFormat::kInt8;
     report.int8_cache = family->plan(config, *backend, *precision, report.context, report.tiles).kv_cache;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <string_view>
@@ -14,9 +13,11 @@
 #include "base/limits.h"
 #include "cli/progress.h"
 #include "cli/text_distance.h"
+#include "formats/gguf_model.h"
 #include "hub/cache.h"
 #include "hub/known_models.h"
 #include "hub/settings.h"
+#include "models/model_source.h"
 
 namespace eyeshot::cli {
 namespace {
@@ -26,13 +27,7 @@ constexpr const char* kBuiltIn = "models/eyeshot-tiny";
 bool IsModelFolder(const std::filesystem::path& dir) { return FileExists((dir / "config.json").string()); }
 
 // Other programs take single files of a repository.
-bool HasModelFiles(const std::filesystem::path& dir) {
-  std::error_code error;
-  const std::filesystem::directory_iterator files(dir, error);
-  return IsModelFolder(dir) || (!error && std::any_of(begin(files), end(files), [](const auto& file) {
-           return file.path().extension() == ".gguf";
-         }));
-}
+bool HasModelFiles(const std::filesystem::path& dir) { return IsModelFolder(dir) || IsGgufModel(dir.string()); }
 
 // `name` has the form of a hub's name and is no folder.
 Result<FoundModel> FindInCache(const std::string& name, const std::string& where) {
@@ -92,13 +87,19 @@ void AddModelFlag(CLI::App& command, ModelFlags& flags) {
   command
       .add_option(
           "-m,--model", flags.model,
-          "A Hugging Face folder, or the name of a model that `eyeshot pull` has taken; without it $EYESHOT_MODEL, "
-          "else the built-in model")
-      ->type_name("DIR|ORG/NAME");
+          "A Hugging Face folder, a GGUF file, or the name of a model that `eyeshot pull` has taken; without it "
+          "$EYESHOT_MODEL, else the built-in model")
+      ->type_name("MODEL");
 }
 
 void AddModelFlags(CLI::App& command, ModelFlags& flags) {
   AddModelFlag(command, flags);
+  command
+      .add_option("--mmproj", flags.mmproj,
+                  "The vision tower of a GGUF model; without it the mmproj file beside it; none: text alone")
+      ->type_name("FILE");
+  command.add_flag("--hf-defaults", flags.hf_defaults,
+                   "GGUF: numbers of transformers where the file has guesses of its converter");
   command.add_option("--backend", flags.backend, "auto, portable, or reference (slow float32)")
       ->check(CLI::IsMember({"auto", "portable", "reference"}))
       ->type_name("NAME");
@@ -109,6 +110,11 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
       ->type_name("P[,P]");
   command.add_option("--kv-cache", flags.kv_cache, "Precision of the key/value cache: f16 or int8")->type_name("P");
   command.add_flag("--pillow13", flags.pillow13, "Resize pictures in the order of passes of Pillow 13 and later");
+  command
+      .add_option("--frame-edge", flags.frame_edge,
+                  "Pixels of a frame's longer side before it becomes a tile; 0 takes the reference's")
+      ->check(CLI::Range(int64_t{0}, limits::kMaxLongestEdge))
+      ->type_name("N");
   command.add_option("-t,--threads", flags.threads, "Threads; 0 takes the cores that this process may use")
       ->check(CLI::Range(0, limits::kMaxThreads))
       ->type_name("N");
@@ -125,12 +131,13 @@ Result<FoundModel> FindModel(const std::string& asked) {
     where = "EYESHOT_MODEL";
   }
   if (dir.empty()) return FindBuiltIn();
-  if (!IsDirectory(dir)) {
+  if (!IsDirectory(dir) && !(FileExists(dir) && IsGgufModel(dir))) {
     if (!FileExists(dir) && LooksLikeRepository(dir)) return FindInCache(dir, where);
-    return NotFoundError(
-        fmt::format("{} names '{}', which is {}", where, dir, FileExists(dir) ? "a file, not a folder" : "not there"),
-        "name a Hugging Face folder with config.json, tokenizer.json and model.safetensors, or a model of the hub "
-        "(`eyeshot models`)");
+    return NotFoundError(fmt::format("{} names '{}', which is {}", where, dir,
+                                     FileExists(dir) ? "neither a folder nor a GGUF file" : "not there"),
+                         "name a Hugging Face folder with config.json, tokenizer.json and model.safetensors, a .gguf "
+                         "file, or a model of "
+                         "the hub (`eyeshot models`)");
   }
   return FoundModel{dir, false, ""};
 }
@@ -143,15 +150,37 @@ Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty)
                "shapes and icons,\nnot photographs. For these: eyeshot pull HuggingFaceTB/SmolVLM-256M-Instruct\n");
   }
   Progress progress(chatty);
-  return Engine::Load({.model = found.dir,
-                       .name = found.name,
-                       .backend = flags.backend,
-                       .precision = flags.precision,
-                       .kv_cache = flags.kv_cache,
-                       .pillow13_resize = flags.pillow13,
-                       .threads = flags.threads,
-                       .context_tokens = flags.context,
-                       .on_progress = [&progress](double share) { progress.Show("loading", share); }});
+  EYESHOT_ASSIGN_OR_RETURN(
+      std::shared_ptr<Engine> engine,
+      Engine::Load({.model = found.dir,
+                    .mmproj = flags.mmproj,
+                    .hf_defaults = flags.hf_defaults,
+                    .name = found.name,
+                    .backend = flags.backend,
+                    .precision = flags.precision,
+                    .kv_cache = flags.kv_cache,
+                    .frame_edge = flags.frame_edge,
+                    .pillow13_resize = flags.pillow13,
+                    .threads = flags.threads,
+                    .context_tokens = flags.context,
+                    .on_progress = [&progress](double share) { progress.Show("loading", share); }}));
+  progress.Clear();
+  if (chatty) {
+    for (const std::string& note : engine->info().notes) fmt::print(stderr, "note: {}\n", note);
+  }
+  return engine;
+}
+
+Result<ImageProcessorConfig> ProcessorOf(const ModelFlags& flags, const std::string& path) {
+  if (!IsGgufModel(path)) return LoadProcessorConfig(path);
+  EYESHOT_ASSIGN_OR_RETURN(const ModelSource source, ModelSource::Open(LocationOf(flags, path)));
+  if (source.config().has_vision()) return source.Processor();
+  return UnsupportedError(fmt::format("{}: reads text alone, and pictures were named", path),
+                          "use a SmolVLM, or name its mmproj file with --mmproj");
+}
+
+ModelLocation LocationOf(const ModelFlags& flags, const std::string& path) {
+  return {.path = path, .mmproj = flags.mmproj, .hf_defaults = flags.hf_defaults};
 }
 
 }  // namespace eyeshot::cli

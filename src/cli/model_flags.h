@@ -8,23 +8,34 @@
 #include <string>
 
 #include "eyeshot/engine.h"
+#include "formats/processor_config.h"
+#include "models/model.h"
 
 namespace eyeshot::cli {
 
 struct ModelFlags {
   std::string model;  // empty: $EYESHOT_MODEL or the built-in model
+  std::string mmproj;  // of a GGUF model; empty: the one beside it
+  bool hf_defaults = false;
   std::string backend = "auto";
   std::string precision;  // empty: as the files are
   std::string kv_cache = "f16";
   bool pillow13 = false;
+  int frame_edge = 0;  // 0: the reference's
   int threads = 0;
   int64_t context = 0;
 };
 
 // --model alone.
 void AddModelFlag(CLI::App& command, ModelFlags& flags);
-// --model, --backend, --precision, --threads, --context.
+// --model, --mmproj, --hf-defaults, --backend, --precision, --threads, --context.
 void AddModelFlags(CLI::App& command, ModelFlags& flags);
+
+// Where a found model is, with the flags that say so.
+ModelLocation LocationOf(const ModelFlags& flags, const std::string& path);
+
+// How the model there cuts pictures; reads no more than it must. Errors: kUnsupported (a model without vision).
+Result<ImageProcessorConfig> ProcessorOf(const ModelFlags& flags, const std::string& path);
 
 struct FoundModel {
   std::string dir;

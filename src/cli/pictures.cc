@@ -14,7 +14,6 @@
 #include "vision/image_processor.h"
 
 namespace eyeshot::cli {
-namespace {
 
 Result<std::vector<uint8_t>> ReadStandardInput() {
   std::vector<uint8_t> bytes;
@@ -34,19 +33,29 @@ Result<std::vector<uint8_t>> ReadStandardInput() {
   return bytes;
 }
 
-}  // namespace
-
 void AddJpegScalingFlag(CLI::App& command, bool& jpeg_scaling) {
   command.add_flag("--jpeg-scaling", jpeg_scaling,
                    "Decode JPEGs at 1/2, 1/4 or 1/8 where the model needs no more: faster, slightly other pixels");
 }
 
-Result<DecodeOptions> PictureDecoding(const ModelFlags& model, bool jpeg_scaling, bool split) {
+PictureDetail DecodingDetail(const PictureDetail& detail, bool frames) {
+  return frames ? PictureDetail{PictureDetail::Kind::kLow, 0} : detail;
+}
+
+Result<DecodeOptions> PictureDecoding(const ModelFlags& model, bool jpeg_scaling, const PictureDetail& detail) {
   if (!jpeg_scaling) return DecodeOptions();
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel found, FindModel(model.model));
-  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig config, LoadProcessorConfig(found.dir));
+  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig config, ProcessorOf(model, found.dir));
   EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(config));
-  return processor.ScaledDecoding(split);
+  return processor.ScaledDecoding(detail);
+}
+
+Result<Image> DecodePicture(std::span<const uint8_t> bytes, std::string_view name, const DecodeOptions& decoding,
+                            Ledger& ledger) {
+  Stage stage(ledger, StageId::kDecodeImage);
+  Result<Image> image = DecodeImage(bytes, name, decoding);
+  if (image.ok()) stage.AddBytes(bytes.size() + image->rgb.size());
+  return image;
 }
 
 Result<Image> ReadPicture(const std::string& path, const DecodeOptions& decoding, Ledger& ledger) {

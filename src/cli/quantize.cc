@@ -18,6 +18,7 @@
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/synthetic_picture.h"
+#include "models/model_source.h"
 #include "runtime/compare_models.h"
 
 namespace eyeshot::cli {
@@ -62,12 +63,13 @@ Status Compare(const QuantizeFlags& flags, const std::string& dir, Backend& back
                Report& report) {
   EYESHOT_ASSIGN_OR_RETURN(const auto pictures, CalibrationPictures(flags));
   Ledger ledger;
-  EYESHOT_ASSIGN_OR_RETURN(const auto exact,
-                           LoadModel({.dir = dir, .on_progress = {}, .on_weight = {}}, backend, ledger));
-  EYESHOT_ASSIGN_OR_RETURN(const ModelPrecision precision, ChoosePrecision(flags.out, "", backend));
-  EYESHOT_ASSIGN_OR_RETURN(
-      const auto packed,
-      LoadModel({.dir = flags.out, .precision = precision, .on_progress = {}, .on_weight = {}}, backend, ledger));
+  ModelOptions load;
+  load.model.path = dir;
+  EYESHOT_ASSIGN_OR_RETURN(const auto exact, LoadModel(load, backend, ledger));
+  load.model.path = flags.out;
+  EYESHOT_ASSIGN_OR_RETURN(ModelSource source, ModelSource::Open(load.model));
+  EYESHOT_ASSIGN_OR_RETURN(load.precision, ChoosePrecision(source, "", backend));
+  EYESHOT_ASSIGN_OR_RETURN(const auto packed, LoadModel(std::move(source), load, backend, ledger));
   EYESHOT_ASSIGN_OR_RETURN(report.comparison, CompareModels(*exact, *packed, pictures, kQuestion, kAnswerTokens,
                                                             [&](double share) { progress.Show("comparing", share); }));
   report.pictures = pictures.size();

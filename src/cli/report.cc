@@ -43,6 +43,20 @@ uint64_t PeakResidentBytes() {
 
 OrderedJson StagesJson(const Ledger& ledger) { return OrderedJson::parse(ledger.Json()); }
 
+OrderedJson PicturesJson(const Ledger& ledger) {
+  OrderedJson pictures = OrderedJson::array();
+  for (const PictureCost& picture : ledger.pictures()) {
+    pictures.push_back({{"width", picture.width},
+                        {"height", picture.height},
+                        {"rows", picture.rows},
+                        {"cols", picture.cols},
+                        {"visual_tokens", picture.visual_tokens},
+                        {"reference_visual_tokens", picture.reference_visual_tokens},
+                        {"shrunk", picture.shrunk}});
+  }
+  return pictures;
+}
+
 OrderedJson AnswerJson(const Answer& answer, const ModelInfo& info, const Ledger& ledger) {
   return {{"answer", answer.text},
           {"finish_reason", FinishReasonName(answer.finish_reason)},
@@ -53,6 +67,7 @@ OrderedJson AnswerJson(const Answer& answer, const ModelInfo& info, const Ledger
           {"visual_tokens", answer.visual_tokens},
           {"completion_tokens", answer.completion_tokens},
           {"tiles", answer.tiles},
+          {"pictures", PicturesJson(ledger)},
           {"peak_rss_bytes", PeakResidentBytes()},
           {"stages", StagesJson(ledger)}};
 }

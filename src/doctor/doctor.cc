@@ -39,6 +39,7 @@ Bars Lower(Bars a, Bars b) { return {std::min(a.cosine, b.cosine), std::min(a.wo
 Bars BarsOf(Output output, WeightFormat format) {
   const bool logits = output == Output::kLogits;
   switch (format) {
+    case WeightFormat::kFloat32:
     case WeightFormat::kExact: return {0.9999, 0.999};
     case WeightFormat::kBf16: return logits ? Bars{0.9995, 0.999} : Bars{0.9999, 0.999};
     case WeightFormat::kInt8:
@@ -49,9 +50,17 @@ Bars BarsOf(Output output, WeightFormat format) {
   return {1, 1};
 }
 
+// How coarse weights are that are used as a GGUF file stores them, by the names of their types.
+WeightFormat FormatOf(WeightFormat format, const std::string& stored) {
+  if (stored.empty()) return format;
+  const auto has = [&](std::string_view type) { return stored.find(type) != std::string::npos; };
+  if (has("Q4") || has("Q5") || has("Q6")) return WeightFormat::kInt4;
+  return has("Q8") ? WeightFormat::kQ8 : WeightFormat::kExact;
+}
+
 // Gaps between the reference's two best logits below which another best token is no parting.
 float TieGap(const ModelPrecision& precision) {
-  const WeightFormat format = std::max(precision.tower, precision.decoder);
+  const WeightFormat format = FormatOf(std::max(precision.tower, precision.decoder), precision.stored);
   if (format == WeightFormat::kExact) return 0.2f;
   if (format == WeightFormat::kBf16) return 0.5f;
   return format == WeightFormat::kInt8 || format == WeightFormat::kQ8 ? 1.5f : 4.0f;
@@ -375,8 +384,10 @@ Result<std::vector<std::vector<float>>> Comparison::Got(Output output, size_t i)
 
 void Comparison::CompareRows(Output output, std::string step, std::string_view what) {
   Examination& examination = Add(std::move(step), {});
-  Bars bars = BarsOf(output, precision_.tower);
-  if (output == Output::kLogits) bars = Lower(bars, BarsOf(output, precision_.decoder));
+  Bars bars = BarsOf(output, FormatOf(precision_.tower, precision_.stored));
+  if (output == Output::kLogits) {
+    bars = Lower(bars, BarsOf(output, FormatOf(precision_.decoder, precision_.stored)));
+  }
   if (dump_.dtype != "float32") {  // transformers itself is so far from its float32 then
     bars = Lower(bars, output == Output::kLogits ? Bars{0.995, 0.99} : Bars{0.9995, 0.995});
   }
@@ -554,10 +565,14 @@ Result<Diagnosis> Diagnose(const DoctorOptions& options) {
   }
   EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
                            CreateBackend({.name = options.backend, .threads = options.threads}));
-  EYESHOT_ASSIGN_OR_RETURN(const ModelPrecision precision, ChoosePrecision(options.model, options.precision, *backend));
+  const ModelLocation location{.path = options.model, .mmproj = options.mmproj, .hf_defaults = options.hf_defaults};
+  const Result<ModelSource> source = ModelSource::Open(location);
+  const std::string_view asked = options.precision.empty() && !source.ok() ? "exact" : options.precision;
+  EYESHOT_ASSIGN_OR_RETURN(const ModelPrecision precision,
+                           source.ok() ? ChoosePrecision(*source, asked, *backend) : ParsePrecision(asked, *backend));
   Diagnosis diagnosis;
   ModelParts parts =
-      CheckModel(options.model, precision, dump && dump->pillow13_order(), *backend, diagnosis.examinations);
+      CheckModel(location, source, precision, dump && dump->pillow13_order(), *backend, diagnosis.examinations);
   if (parts.model != nullptr) {
     diagnosis.precision = PrecisionName(precision, *backend);
     if (options.on_progress) options.on_progress(0);

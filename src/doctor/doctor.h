@@ -14,7 +14,9 @@
 namespace eyeshot {
 
 struct DoctorOptions {
-  std::string model;               // a folder
+  std::string model;               // a folder, or a GGUF file
+  std::string mmproj;              // as of EngineOptions
+  bool hf_defaults = false;        // as of EngineOptions
   std::string dump;                // a folder; empty: checks the model alone
   std::string backend = "auto";
   std::string precision;           // as of EngineOptions

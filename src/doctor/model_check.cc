@@ -30,6 +30,13 @@ Examination Wrong(std::string step, std::string what, std::string note) {
   return examination;
 }
 
+Examination Skipped(std::string step, std::string note) {
+  Examination examination = Found(std::move(step), {});
+  examination.finding = Finding::kSkipped;
+  examination.note = std::move(note);
+  return examination;
+}
+
 // "a, b, c and 7 more"
 std::string SomeOf(const std::vector<std::string>& names) {
   const size_t shown = std::min(names.size(), kNamesShown);
@@ -39,12 +46,15 @@ std::string SomeOf(const std::vector<std::string>& names) {
   return text;
 }
 
-Examination CheckConfig(const std::string& dir, ModelParts& parts) {
-  Result<ModelConfig> config = LoadModelConfig(dir);
-  if (!config.ok()) return Wrong("configuration", "config.json", config.status().message());
-  const Result<const ModelFamily*> family = FindModelFamily(config->model_type);
+Examination CheckConfig(const Result<ModelSource>& source, ModelParts& parts) {
+  if (!source.ok()) return Wrong("configuration", "config.json", source.status().message());
+  const Result<const ModelFamily*> family = FindModelFamily(source->config().model_type);
   if (!family.ok()) return Wrong("configuration", "config.json", family.status().message());
-  parts.config = *std::move(config);
+  parts.config = source->config();
+  if (!parts.config->has_vision()) {
+    return Found("configuration", fmt::format("{}: decoder {} x {}, no vision tower", parts.config->model_type,
+                                              parts.config->text.num_layers, parts.config->text.hidden_size));
+  }
   const ModelConfig& c = *parts.config;
   return Found("configuration",
                fmt::format("{}: tower {} x {}, decoder {} x {}, tiles of {} pixels, {} visual tokens each",
@@ -52,9 +62,11 @@ Examination CheckConfig(const std::string& dir, ModelParts& parts) {
                            c.text.hidden_size, c.vision.image_size, c.visual_tokens_per_tile()));
 }
 
-Examination CheckProcessing(const std::string& dir, bool pillow13_order, ModelParts& parts) {
+Examination CheckProcessing(const std::string& dir, const Result<ModelSource>& source, bool pillow13_order,
+                            ModelParts& parts) {
   const std::string what = "preprocessor_config.json, processor_config.json";
-  Result<ImageProcessorConfig> config = LoadProcessorConfig(dir);
+  if (parts.config && !parts.config->has_vision()) return Skipped("pictures", "the model reads text alone");
+  Result<ImageProcessorConfig> config = source.ok() ? source->Processor() : LoadProcessorConfig(dir);
   if (!config.ok()) return Wrong("pictures", what, config.status().message());
   config->pillow13_order = pillow13_order;
   const Result<ImageProcessor> processor = ImageProcessor::Create(*config);
@@ -74,16 +86,18 @@ Examination CheckProcessing(const std::string& dir, bool pillow13_order, ModelPa
                                        config->has_video() ? "clips too" : "no settings for clips"));
 }
 
-Examination CheckTokenizer(const std::string& dir, ModelParts& parts) {
-  Result<Tokenizer> tokenizer = Tokenizer::Load(dir);
+Examination CheckTokenizer(const std::string& dir, const Result<ModelSource>& source, ModelParts& parts) {
+  Result<Tokenizer> tokenizer = source.ok() ? source->ReadTokenizer() : Tokenizer::Load(dir);
   if (!tokenizer.ok()) return Wrong("tokenizer", "tokenizer.json", tokenizer.status().message());
   parts.tokenizer = *std::move(tokenizer);
-  if (!parts.config) return Found("tokenizer", fmt::format("{} tokens", parts.tokenizer->vocab_size()));
+  const std::string tokens = fmt::format("{} tokens", parts.tokenizer->vocab_size());
+  if (!parts.config) return Found("tokenizer", tokens);
   if (parts.tokenizer->vocab_size() > parts.config->text.vocab_size) {
     return Wrong("tokenizer", "tokenizer.json",
                  fmt::format("it has ids up to {}, the model's embedding {} rows", parts.tokenizer->vocab_size() - 1,
                              parts.config->text.vocab_size));
   }
+  if (!parts.config->has_vision()) return Found("tokenizer", tokens);
   const auto image = parts.tokenizer->TokenId("<image>");
   if (image != parts.config->image_token_id) {
     return Wrong("tokenizer", "tokenizer.json",
@@ -93,20 +107,16 @@ Examination CheckTokenizer(const std::string& dir, ModelParts& parts) {
   return Found("tokenizer", fmt::format("{} tokens, <image> is {}", parts.tokenizer->vocab_size(), *image));
 }
 
-Examination CheckTemplate(const std::string& dir, ModelParts& parts) {
-  Examination examination = Found("template", "the chat template");
-  if (!parts.config || !parts.tokenizer) {
-    examination.finding = Finding::kSkipped;
-    return examination;
-  }
-  Result<PromptFormat> format = PromptFormat::Load(dir, *parts.tokenizer, parts.config->visual_tokens_per_tile());
+Examination CheckTemplate(const Result<ModelSource>& source, ModelParts& parts) {
+  if (!parts.config || !parts.tokenizer) return Skipped("template", "");
+  Result<PromptFormat> format = source->ReadPromptFormat(*parts.tokenizer);
   if (!format.ok()) return Wrong("template", "the chat template", format.status().message());
   parts.format = *std::move(format);
-  return examination;
+  return Found("template", "the chat template");
 }
 
-Examination CheckGeneration(const std::string& dir, const ModelParts& parts) {
-  const Result<GenerationConfig> generation = LoadGenerationConfig(dir);
+Examination CheckGeneration(const std::string& dir, const Result<ModelSource>& source, const ModelParts& parts) {
+  const Result<GenerationConfig> generation = source.ok() ? source->Generation() : LoadGenerationConfig(dir);
   if (!generation.ok()) return Wrong("generation", "generation_config.json", generation.status().message());
   std::vector<std::string> stops;
   for (const int32_t id : generation->eos_token_ids) {
@@ -124,7 +134,19 @@ Examination CheckGeneration(const std::string& dir, const ModelParts& parts) {
 
 bool SameShape(const HostTensor& tensor, const TensorSpec& spec) { return tensor.shape == spec.shape; }
 
-Examination CheckTensors(const std::string& dir, const ModelParts& parts) {
+// Their tensors are checked as they are opened.
+Examination CheckGguf(const ModelSource& source) {
+  Examination examination = Found("tensors", "GGUF files");
+  const std::vector<std::string> notes = source.notes();
+  if (!notes.empty()) {
+    examination.finding = Finding::kWarning;
+    examination.note = fmt::format("{}", fmt::join(notes, "; "));
+  }
+  return examination;
+}
+
+Examination CheckTensors(const std::string& dir, const Result<ModelSource>& source, const ModelParts& parts) {
+  if (source.ok() && source->gguf() != nullptr) return CheckGguf(*source);
   if (FileExists(JoinPath(dir, kPackedWeightsFile))) {
     const Result<PackedWeights> packed = PackedWeights::Open(JoinPath(dir, kPackedWeightsFile));
     if (!packed.ok()) return Wrong("tensors", kPackedWeightsFile, packed.status().message());
@@ -136,7 +158,7 @@ Examination CheckTensors(const std::string& dir, const ModelParts& parts) {
   const std::string what = fmt::format("{} tensors in {} file{}", checkpoint->tensors().size(),
                                        checkpoint->files().size(), checkpoint->files().size() == 1 ? "" : "s");
   Examination examination = Found("tensors", what);
-  if (!parts.config) return examination;
+  if (!parts.config || !parts.config->has_vision()) return examination;
   std::vector<std::string> missing;
   std::vector<std::string> misshapen;
   for (const TensorSpec& spec : SeededTensors(*parts.config, DType::kBF16)) {
@@ -169,12 +191,10 @@ uint64_t AvailableMemory() {
 
 Examination CheckMemory(const ModelParts& parts, const ModelPrecision& precision, const Backend& backend) {
   Examination examination = Found("memory", "the plan with a full context");
-  examination.finding = Finding::kSkipped;
-  if (!parts.config || !parts.processing) return examination;
+  if (!parts.config || !parts.processing) return Skipped("memory", "");
   const Result<const ModelFamily*> family = FindModelFamily(parts.config->model_type);
   const Result<ImageProcessor> processor = ImageProcessor::Create(*parts.processing);
-  if (!family.ok() || !processor.ok()) return examination;
-  examination.finding = Finding::kOk;
+  if (!family.ok() || !processor.ok()) return Skipped("memory", "");
   const int edge = parts.processing->longest_edge;
   const int tiles = processor->Plan(edge, edge, parts.processing->do_image_splitting).tiles();
   const MemoryPlan plan = (*family)->plan(*parts.config, backend, precision, parts.config->text.max_positions, tiles);
@@ -207,19 +227,20 @@ bool AllFinite(const std::vector<std::vector<float>>& rows) {
 
 }  // namespace
 
-ModelParts CheckModel(const std::string& dir, const ModelPrecision& precision, bool pillow13_order, Backend& backend,
-                      std::vector<Examination>& examinations) {
+ModelParts CheckModel(const ModelLocation& location, const Result<ModelSource>& source, const ModelPrecision& precision,
+                      bool pillow13_order, Backend& backend, std::vector<Examination>& examinations) {
+  const std::string& dir = location.path;
   ModelParts parts;
-  examinations.push_back(CheckConfig(dir, parts));
-  examinations.push_back(CheckProcessing(dir, pillow13_order, parts));
-  examinations.push_back(CheckTokenizer(dir, parts));
-  examinations.push_back(CheckTemplate(dir, parts));
-  examinations.push_back(CheckGeneration(dir, parts));
-  examinations.push_back(CheckTensors(dir, parts));
+  examinations.push_back(CheckConfig(source, parts));
+  examinations.push_back(CheckProcessing(dir, source, pillow13_order, parts));
+  examinations.push_back(CheckTokenizer(dir, source, parts));
+  examinations.push_back(CheckTemplate(source, parts));
+  examinations.push_back(CheckGeneration(dir, source, parts));
+  examinations.push_back(CheckTensors(dir, source, parts));
   examinations.push_back(CheckMemory(parts, precision, backend));
   Ledger ledger;
   Result<std::unique_ptr<VisionLanguageModel>> model = LoadModel(
-      {.dir = dir, .precision = precision, .pillow13_order = pillow13_order, .on_progress = {}, .on_weight = {}},
+      {.model = location, .precision = precision, .pillow13_order = pillow13_order, .on_progress = {}, .on_weight = {}},
       backend, ledger);
   if (model.ok()) {
     parts.model = *std::move(model);
@@ -236,6 +257,7 @@ ModelParts CheckModel(const std::string& dir, const ModelPrecision& precision, b
 }
 
 Examination CheckRun(VisionLanguageModel& model) {
+  if (!model.config().has_vision()) return Skipped("run", "the model reads text alone");
   const std::string what = "a small picture, one view, and a question";
   const Result<RunOutputs> outputs =
       RunModel(model, TestPicture(), "Describe the image.", false, {{0}, {0}, {0, 1}}, std::vector<int32_t>{0, 0});

@@ -91,7 +91,8 @@ Status Run::Encode(const std::shared_ptr<const Image>& picture, bool split) {
   const MatrixView rows(visual_tokens_.data(), DType::kF32, count, width, width);
   TowerRecorder recorder(wanted_.tower, outputs_);
   Ledger ledger;
-  EYESHOT_RETURN_IF_ERROR(model_.Encode(*stream_, tiles.rgb.data(), tiles.count(), rows, ledger, {}, &recorder));
+  EYESHOT_RETURN_IF_ERROR(
+      model_.Encode(*stream_, tiles.rgb.data(), tiles.count(), TileKind::kPicture, rows, ledger, {}, &recorder));
   Keep(backend_, *stream_, rows, 0, wanted_.connector, outputs_.connector);
   outputs_.connector_rows = count;
   conversation_.visuals()[0].rows = rows;
@@ -150,7 +151,8 @@ Result<RunOutputs> RunModel(VisionLanguageModel& model, std::shared_ptr<const Im
                             const std::string& question, bool split, const WantedRows& wanted,
                             std::span<const int32_t> answer) {
   Run run(model, wanted);
-  EYESHOT_RETURN_IF_ERROR(run.conversation().Add(Message::User({picture, question}), split));
+  const PictureDetail detail{split ? PictureDetail::Kind::kReference : PictureDetail::Kind::kLow, 0};
+  EYESHOT_RETURN_IF_ERROR(run.conversation().Add(Message::User({picture, question}), detail));
   EYESHOT_RETURN_IF_ERROR(run.Encode(picture, split));
   EYESHOT_RETURN_IF_ERROR(run.Prefill(static_cast<int64_t>(answer.size())));
   EYESHOT_RETURN_IF_ERROR(run.Follow(answer));

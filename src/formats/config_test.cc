@@ -1,4 +1,5 @@
 // config.json, preprocessor_config.json, processor_config.json and generation_config.json.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -226,7 +227,7 @@ TEST(ProcessorConfigTest, PublishedFolders) {
   EXPECT_TRUE(v2->do_image_splitting && v2->do_resize && v2->do_rescale && v2->do_normalize);
   EXPECT_EQ(v2->rescale_factor, 1.0 / 255.0);
   EXPECT_EQ(v2->mean, (std::array<float, 3>{0.5f, 0.5f, 0.5f}));
-  EXPECT_EQ(v2->video_longest_edge, 512);
+  EXPECT_EQ(v2->video_longest_edge, 2048);  // `size` beats video_size, as in transformers 5
   EXPECT_EQ(v2->video_max_frames, 64);
   EXPECT_EQ(v2->video_fps, 1.0);
   EXPECT_EQ(v2->processor_class, "SmolVLMProcessor");
@@ -249,6 +250,26 @@ TEST(ProcessorConfigTest, NestedLayoutOfTransformers5) {
   }
   const auto first_wins = ParseProcessorConfig(R"({"size": {"longest_edge": 128}})", processor, dir);
   EXPECT_EQ(first_wins->longest_edge, 128);
+}
+
+TEST(ProcessorConfigTest, VideoSettingsComeFromTheFileThatTransformersReads) {
+  const auto file = [](int edge, int frames, const char* size) {
+    return fmt::format(
+        R"({{"video_sampling": {{"fps": 2, "max_frames": {}, "video_size": {{"longest_edge": {}}}}}{}}})", frames, edge,
+        size);
+  };
+  const std::string image = file(100, 1, "");
+  const std::string video = file(200, 2, R"(, "size": {"longest_edge": 222})");
+  const std::string nested = fmt::format(R"({{"video_processor": {}}})", file(300, 3, ""));
+  const auto edges = [](const Result<ImageProcessorConfig>& config) {
+    EXPECT_TRUE(config.ok());
+    return std::pair(config->video_longest_edge, config->video_max_frames);
+  };
+  EXPECT_EQ(edges(ParseProcessorConfig(image, "", "dir")), std::pair(100, 1));
+  EXPECT_EQ(edges(ParseProcessorConfig(image, "", "dir", video)), std::pair(222, 2));
+  EXPECT_EQ(edges(ParseProcessorConfig(image, nested, "dir", video)), std::pair(300, 3));
+  ExpectError(ParseProcessorConfig(image, "", "dir", "[]").status(), StatusCode::kCorrupt,
+              {"dir/video_preprocessor_config.json"});
 }
 
 TEST(ProcessorConfigTest, MissingKeysTakeTheDefaultsOfTransformers) {

@@ -14,7 +14,7 @@
 namespace eyeshot {
 namespace {
 
-constexpr std::array<std::string_view, 2> kModelTypes = {"smolvlm", "idefics3"};
+constexpr std::array<std::string_view, 3> kModelTypes = {"smolvlm", "idefics3", "llama"};
 // The published files name the same tower in four ways.
 constexpr std::array<std::string_view, 4> kVisionTypes = {"idefics3", "idefics3_vision", "siglip_vision_model",
                                                           "smolvlm_vision"};
@@ -175,6 +175,12 @@ Result<ModelConfig> ParseModelConfig(const std::string& text, const std::string&
   ModelConfig config;
   EYESHOT_ASSIGN_OR_RETURN(config.model_type, root.String("model_type"));
   EYESHOT_RETURN_IF_ERROR(CheckKnown(root, "model_type", kModelTypes, config.model_type));
+  EYESHOT_ASSIGN_OR_RETURN(config.tie_word_embeddings, root.BoolOr("tie_word_embeddings", false));
+  if (!config.has_vision()) {
+    config.image_token_id = -1;
+    EYESHOT_RETURN_IF_ERROR(ReadText(root, config.text));
+    return config;
+  }
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject vision, root.Object("vision_config"));
   EYESHOT_RETURN_IF_ERROR(ReadVision(vision, config.vision));
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject decoder, root.Object("text_config"));
@@ -182,7 +188,6 @@ Result<ModelConfig> ParseModelConfig(const std::string& text, const std::string&
   EYESHOT_RETURN_IF_ERROR(ReadSize(root, "scale_factor", limits::kMaxScaleFactor, config.scale_factor));
   EYESHOT_ASSIGN_OR_RETURN(const int64_t image_token, root.Integer("image_token_id", 0, limits::kMaxVocabulary - 1));
   config.image_token_id = static_cast<int32_t>(image_token);
-  EYESHOT_ASSIGN_OR_RETURN(config.tie_word_embeddings, root.BoolOr("tie_word_embeddings", false));
   EYESHOT_RETURN_IF_ERROR(CheckTogether(root, config));
   return config;
 }

@@ -1,4 +1,5 @@
-// config.json of the SmolVLM family: Idefics3, SmolVLM, SmolVLM2, SmolDocling, granite-docling.
+// config.json of the SmolVLM family: Idefics3, SmolVLM, SmolVLM2, SmolDocling, granite-docling; and of its decoders,
+// Llamas such as SmolLM2.
 #ifndef EYESHOT_FORMATS_MODEL_CONFIG_H_
 #define EYESHOT_FORMATS_MODEL_CONFIG_H_
 
@@ -43,11 +44,12 @@ struct TextConfig {
 };
 
 struct ModelConfig {
-  std::string model_type;  // "smolvlm" or "idefics3"
+  std::string model_type;  // "smolvlm", "idefics3", or "llama": a decoder alone
   VisionConfig vision;
   TextConfig text;
   int64_t scale_factor = 2;  // pixel shuffle: scale_factor^2 patches become one visual token
-  int32_t image_token_id = 0;
+  int32_t image_token_id = 0;  // -1 without a vision tower
+  bool has_vision() const { return model_type != "llama"; }
   // What the file says. A stored lm_head.weight is used whatever stands here.
   bool tie_word_embeddings = false;
 

@@ -13,6 +13,7 @@ namespace {
 
 constexpr char kImageFile[] = "preprocessor_config.json";
 constexpr char kProcessorFile[] = "processor_config.json";
+constexpr char kVideoFile[] = "video_preprocessor_config.json";
 // Frames a second: more than any camera writes.
 constexpr double kMaxFramesPerSecond = 1000.0;
 // Pillow's filters are numbered 0 to 5.
@@ -65,21 +66,30 @@ Status ReadImageProcessor(const JsonObject& object, ImageProcessorConfig& config
   return Status::Ok();
 }
 
-// {"fps": 1, "max_frames": 64, "video_size": {"longest_edge": 512}}
-Status ReadVideoSampling(const JsonObject& object, ImageProcessorConfig& config) {
-  EYESHOT_ASSIGN_OR_RETURN(config.video_fps, object.Number("fps", 1e-3, kMaxFramesPerSecond));
-  EYESHOT_ASSIGN_OR_RETURN(const int64_t frames, object.Integer("max_frames", 1, limits::kMaxFramesPerPrompt));
+// `video_sampling` of the object, {"fps": 1, "max_frames": 64, "video_size": {"longest_edge": 512}}, and `size` beside
+// it, which has precedence over video_size.
+Status ReadVideoSettings(const JsonObject& object, ImageProcessorConfig& config) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::optional<JsonObject> sampling, object.OptionalObject("video_sampling"));
+  if (!sampling) return Status::Ok();
+  EYESHOT_ASSIGN_OR_RETURN(config.video_fps, sampling->Number("fps", 1e-3, kMaxFramesPerSecond));
+  EYESHOT_ASSIGN_OR_RETURN(const int64_t frames, sampling->Integer("max_frames", 1, limits::kMaxFramesPerPrompt));
   config.video_max_frames = static_cast<int>(frames);
   config.video_longest_edge = config.max_image_edge;
-  return ReadLongestEdge(object, "video_size", limits::kMaxLongestEdge, config.video_longest_edge);
+  EYESHOT_RETURN_IF_ERROR(ReadLongestEdge(*sampling, "video_size", limits::kMaxLongestEdge, config.video_longest_edge));
+  return ReadLongestEdge(object, "size", limits::kMaxLongestEdge, config.video_longest_edge);
 }
 
 Status ReadImageFile(const std::string& text, const std::string& file, ImageProcessorConfig& config) {
   EYESHOT_ASSIGN_OR_RETURN(const Json tree, ParseJsonTree(text, file));
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject root, JsonObject::Root(tree, file));
   EYESHOT_RETURN_IF_ERROR(ReadImageProcessor(root, config));
-  EYESHOT_ASSIGN_OR_RETURN(const std::optional<JsonObject> sampling, root.OptionalObject("video_sampling"));
-  return sampling ? ReadVideoSampling(*sampling, config) : Status::Ok();
+  return ReadVideoSettings(root, config);
+}
+
+Status ReadVideoFile(const std::string& text, const std::string& file, ImageProcessorConfig& config) {
+  EYESHOT_ASSIGN_OR_RETURN(const Json tree, ParseJsonTree(text, file));
+  EYESHOT_ASSIGN_OR_RETURN(const JsonObject root, JsonObject::Root(tree, file));
+  return ReadVideoSettings(root, config);
 }
 
 // processor_config.json. Its image_processor counts only where preprocessor_config.json is absent.
@@ -97,17 +107,15 @@ Status ReadProcessorFile(const std::string& text, const std::string& file, bool 
   if (config.processor_class.empty()) {
     EYESHOT_ASSIGN_OR_RETURN(config.processor_class, root.StringOr("processor_class", ""));
   }
-  if (config.has_video()) return Status::Ok();
   EYESHOT_ASSIGN_OR_RETURN(const std::optional<JsonObject> video, root.OptionalObject("video_processor"));
-  if (!video) return Status::Ok();
-  EYESHOT_ASSIGN_OR_RETURN(const std::optional<JsonObject> sampling, video->OptionalObject("video_sampling"));
-  return sampling ? ReadVideoSampling(*sampling, config) : Status::Ok();
+  return video ? ReadVideoSettings(*video, config) : Status::Ok();
 }
 
 }  // namespace
 
 Result<ImageProcessorConfig> ParseProcessorConfig(const std::string& preprocessor_config,
-                                                  const std::string& processor_config, const std::string& dir) {
+                                                  const std::string& processor_config, const std::string& dir,
+                                                  const std::string& video_config) {
   if (preprocessor_config.empty() && processor_config.empty()) {
     return NotFoundError(fmt::format("{}: has neither {} nor {}", dir, kImageFile, kProcessorFile),
                          "name the folder of a downloaded model");
@@ -115,6 +123,9 @@ Result<ImageProcessorConfig> ParseProcessorConfig(const std::string& preprocesso
   ImageProcessorConfig config;
   if (!preprocessor_config.empty()) {
     EYESHOT_RETURN_IF_ERROR(ReadImageFile(preprocessor_config, JoinPath(dir, kImageFile), config));
+  }
+  if (!video_config.empty()) {
+    EYESHOT_RETURN_IF_ERROR(ReadVideoFile(video_config, JoinPath(dir, kVideoFile), config));
   }
   if (!processor_config.empty()) {
     EYESHOT_RETURN_IF_ERROR(ReadProcessorFile(processor_config, JoinPath(dir, kProcessorFile),
@@ -126,7 +137,8 @@ Result<ImageProcessorConfig> ParseProcessorConfig(const std::string& preprocesso
 Result<ImageProcessorConfig> LoadProcessorConfig(const std::string& dir) {
   EYESHOT_ASSIGN_OR_RETURN(const std::string image, ReadConfigIfThere(JoinPath(dir, kImageFile)));
   EYESHOT_ASSIGN_OR_RETURN(const std::string processor, ReadConfigIfThere(JoinPath(dir, kProcessorFile)));
-  return ParseProcessorConfig(image, processor, dir);
+  EYESHOT_ASSIGN_OR_RETURN(const std::string video, ReadConfigIfThere(JoinPath(dir, kVideoFile)));
+  return ParseProcessorConfig(image, processor, dir, video);
 }
 
 }  // namespace eyeshot

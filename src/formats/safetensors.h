@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "eyeshot/status.h"
+#include "formats/tensor_source.h"
 #include "tensor/dtype.h"
 #include "tensor/host_tensor.h"
 
@@ -29,7 +30,7 @@ Result<std::vector<HostTensor>> ParseSafetensors(std::span<const uint8_t> bytes,
 
 // A checkpoint on disk, mapped read-only: opening one reads its headers only. Movable; its tensors stay valid as
 // long as it lives. Safe to read from several threads.
-class Checkpoint {
+class Checkpoint : public TensorSource {
  public:
   // A safetensors file, or a folder with model.safetensors or else model.safetensors.index.json and the shards
   // that it names. Errors: those of ParseSafetensors, kNotFound, kIo.
@@ -37,18 +38,17 @@ class Checkpoint {
 
   // nullptr if there is none. The data points into the map.
   const HostTensor* Find(std::string_view name) const;
-  // kNotFound names the tensor and the file.
-  Result<HostTensor> Get(std::string_view name) const;
-
+  bool Has(std::string_view name) const override { return Find(name) != nullptr; }
+  Result<HostTensor> Get(std::string_view name) const override;
   // Tells the kernel that the tensor was read and need not stay resident; it can still be read.
-  void Release(const HostTensor& tensor) const;
+  void Release(const HostTensor& tensor) const override;
 
   // In the order of their data, shard by shard.
   const std::vector<HostTensor>& tensors() const { return tensors_; }
   // Elements of all tensors.
   int64_t parameters() const;
   // Bytes of all tensors, headers excluded.
-  uint64_t bytes() const;
+  uint64_t bytes() const override;
   // Paths of the mapped files.
   const std::vector<std::string>& files() const { return files_; }
 

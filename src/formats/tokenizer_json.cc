@@ -17,9 +17,14 @@ namespace eyeshot {
 namespace {
 
 constexpr char kMendDownload[] = "download the tokenizer files again";
+constexpr auto kMaxId = static_cast<int64_t>(limits::kMaxVocabulary) - 1;
 constexpr char kMendModel[] = "use a model with a byte-level BPE tokenizer as SmolVLM's";
 // GPT-2's pattern, which ByteLevel applies by itself when use_regex is set.
-constexpr char kWordPattern[] = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr char kGpt2Pattern[] = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+// The others, with the part in which they differ left out.
+constexpr char kAnyCase[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
+constexpr char kLetters[] = R"(|[^\r\n\p{L}\p{N}]?\p{L}+|)";
+constexpr char kSignsAndSpace[] = R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 // Vocabulary and merges while they are read. Merges keep their spelling until the vocabulary is known.
 class Lists {
@@ -217,25 +222,40 @@ Status ReadDigits(const JsonObject& step, TokenizerFile& file) {
   return Status::Ok();
 }
 
-// A Split that does what ByteLevel's own pattern does.
+std::optional<WordPattern> KnownPattern(std::string_view regex) {
+  if (regex == kGpt2Pattern) return WordPattern::kGpt2;
+  const auto with_numbers = [](std::string_view numbers) {
+    return std::string(kAnyCase).append(kLetters).append(numbers).append(kSignsAndSpace);
+  };
+  if (regex == with_numbers(R"(\p{N}{1,3})")) return WordPattern::kGpt4;
+  if (regex == with_numbers(R"(\p{N})")) return WordPattern::kQwen2;
+  return std::nullopt;
+}
+
 Status ReadSplit(const JsonObject& step, TokenizerFile& file) {
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject pattern, step.Object("pattern"));
   const Json* const regex = pattern.Find("Regex");
-  if (regex == nullptr || *regex != kWordPattern) return Refuse(step, "pattern", "the pattern of GPT-2");
+  const bool is_regex = regex != nullptr && regex->is_string();
+  const auto known = is_regex ? KnownPattern(regex->get_ref<const std::string&>()) : std::nullopt;
+  if (!known) return Refuse(step, "pattern", "the pattern of GPT-2, GPT-4 (Llama 3, granite) or Qwen2");
   EYESHOT_ASSIGN_OR_RETURN(const std::string behavior, step.String("behavior"));
   if (behavior != "Isolated") return Refuse(step, "behavior", "\"Isolated\"");
   EYESHOT_ASSIGN_OR_RETURN(const bool invert, step.BoolOr("invert", false));
   if (invert) return Refuse(step, "invert", "false");
-  file.split_words = true;
+  file.words = *known;
   return Status::Ok();
 }
 
 Status ReadByteLevel(const JsonObject& step, TokenizerFile& file) {
   EYESHOT_ASSIGN_OR_RETURN(file.add_prefix_space, step.BoolOr("add_prefix_space", true));
+  const bool after_split = file.words != WordPattern::kNone;
   // After a Split the space would go before every word; no published tokenizer does that.
-  if (file.split_words && file.add_prefix_space) return Refuse(step, "add_prefix_space", "false after a Split");
+  if (after_split && file.add_prefix_space) return Refuse(step, "add_prefix_space", "false after a Split");
   EYESHOT_ASSIGN_OR_RETURN(const bool use_regex, step.BoolOr("use_regex", true));
-  file.split_words = file.split_words || use_regex;
+  if (!use_regex) return Status::Ok();
+  // It would cut the words of another pattern once more.
+  if (after_split && file.words != WordPattern::kGpt2) return Refuse(step, "use_regex", "false after such a Split");
+  file.words = WordPattern::kGpt2;
   return Status::Ok();
 }
 
@@ -245,13 +265,14 @@ Status ReadPreTokenizerStep(const JsonObject& step, bool is_last, TokenizerFile&
   if (is_last) {
     return type == "ByteLevel" ? ReadByteLevel(step, file) : Refuse(step, "type", "\"ByteLevel\" as the last step");
   }
-  if (type == "Digits" && !file.split_digits && !file.split_words) return ReadDigits(step, file);
-  if (type == "Split" && !file.split_words) return ReadSplit(step, file);
+  const bool words = file.words != WordPattern::kNone;
+  if (type == "Digits" && !file.split_digits && !words) return ReadDigits(step, file);
+  if (type == "Split" && !words) return ReadSplit(step, file);
   return Refuse(step, "type", "\"Digits\", \"Split\" and \"ByteLevel\", each at most once and in this order");
 }
 
 Status ReadPreTokenizer(const JsonObject& root, TokenizerFile& file) {
-  file.split_words = false;
+  file.words = WordPattern::kNone;
   if (!root.Has("pre_tokenizer")) return Refuse(root, "pre_tokenizer", "one that ends with ByteLevel");
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, root.Object("pre_tokenizer"));
   EYESHOT_ASSIGN_OR_RETURN(const std::string type, object.String("type"));
@@ -268,23 +289,60 @@ Status ReadPreTokenizer(const JsonObject& root, TokenizerFile& file) {
   return Status::Ok();
 }
 
-// Refuses post-processors that put tokens before or after: ByteLevel changes offsets only, and a template may say no
-// more than "the sequence".
-Status CheckPostProcessor(const JsonObject& object) {
-  EYESHOT_ASSIGN_OR_RETURN(const std::string type, object.String("type"));
-  if (type == "ByteLevel") return Status::Ok();
-  if (type != "TemplateProcessing") return Refuse(object, "type", "none, \"ByteLevel\" or \"TemplateProcessing\"");
+// {"single": [{"SpecialToken": {"id": "<|begin_of_text|>"}}, {"Sequence": {"id": "A"}}], "special_tokens":
+// {"<|begin_of_text|>": {"ids": [128000], ...}}}
+Status ReadTemplateProcessing(const JsonObject& object, TokenizerFile& file) {
+  constexpr char kExpected[] = "tokens and then one Sequence, with nothing behind";
   const Json* const single = object.Find("single");
-  const bool plain = single != nullptr && single->is_array() && single->size() == 1 && single->front().is_object() &&
-                     single->front().contains("Sequence");
-  return plain ? Status::Ok() : Refuse(object, "single", "one Sequence, without tokens before or after");
+  if (single == nullptr || !single->is_array() || single->empty()) return Refuse(object, "single", kExpected);
+  for (size_t i = 0; i < single->size(); ++i) {
+    const std::string where = fmt::format("{}: post_processor.single[{}]", object.file(), i);
+    EYESHOT_ASSIGN_OR_RETURN(const JsonObject piece, JsonObject::Root((*single)[i], where));
+    const bool is_last = i + 1 == single->size();
+    if (is_last != piece.Has("Sequence")) return Refuse(object, "single", kExpected);
+    if (is_last) return Status::Ok();
+    EYESHOT_ASSIGN_OR_RETURN(const JsonObject token, piece.Object("SpecialToken"));
+    EYESHOT_ASSIGN_OR_RETURN(const std::string name, token.String("id"));
+    EYESHOT_ASSIGN_OR_RETURN(const JsonObject tokens, object.Object("special_tokens"));
+    EYESHOT_ASSIGN_OR_RETURN(const JsonObject entry, tokens.Object(name));
+    const Json* const ids = entry.Find("ids");
+    if (ids == nullptr || !ids->is_array() || ids->size() != 1 || !ids->front().is_number_integer()) {
+      return entry.Error(StatusCode::kCorrupt, "ids", "a list of one id", kMendDownload);
+    }
+    const auto id = ids->front().get<int64_t>();
+    if (id < 0 || id > kMaxId) {
+      return entry.Error(StatusCode::kCorrupt, "ids", fmt::format("ids from 0 to {}", kMaxId), kMendDownload);
+    }
+    if (file.prefix.size() >= limits::kMaxPrefixTokens) {
+      return LimitError(fmt::format("{}: more than {} tokens before every prompt", where, limits::kMaxPrefixTokens),
+                        kMendDownload);
+    }
+    file.prefix.push_back(static_cast<int32_t>(id));
+  }
+  return Status::Ok();
 }
 
-Status CheckPipeline(const JsonObject& root) {
+// One of none, ByteLevel (which changes offsets only) and TemplateProcessing, or a Sequence of these.
+Status ReadPostProcessor(const JsonObject& object, bool in_sequence, TokenizerFile& file) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::string type, object.String("type"));
+  if (type == "ByteLevel") return Status::Ok();
+  if (type == "TemplateProcessing" && file.prefix.empty()) return ReadTemplateProcessing(object, file);
+  const Json* const steps = object.Find("processors");
+  if (type != "Sequence" || in_sequence || steps == nullptr || !steps->is_array()) {
+    return Refuse(object, "type", "none, \"ByteLevel\", \"TemplateProcessing\" or a \"Sequence\" of them");
+  }
+  for (const Json& step : *steps) {
+    EYESHOT_ASSIGN_OR_RETURN(const JsonObject inner, JsonObject::Root(step, object.file() + ": post_processor"));
+    EYESHOT_RETURN_IF_ERROR(ReadPostProcessor(inner, /*in_sequence=*/true, file));
+  }
+  return Status::Ok();
+}
+
+Status ReadPipeline(const JsonObject& root, TokenizerFile& file) {
   EYESHOT_ASSIGN_OR_RETURN(const std::optional<JsonObject> normalizer, root.OptionalObject("normalizer"));
   if (normalizer) return Refuse(*normalizer, "type", "no normalizer");
   EYESHOT_ASSIGN_OR_RETURN(const std::optional<JsonObject> after, root.OptionalObject("post_processor"));
-  if (after) EYESHOT_RETURN_IF_ERROR(CheckPostProcessor(*after));
+  if (after) EYESHOT_RETURN_IF_ERROR(ReadPostProcessor(*after, /*in_sequence=*/false, file));
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject decoder, root.Object("decoder"));
   EYESHOT_ASSIGN_OR_RETURN(const std::string type, decoder.String("type"));
   return type == "ByteLevel" ? Status::Ok() : Refuse(decoder, "type", "\"ByteLevel\"");
@@ -336,8 +394,6 @@ Result<AddedToken> ReadAddedToken(const JsonObject& object, int32_t id) {
   return token;
 }
 
-constexpr auto kMaxId = static_cast<int64_t>(limits::kMaxVocabulary) - 1;
-
 // "added_tokens" of tokenizer.json.
 Status ReadAddedTokens(const JsonObject& root, TokenizerFile& file) {
   const Json* const list = root.Find("added_tokens");
@@ -374,6 +430,18 @@ Status CheckAddedTokens(const TokenizerFile& file, const StringIndex& index) {
           fmt::format("added token '{}' has id {}, but the vocabulary says otherwise", token.content, token.id),
           kMendDownload);
     }
+  }
+  return Status::Ok();
+}
+
+// What stands before every prompt must be tokens.
+Status CheckPrefix(const TokenizerFile& file, const std::string& file_name) {
+  for (const int32_t id : file.prefix) {
+    const auto at = static_cast<size_t>(id);
+    if (at < file.vocabulary.size() && !file.vocabulary[at].empty()) continue;
+    const auto is_it = [id](const AddedToken& token) { return token.id == id; };
+    if (std::any_of(file.added_tokens.begin(), file.added_tokens.end(), is_it)) continue;
+    return CorruptError(fmt::format("{}: id {} of the post-processor is no token", file_name, id), kMendDownload);
   }
   return Status::Ok();
 }
@@ -460,6 +528,9 @@ Status ReadAddedTokenFiles(const std::string& dir, TokenizerFile& file, const St
   if (FileExists(config_path)) {
     EYESHOT_ASSIGN_OR_RETURN(const Json tree, ReadTree(config_path));
     EYESHOT_ASSIGN_OR_RETURN(const JsonObject config, JsonObject::Root(tree, config_path));
+    // Qwen2's class puts text into Unicode's NFC first.
+    EYESHOT_ASSIGN_OR_RETURN(const std::string type, config.StringOr("tokenizer_class", ""));
+    if (type.starts_with("Qwen2")) return Refuse(config, "tokenizer_class", "one without a normalizer");
     EYESHOT_ASSIGN_OR_RETURN(file.add_prefix_space, config.BoolOr("add_prefix_space", false));
     EYESHOT_RETURN_IF_ERROR(collector.AddDecoder(config));
   }
@@ -476,15 +547,6 @@ Status ReadAddedTokenFiles(const std::string& dir, TokenizerFile& file, const St
     for (const auto& [key, value] : map.json().items()) collector.AddSpecial(value);
   }
   return CheckAddedTokens(file, index);
-}
-
-// Whether no merge reaches across a digit: then the vocabulary was trained on text that was cut at every digit, which
-// only tokenizer.json would say.
-bool NeverJoinsDigits(const TokenizerFile& file) {
-  return std::none_of(file.merges.begin(), file.merges.end(), [&](const BpeMerge& merge) {
-    const std::string& joined = file.vocabulary[static_cast<size_t>(merge.result)];
-    return std::any_of(joined.begin(), joined.end(), [](char c) { return c >= '0' && c <= '9'; });
-  });
 }
 
 Result<TokenizerFile> LoadSeparateFiles(const std::string& dir) {
@@ -504,13 +566,32 @@ Result<TokenizerFile> LoadSeparateFiles(const std::string& dir) {
   StringIndex index;
   const Status resolved = lists.Resolve(file, index);
   if (!resolved.ok()) return resolved.At(dir);
-  file.split_digits = file.individual_digits = NeverJoinsDigits(file);
+  GuessSplits(file);
   const Status added = ReadAddedTokenFiles(dir, file, index);
   if (!added.ok()) return added.At(dir);
   return file;
 }
 
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+// ASCII signs, which are neither letters, numbers nor white space.
+bool IsSign(char c) { return c > ' ' && c < '\x7F' && !IsDigit(c) && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z'); }
+
 }  // namespace
+
+void GuessSplits(TokenizerFile& file) {
+  const std::string line_end = ByteSymbol('\n');
+  bool joins_lines = false;
+  bool joins_digits = false;
+  for (const BpeMerge& merge : file.merges) {
+    const std::string& joined = file.vocabulary[static_cast<size_t>(merge.result)];
+    const size_t end = joined.find(line_end);
+    joins_lines = joins_lines || (end != std::string::npos && end > 0 && IsSign(joined[end - 1]));
+    joins_digits = joins_digits || std::any_of(joined.begin(), joined.end(), IsDigit);
+  }
+  file.split_digits = file.individual_digits = !joins_lines && !joins_digits;
+  file.words = !joins_lines ? WordPattern::kGpt2 : joins_digits ? WordPattern::kGpt4 : WordPattern::kQwen2;
+}
 
 Result<TokenizerFile> ParseTokenizerJson(std::string_view text, const std::string& file_name) {
   Lists lists(text.size());
@@ -518,13 +599,35 @@ Result<TokenizerFile> ParseTokenizerJson(std::string_view text, const std::strin
   EYESHOT_RETURN_IF_ERROR(ParseJson(text, file_name, handler));
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject root, JsonObject::Root(handler.root(), file_name));
   TokenizerFile file;
-  EYESHOT_RETURN_IF_ERROR(CheckPipeline(root));
+  EYESHOT_RETURN_IF_ERROR(ReadPipeline(root, file));
   EYESHOT_RETURN_IF_ERROR(ReadPreTokenizer(root, file));
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject model, root.Object("model"));
   StringIndex index;
   EYESHOT_RETURN_IF_ERROR(ReadModel(model, lists, file, index));
   EYESHOT_RETURN_IF_ERROR(ReadAddedTokens(root, file));
   const Status status = CheckAddedTokens(file, index);
+  if (!status.ok()) return status.At(file_name);
+  EYESHOT_RETURN_IF_ERROR(CheckPrefix(file, file_name));
+  return file;
+}
+
+Result<TokenizerFile> MakeTokenizerFile(std::span<const std::string_view> vocabulary,
+                                        std::span<const std::string_view> merges, std::vector<AddedToken> added_tokens,
+                                        const std::string& file_name) {
+  TokenizerFile file;
+  StringIndex index;
+  const auto fill = [&]() -> Status {
+    Lists lists(0);
+    for (size_t id = 0; id < vocabulary.size(); ++id) {
+      std::string content(vocabulary[id]);
+      EYESHOT_RETURN_IF_ERROR(lists.AddToken(content, id));
+    }
+    for (const std::string_view merge : merges) EYESHOT_RETURN_IF_ERROR(lists.AddMerge(merge));
+    EYESHOT_RETURN_IF_ERROR(lists.Resolve(file, index));
+    file.added_tokens = std::move(added_tokens);
+    return CheckAddedTokens(file, index);
+  };
+  const Status status = fill();
   if (!status.ok()) return status.At(file_name);
   return file;
 }

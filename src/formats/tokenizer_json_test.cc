@@ -44,7 +44,7 @@ TEST(TokenizerJsonTest, ReadsVocabularyMergesAndAddedTokens) {
   EXPECT_EQ(file->added_tokens[0].content, "<image>");
   EXPECT_TRUE(file->added_tokens[0].special && file->added_tokens[0].rstrip);
   EXPECT_FALSE(file->added_tokens[0].lstrip || file->added_tokens[0].normalized);
-  EXPECT_TRUE(file->split_digits && file->individual_digits && file->split_words);
+  EXPECT_TRUE(file->split_digits && file->individual_digits && file->words == WordPattern::kGpt2);
   EXPECT_FALSE(file->add_prefix_space || file->ignore_merges);
 }
 
@@ -54,7 +54,7 @@ TEST(TokenizerJsonTest, MergesMayComeBeforeTheVocabulary) {
   const Result<TokenizerFile> file = ParseTokenizerJson(text, "tokenizer.json");
   ASSERT_TRUE(file.ok()) << file.status().message();
   EXPECT_EQ(file->merges[0].result, 2);
-  EXPECT_TRUE(file->add_prefix_space && file->split_words);
+  EXPECT_TRUE(file->add_prefix_space && file->words == WordPattern::kGpt2);
   EXPECT_FALSE(file->split_digits);
 }
 
@@ -62,7 +62,7 @@ TEST(TokenizerJsonTest, UnderstandsOtherSpellingsOfTheSamePipeline) {
   json tokenizer = SmallTokenizer();
   const json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
   tokenizer["pre_tokenizer"] = byte_level;
-  EXPECT_FALSE(Parse(tokenizer)->split_words);
+  EXPECT_FALSE(Parse(tokenizer)->words == WordPattern::kGpt2);
   const json split = {
       {"type", "Split"},
       {"pattern", {{"Regex", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"}}},
@@ -71,11 +71,51 @@ TEST(TokenizerJsonTest, UnderstandsOtherSpellingsOfTheSamePipeline) {
   tokenizer["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}};
   const Result<TokenizerFile> file = Parse(tokenizer);
   ASSERT_TRUE(file.ok()) << file.status().message();
-  EXPECT_TRUE(file->split_words);
+  EXPECT_TRUE(file->words == WordPattern::kGpt2);
   tokenizer["post_processor"] = {{"type", "ByteLevel"}};
   EXPECT_TRUE(Parse(tokenizer).ok());
   tokenizer["post_processor"] = {{"type", "TemplateProcessing"}, {"single", {{{"Sequence", {{"id", "A"}}}}}}};
   EXPECT_TRUE(Parse(tokenizer).ok());
+}
+
+TEST(TokenizerJsonTest, KnowsTheWordPatternsByContent) {
+  const auto pattern = [](const std::string& numbers) {
+    json tokenizer = SmallTokenizer();
+    const std::string regex = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|)" + numbers +
+                              R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+    tokenizer["pre_tokenizer"] = {{"type", "Sequence"},
+                                  {"pretokenizers",
+                                   {{{"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", "Isolated"}},
+                                    {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}}}}};
+    return tokenizer;
+  };
+  EXPECT_EQ(Parse(pattern(R"(\p{N}{1,3})"))->words, WordPattern::kGpt4);
+  EXPECT_EQ(Parse(pattern(R"(\p{N})"))->words, WordPattern::kQwen2);
+  ExpectError(Parse(pattern(R"(\p{N}{1,2})")).status(), StatusCode::kUnsupported, {"pattern"});
+  json twice = pattern(R"(\p{N})");
+  twice["pre_tokenizer"]["pretokenizers"][1]["use_regex"] = true;
+  ExpectError(Parse(twice).status(), StatusCode::kUnsupported, {"use_regex is true"});
+}
+
+// What Llama 3's tokenizer.json puts before every prompt.
+json PrefixProcessor(const json& ids) {
+  const json single = {{{"SpecialToken", {{"id", "<image>"}}}}, {{"Sequence", {{"id", "A"}}}}};
+  const json special = {{"<image>", {{"ids", ids}}}};
+  const json processing = {{"type", "TemplateProcessing"}, {"single", single}, {"special_tokens", special}};
+  return {{"type", "Sequence"}, {"processors", {{{"type", "ByteLevel"}}, processing}}};
+}
+
+TEST(TokenizerJsonTest, TokensBeforeEveryPrompt) {
+  json tokenizer = SmallTokenizer();
+  EXPECT_TRUE(Parse(tokenizer)->prefix.empty());
+  tokenizer["post_processor"] = PrefixProcessor({5});
+  EXPECT_EQ(Parse(tokenizer)->prefix, std::vector<int32_t>{5});
+  tokenizer["post_processor"] = PrefixProcessor({5, 6});
+  ExpectError(Parse(tokenizer).status(), StatusCode::kCorrupt, {"post_processor", "ids is [5,6]"});
+  tokenizer["post_processor"] = PrefixProcessor({7});
+  ExpectError(Parse(tokenizer).status(), StatusCode::kCorrupt, {"id 7", "no token"});
+  tokenizer["post_processor"] = PrefixProcessor({-1});
+  ExpectError(Parse(tokenizer).status(), StatusCode::kCorrupt, {"ids is [-1]"});
 }
 
 struct BadPart {
@@ -89,6 +129,7 @@ const std::vector<BadPart>& BadParts() {
   constexpr auto kCorrupt = StatusCode::kCorrupt;
   constexpr auto kLimit = StatusCode::kLimitExceeded;
   constexpr auto kUnsupported = StatusCode::kUnsupported;
+  constexpr auto kNotFound = StatusCode::kNotFound;
   static const std::vector<BadPart> parts = {
       {"/normalizer", {{"type", "NFC"}}, kUnsupported, {"normalizer.type is \"NFC\""}},
       {"/pre_tokenizer", nullptr, kUnsupported, {"pre_tokenizer is null", "ByteLevel"}},
@@ -106,6 +147,11 @@ const std::vector<BadPart>& BadParts() {
       {"/post_processor",
        {{"type", "TemplateProcessing"},
         {"single", {{{"SpecialToken", {{"id", "<s>"}}}}, {{"Sequence", {{"id", "A"}}}}}}},
+       kNotFound,
+       {"post_processor.special_tokens"}},
+      {"/post_processor",
+       {{"type", "TemplateProcessing"},
+        {"single", {{{"Sequence", {{"id", "A"}}}}, {{"SpecialToken", {{"id", "</s>"}}}}}}},
        kUnsupported,
        {"post_processor.single"}},
       {"/decoder", {{"type", "Metaspace"}}, kUnsupported, {"decoder.type is \"Metaspace\""}},
@@ -222,6 +268,8 @@ TEST(SeparateTokenizerFilesTest, NameWhatIsWrong) {
   ExpectError(with("added_tokens.json", R"({"<x>": 3})"), StatusCode::kCorrupt, {"'<x>' has id 3"});
   ExpectError(with("tokenizer_config.json", R"({"added_tokens_decoder": {"x": {}}})"), StatusCode::kCorrupt,
               {"tokenizer_config.json: added_tokens_decoder.x"});
+  ExpectError(with("tokenizer_config.json", R"({"tokenizer_class": "Qwen2Tokenizer"})"), StatusCode::kUnsupported,
+              {"tokenizer_class", "normalizer"});
   ExpectError(with("special_tokens_map.json", "1"), StatusCode::kCorrupt, {"special_tokens_map.json"});
 }
 

@@ -86,15 +86,16 @@ using PackedWeightPtr = std::unique_ptr<PackedWeight>;
 
 // How a backend keeps the matrix of a linear operation.
 enum class WeightFormat {
-  kExact,  // as near to the checkpoint as the backend goes: float32 or bfloat16; activations aren't rounded
+  kExact,  // the checkpoint's values, in float32 or bfloat16; activations aren't rounded
   kBf16,   // bfloat16, and activations too where that's faster
   kInt8,   // 8 bits with a scale for each output; activations are rounded to 8 bits by row
   kQ8,     // 8 bits with a scale for each 32 inputs (GGUF's Q8_0)
   kQ4,     // 4 bits with a scale for each 32 inputs (GGUF's Q4_0)
   kInt4,   // the same with 16 levels that are chosen for weights
+  kFloat32,  // what kExact becomes for values that bfloat16 hasn't; nothing else asks for it
 };
 
-// "exact", "bf16", "int8", "q8_0", "q4_0", "int4".
+// "exact", "bf16", "int8", "q8_0", "q4_0", "int4", "float32".
 std::string_view WeightFormatName(WeightFormat format);
 // nullopt: no format has that name.
 std::optional<WeightFormat> WeightFormatFromName(std::string_view name);
@@ -286,8 +287,8 @@ class Backend {
   // Whether PackLinear takes the format.
   virtual bool Supports(WeightFormat format) const { return format == WeightFormat::kExact; }
 
-  // --- Weights. Sources are float32, float16 or bfloat16. Packing is synchronous and the source is not
-  // needed afterwards. Errors: kUnsupported (dtype), kOutOfMemory.
+  // --- Weights. Sources are of the types of IsWeightType(); Q8_0 into kQ8 and Q4_0 into kQ4 keep their numbers.
+  // Packing is synchronous and the source is not needed afterwards. Errors: kUnsupported (dtype), kOutOfMemory.
   virtual Result<PackedWeightPtr> PackLinear(const LinearSource& source) = 0;
   virtual Result<PackedWeightPtr> PackTable(const HostTensor& source) = 0;  // [rows, width], for Gather
   virtual Result<PackedWeightPtr> PackVector(const HostTensor& source) = 0;  // any shape, flat, kept in float32

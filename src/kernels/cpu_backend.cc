@@ -28,15 +28,10 @@ Result<Buffer> AllocateHost(size_t bytes, std::string_view what) {
 }
 
 Status CheckPackable(const HostTensor& source) {
-  switch (source.dtype) {
-    case DType::kF32:
-    case DType::kF16:
-    case DType::kBF16: return Status::Ok();
-    default:
-      return UnsupportedError(
-          fmt::format("tensor {} is stored as {}", source.name, DTypeName(source.dtype)),
-          "weights are read as float32, float16 or bfloat16; convert the checkpoint to one of them");
-  }
+  if (IsWeightType(source.dtype)) return Status::Ok();
+  return UnsupportedError(fmt::format("tensor {} is stored as {}", source.name, DTypeName(source.dtype)),
+                          "weights are read as float32, float16, bfloat16 or the block types of GGUF; convert the "
+                          "checkpoint to one of them");
 }
 
 CpuBackend::CpuBackend(BackendInfo info, int threads) : info_(std::move(info)), pool_(threads) {

@@ -306,6 +306,58 @@ TEST_P(DotTest, GatherReadsWhatTheFormatKeeps) {
   EXPECT_EQ(std::count(y.begin(), y.end(), 0.0f), 140);
 }
 
+// GGUF's own blocks keep their numbers, those that no quantizer would write (a block without its extreme code)
+// included; other types are read as what they stand for.
+TEST_P(DotTest, BlocksOfASourceAreTakenOver) {
+  constexpr int64_t kOutputs = 40;
+  constexpr int64_t kInputs = 512;
+  const struct {
+    DType dtype;
+    WeightFormat format;
+  } cases[] = {{DType::kQ8_0, WeightFormat::kQ8},    {DType::kQ4_0, WeightFormat::kQ4},
+               {DType::kQ8_0, WeightFormat::kExact}, {DType::kQ4_1, WeightFormat::kExact},
+               {DType::kQ5_K, WeightFormat::kExact}, {DType::kQ6_K, WeightFormat::kExact}};
+  for (const auto& c : cases) {
+    const auto count = static_cast<size_t>(kOutputs * kInputs);
+    std::vector<uint8_t> bytes(BytesOf(c.dtype, count));
+    for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random_() % 100 + 20);
+    for (size_t b = 0; b < bytes.size(); b += DTypeBytes(c.dtype)) {
+      bytes[b + 1] = 0x28;  // scales near 2^-5; Q6_K's lies elsewhere and is moderate as well
+      bytes[b + 3] = c.dtype == DType::kQ5_K || c.dtype == DType::kQ4_1 ? 0x28 : bytes[b + 3];
+    }
+    std::vector<float> want(count);
+    ConvertToF32(c.dtype, bytes.data(), count, want.data());
+    const HostTensor tensor{.name = "w", .dtype = c.dtype, .shape = {kOutputs, kInputs}, .data = bytes.data()};
+    auto weight = backend_->PackLinear({.parts = {tensor}, .format = c.format});
+    ASSERT_TRUE(weight.ok()) << weight.status().message();
+    std::vector<float> row(kInputs);
+    for (int64_t n = 0; n < kOutputs; ++n) {
+      backend_->ReadRow(**weight, n, row.data());
+      for (int64_t i = 0; i < kInputs; ++i) {
+        ASSERT_EQ(row[static_cast<size_t>(i)], want[static_cast<size_t>(n * kInputs + i)])
+            << DTypeName(c.dtype) << " " << n << ", " << i;
+      }
+    }
+    std::vector<float> x = Random(random_, kInputs);
+    std::vector<float> y(kOutputs);
+    backend_->Linear(*stream_, {.x = {x.data(), DType::kF32, 1, kInputs, kInputs},
+                                .weight = weight->get(),
+                                .residual = {},
+                                .y = {y.data(), DType::kF32, 1, kOutputs, kOutputs}});
+    const std::vector<double> rounded = RoundRow(x.data(), kInputs, 1, c.format);
+    for (int64_t n = 0; n < kOutputs; ++n) {
+      double sum = 0;
+      double magnitude = 0;
+      for (size_t i = 0; i < rounded.size(); ++i) {
+        const double w = want[static_cast<size_t>(n * kInputs) + i];
+        sum += w * (c.format == WeightFormat::kExact ? x[i] : rounded[i]);
+        magnitude += std::abs(w * x[i]);
+      }
+      ASSERT_NEAR(y[static_cast<size_t>(n)], sum, 2e-6 * magnitude) << DTypeName(c.dtype) << " " << n;
+    }
+  }
+}
+
 // Some channels of real models are many times larger than the others. Rounded together with them these would have a few
 // levels left.
 TEST_P(DotTest, OutlierColumnsKeepTheOthersPrecise) {

@@ -93,6 +93,11 @@ class KernelsTest : public ::testing::TestWithParam<int> {
     return matrix;
   }
 
+  // Needs more bits than bfloat16 has.
+  Matrix RandomWideWeight(int64_t outputs, int64_t inputs) {
+    return RandomMatrix(outputs, inputs, std::sqrt(3.0f / static_cast<float>(inputs)));
+  }
+
   // Runs fn(backend, packed weights..., y) on both and compares what they wrote to y.
   template <typename Run>
   void Compare(int64_t rows, int64_t cols, float bound, const Run& run) {
@@ -119,8 +124,8 @@ class KernelsTest : public ::testing::TestWithParam<int> {
     return std::move(weight).value();
   }
 
-  void CheckLinear(int64_t m, int64_t k, int64_t n, bool epilogue);
-  void CheckGated(int64_t m, int64_t k, int64_t n);
+  void CheckLinear(int64_t m, int64_t k, int64_t n, bool epilogue, WeightFormat stored = WeightFormat::kExact);
+  void CheckGated(int64_t m, int64_t k, int64_t n, WeightFormat stored = WeightFormat::kExact);
 
   std::mt19937 random_{12345};
   std::unique_ptr<Backend> portable_;
@@ -135,16 +140,17 @@ TEST_P(KernelsTest, InfoNamesTheChosenInstructionSet) {
   EXPECT_GE(portable_->info().tower_group, 1);
 }
 
-void KernelsTest::CheckLinear(int64_t m, int64_t k, int64_t n, bool epilogue) {
+// stored: kExact, or kFloat32 for weights that bfloat16 would round.
+void KernelsTest::CheckLinear(int64_t m, int64_t k, int64_t n, bool epilogue, WeightFormat stored) {
   SCOPED_TRACE(::testing::Message() << "m " << m << " k " << k << " n " << n << " epilogue " << epilogue);
   Matrix x = RandomMatrix(m, k);
-  const Matrix w = RandomWeight(n, k);
+  const Matrix w = stored == WeightFormat::kExact ? RandomWeight(n, k) : RandomWideWeight(n, k);
   const Matrix b = RandomMatrix(1, n);
   Matrix residual = RandomMatrix(m, n);
   Compare(m, n, kSumBound, [&](Backend& backend, Matrix& y) {
     const auto weight = Pack(backend, {.parts = {w.tensor()}});
     const auto bias = Vector(backend, b);
-    EXPECT_EQ(weight->bytes, backend.PackedLinearBytes(n, k, WeightFormat::kExact));
+    EXPECT_EQ(weight->bytes, backend.PackedLinearBytes(n, k, stored));
     LinearArgs args = {.x = x.view(), .weight = weight.get(), .y = y.view()};
     if (epilogue) {
       args.bias = bias.get();
@@ -157,6 +163,14 @@ void KernelsTest::CheckLinear(int64_t m, int64_t k, int64_t n, bool epilogue) {
 
 TEST_P(KernelsTest, LinearOfEveryRowCount) {
   for (int64_t m = 1; m <= 40; ++m) CheckLinear(m, 48, 40, m % 2 == 0);
+}
+
+TEST_P(KernelsTest, LinearOfWeightsThatBfloat16WouldRound) {
+  for (int64_t m : {1, 2, 7, 15, 40}) CheckLinear(m, 48, 40, m % 2 == 0, WeightFormat::kFloat32);
+  CheckLinear(1, 3, 1, false, WeightFormat::kFloat32);
+  CheckLinear(3, 577, 33, true, WeightFormat::kFloat32);
+  CheckLinear(41, 4701, 280, true, WeightFormat::kFloat32);  // slabs of the depth, strips of panels
+  CheckGated(15, 130, 50, WeightFormat::kFloat32);
 }
 
 TEST_P(KernelsTest, LinearOfOddShapes) {
@@ -175,16 +189,16 @@ TEST_P(KernelsTest, LinearOfOddShapes) {
   }
 }
 
-void KernelsTest::CheckGated(int64_t m, int64_t k, int64_t n) {
+void KernelsTest::CheckGated(int64_t m, int64_t k, int64_t n, WeightFormat stored) {
   SCOPED_TRACE(::testing::Message() << "gated m " << m << " k " << k << " n " << n);
   Matrix x = RandomMatrix(m, k);
-  const Matrix gate = RandomWeight(n, k);
-  const Matrix up = RandomWeight(n, k);
+  const Matrix gate = stored == WeightFormat::kExact ? RandomWeight(n, k) : RandomWideWeight(n, k);
+  const Matrix up = RandomWeight(n, k);  // one part that needs float32 is enough
   Matrix residual = RandomMatrix(m, n);
   Compare(m, n, kSumBound, [&](Backend& backend, Matrix& y) {
     const auto weight = Pack(backend, {.parts = {gate.tensor(), up.tensor()}, .gated = true});
     EXPECT_EQ(weight->outputs, n);
-    EXPECT_EQ(weight->bytes, backend.PackedLinearBytes(2 * n, k, WeightFormat::kExact));
+    EXPECT_EQ(weight->bytes, backend.PackedLinearBytes(2 * n, k, stored));
     backend.Linear(*stream_, {.x = x.view(), .weight = weight.get(), .residual = residual.view(), .y = y.view()});
   });
 }
@@ -250,11 +264,13 @@ TEST_P(KernelsTest, PacksEverySourceTypeAndGathersRows) {
     for (int64_t c = 0; c < width; ++c) {
       const bool inside = ids[i] >= 0 && ids[i] < rows;
       const auto at = static_cast<size_t>(ids[i] * width + c);
-      expected.data[i * static_cast<size_t>(width) + static_cast<size_t>(c)] =
-          inside ? RoundToBf16(source.data[at]) : 0.0f;
+      expected.data[i * static_cast<size_t>(width) + static_cast<size_t>(c)] = inside ? source.data[at] : 0.0f;
     }
   }
   for (DType dtype : {DType::kF32, DType::kBF16}) {
+    if (dtype == DType::kBF16) {
+      for (float& value : expected.data) value = RoundToBf16(value);
+    }
     std::vector<uint8_t> bytes(1);
     for (float value : source.data) {
       const bf16_bits half = Bf16FromF32(value);
@@ -279,7 +295,7 @@ TEST_P(KernelsTest, PacksEverySourceTypeAndGathersRows) {
   const std::vector<int32_t> first = {0};
   Matrix y(1, 4);
   portable_->Gather(*stream_, {.table = weight.get(), .ids = Span(first), .y = y.view()});
-  EXPECT_EQ(y.data, (std::vector<float>{1, -2, std::ldexp(1.0f, -24), RoundToBf16(0.333251953125f)}));
+  EXPECT_EQ(y.data, (std::vector<float>{1, -2, std::ldexp(1.0f, -24), 0.333251953125f}));
 }
 
 TEST_P(KernelsTest, RefusesToPackOtherTypes) {

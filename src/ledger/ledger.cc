@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace eyeshot {
 namespace {
 
@@ -52,6 +54,16 @@ std::string Row(std::string_view name, const StageCost& cost, double total_ns) {
                      cost.joules.source == EnergySource::kNone ? "-" : fmt::format("{:.3g}", cost.joules.value));
 }
 
+std::string PictureLine(size_t number, const PictureCost& picture) {
+  const std::string tiles =
+      picture.rows == 0 ? "one view" : fmt::format("{} x {} tiles and one view", picture.rows, picture.cols);
+  std::string line = fmt::format("picture {}: {} x {}, {}: {} visual tokens", number, picture.width, picture.height,
+                                 tiles, picture.visual_tokens);
+  if (picture.saved() != 0) line += fmt::format(", the reference takes {}", picture.reference_visual_tokens);
+  if (picture.shrunk) line += "; made smaller to fit into the context";
+  return line + "\n";
+}
+
 }  // namespace
 
 std::string_view StageName(StageId id) {
@@ -83,6 +95,7 @@ void Ledger::Add(StageId id, const StageCost& cost) {
 
 void Ledger::Add(const Ledger& other) {
   for (size_t i = 0; i < kStageCount; ++i) Add(static_cast<StageId>(i), other.costs_[i]);
+  pictures_.insert(pictures_.end(), other.pictures_.begin(), other.pictures_.end());
 }
 
 uint64_t Ledger::total_wall_ns() const {
@@ -111,6 +124,9 @@ std::string Ledger::Table() const {
     table += fmt::format("joules: source {}{}\n", EnergySourceName(sum.joules.source),
                          sum.joules.source == EnergySource::kModel ? ", an estimate, not a measurement" : "");
   }
+  const bool differs = std::any_of(pictures_.begin(), pictures_.end(),
+                                   [](const PictureCost& picture) { return picture.saved() != 0 || picture.shrunk; });
+  for (size_t i = 0; differs && i < pictures_.size(); ++i) table += PictureLine(i + 1, pictures_[i]);
   return table;
 }
 

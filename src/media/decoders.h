@@ -23,6 +23,9 @@ Result<Decoded> DecodePng(std::span<const uint8_t> bytes, const ImageLimits& lim
 Result<Decoded> DecodeWebp(std::span<const uint8_t> bytes, const ImageLimits& limits);
 Result<Decoded> DecodeGif(std::span<const uint8_t> bytes, const ImageLimits& limits);
 
+// Whether a GIF holds more than one picture; a damaged one holds those before the damage.
+bool HasSecondFrame(std::span<const uint8_t> gif);
+
 // kLimitExceeded if a picture of this size is not allowed, kCorrupt if a side is 0.
 Status CheckSize(uint64_t width, uint64_t height, const ImageLimits& limits);
 

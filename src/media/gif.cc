@@ -126,6 +126,19 @@ Result<Image> ReadPicture(GifFileType* gif, int transparent, uint64_t width, uin
 
 }  // namespace
 
+bool HasSecondFrame(std::span<const uint8_t> bytes) {
+  Cursor cursor{bytes};
+  const Gif gif(DGifOpen(&cursor, ReadBytes, nullptr));
+  int transparent = NO_TRANSPARENT_COLOR;
+  if (gif == nullptr || !FindPicture(gif.get(), transparent).ok()) return false;
+  if (DGifGetImageDesc(gif.get()) == GIF_ERROR) return false;
+  int code_size = 0;
+  GifByteType* block = nullptr;
+  int code = DGifGetCode(gif.get(), &code_size, &block);
+  while (code != GIF_ERROR && block != nullptr) code = DGifGetCodeNext(gif.get(), &block);
+  return code != GIF_ERROR && FindPicture(gif.get(), transparent).ok();
+}
+
 Result<Decoded> DecodeGif(std::span<const uint8_t> bytes, const ImageLimits& limits) {
   Cursor cursor{bytes};
   int error = 0;

@@ -47,11 +47,7 @@ Status LlamaDecoder::LoadHead(WeightLoader& loader, const DecoderNames& names, b
   const std::string embedding = names.prefix + "embed_tokens.weight";
   if (loader.Has(names.head)) {
     // Rounded weights round the embedding too; it's read one row at a time, so how it lies doesn't matter.
-    if (loader.format() == WeightFormat::kExact || loader.format() == WeightFormat::kBf16) {
-      EYESHOT_ASSIGN_OR_RETURN(embedding_, loader.Table(embedding, config_.vocab_size, config_.hidden_size));
-    } else {
-      EYESHOT_ASSIGN_OR_RETURN(embedding_, loader.Linear({embedding}, {config_.vocab_size}, config_.hidden_size));
-    }
+    EYESHOT_ASSIGN_OR_RETURN(embedding_, loader.Lookup(embedding, config_.vocab_size, config_.hidden_size));
     EYESHOT_ASSIGN_OR_RETURN(head_, loader.Linear({names.head}, {config_.vocab_size}, config_.hidden_size));
     return Status::Ok();
   }

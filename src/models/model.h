@@ -59,44 +59,59 @@ class VisionLanguageModel {
   virtual const LlamaDecoder& decoder() const = 0;
 
   // Visual tokens of tiles: out [tiles * visual_tokens_per_tile, hidden] on the device. pixels: [tiles, side,
-  // side, 3] on the host, before normalization. Charges `encode` and `connect` of the ledger. on_progress (may
-  // be empty) gets the share that is done and returns false to cancel (kCancelled). The hook may be null.
-  // One call at a time.
-  virtual Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, MatrixView out, Ledger& ledger,
-                        const std::function<bool(double)>& on_progress, LayerHook* hook) = 0;
+  // side, 3] on the host, before normalization, all of one kind. Charges `encode` and `connect` of the ledger.
+  // on_progress (may be empty) gets the share that is done and returns false to cancel (kCancelled). The hook may be
+  // null. One call at a time.
+  virtual Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
+                        Ledger& ledger, const std::function<bool(double)>& on_progress, LayerHook* hook) = 0;
 };
+
+// Where a model is.
+struct ModelLocation {
+  std::string path;          // a Hugging Face folder, perhaps with packed weights; a GGUF file, or a folder of such
+  std::string mmproj;        // GGUF: the vision tower's file, "none", or empty for the one beside the text file
+  bool hf_defaults = false;  // GGUF: see GgufModelOptions
+};
+
+class ModelSource;
 
 // The formats of a model's matrices: tower and connector, and decoder.
 struct ModelPrecision {
   WeightFormat tower = WeightFormat::kExact;
   WeightFormat decoder = WeightFormat::kExact;
+  // Not empty: every matrix is as a GGUF file stores it, Q8_0 and Q4_0 as kQ8 and kQ4, all others exact; the names of
+  // the types ("F16,Q8_0"). The formats above are then those of most weights.
+  std::string stored;
   KvFormat kv_cache = KvFormat::kHalf;
 };
 
 // "int8", "auto" or "exact,int8" (tower, decoder). A 4-bit format alone is for the decoder: the tower then has int8.
 // Errors: kInvalidArgument (no such precision), kUnsupported (the backend's).
 Result<ModelPrecision> ParsePrecision(std::string_view text, const Backend& backend);
-// The precision of a model's folder: `text` if it isn't empty, else that of its packed weights, else exact. Errors:
-// those of ParsePrecision and of PackedWeights::Open, kInvalidArgument (the packed weights have another one).
-Result<ModelPrecision> ChoosePrecision(const std::string& dir, std::string_view text, const Backend& backend);
+// The precision of a model: `text` if it isn't empty, else that of its packed weights or GGUF files, else exact.
+// Errors: those of ParsePrecision and of PackedWeights::Open, kInvalidArgument (the packed weights have another one).
+Result<ModelPrecision> ChoosePrecision(const ModelSource& source, std::string_view text, const Backend& backend);
 // "f16" or "int8". Error: kInvalidArgument.
 Result<KvFormat> ParseKvFormat(std::string_view text);
-// What that is on a backend: its own name for exact weights ("bf16-exact"), "int8", or where they differ "int8,q8_0".
+// What that is on a backend: its own name for exact weights ("bf16-exact"), "int8", or where they differ "int8,q8_0";
+// what is stored where that is kept.
 std::string PrecisionName(const ModelPrecision& precision, const Backend& backend);
 
 struct ModelOptions {
-  std::string dir;                          // a Hugging Face folder, perhaps with packed weights
+  ModelLocation model;
   ModelPrecision precision;
-  bool pillow13_order = false;              // see ImageProcessorConfig
+  bool pillow13_order = false;  // see ImageProcessorConfig
+  int frame_edge = 0;  // more than 0: ImageProcessorConfig::video_longest_edge
   std::function<void(double)> on_progress;  // share of the weights packed; may be empty
-  WeightLoader::Observer on_weight;         // sees each weight of a checkpoint that is packed; may be empty
+  WeightLoader::Observer on_weight;  // sees each weight of a checkpoint that is packed; may be empty
 };
 
 // A family: adding one is one file with these functions and one line in registry.cc.
 struct ModelFamily {
   std::string_view name;
   std::vector<std::string_view> model_types;  // of config.json
-  Result<std::unique_ptr<VisionLanguageModel>> (*load)(const ModelOptions& options, Backend& backend, Ledger& ledger);
+  Result<std::unique_ptr<VisionLanguageModel>> (*load)(ModelSource source, const ModelOptions& options,
+                                                       Backend& backend, Ledger& ledger);
   MemoryPlan (*plan)(const ModelConfig& config, const Backend& backend, const ModelPrecision& precision,
                      int64_t context_tokens, int64_t tiles);
 };
@@ -105,8 +120,11 @@ const std::vector<ModelFamily>& ModelFamilies();
 // kUnsupported, naming those that there are.
 Result<const ModelFamily*> FindModelFamily(std::string_view model_type);
 
-// The model of a folder, by the model_type of its config.json. `backend` must outlive the model. Charges `load`.
+// The model, by the model_type of its configuration. `backend` must outlive it. Charges `load`.
 Result<std::unique_ptr<VisionLanguageModel>> LoadModel(const ModelOptions& options, Backend& backend, Ledger& ledger);
+// The same for a source that was opened; options.model is not looked at.
+Result<std::unique_ptr<VisionLanguageModel>> LoadModel(ModelSource source, const ModelOptions& options,
+                                                       Backend& backend, Ledger& ledger);
 
 }  // namespace eyeshot
 

@@ -1,10 +1,13 @@
 // Names of precisions.
+#include <algorithm>
+#include <map>
 #include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "formats/packed_weights.h"
 #include "models/model.h"
+#include "models/model_source.h"
 
 namespace eyeshot {
 namespace {
@@ -21,7 +24,9 @@ WeightFormat AutoFormat(bool tower, const Backend& backend) {
 Result<WeightFormat> ParseFormat(std::string_view name, bool tower, const Backend& backend) {
   if (name == "auto") return AutoFormat(tower, backend);
   const std::optional<WeightFormat> format = WeightFormatFromName(name);
-  if (!format) return InvalidArgumentError(fmt::format("the precision is '{}'", name), fmt::format("use {}", kKnown));
+  if (!format || *format == WeightFormat::kFloat32) {
+    return InvalidArgumentError(fmt::format("the precision is '{}'", name), fmt::format("use {}", kKnown));
+  }
   if (backend.Supports(*format)) return *format;
   return UnsupportedError(fmt::format("the {} backend has no {} weights", backend.info().name, name),
                           "use the portable backend, or the precision exact");
@@ -44,8 +49,50 @@ Result<ModelPrecision> ParsePrecision(std::string_view text, const Backend& back
   return precision;
 }
 
-Result<ModelPrecision> ChoosePrecision(const std::string& dir, std::string_view text, const Backend& backend) {
-  const std::string path = JoinPath(dir, kPackedWeightsFile);
+namespace {
+
+// Types of the matrices of one part of a GGUF model and their bytes.
+struct StoredTypes {
+  std::map<DType, uint64_t> bytes;
+
+  void Add(const GgufFile& file) {
+    for (const HostTensor& tensor : file.tensors()) {
+      if (tensor.shape.size() >= 2) bytes[tensor.dtype] += tensor.bytes();
+    }
+  }
+  DType most() const {
+    const auto by_bytes = [](const auto& a, const auto& b) { return a.second < b.second; };
+    return bytes.empty() ? DType::kF32 : std::max_element(bytes.begin(), bytes.end(), by_bytes)->first;
+  }
+  // What the backend makes of most of them.
+  WeightFormat format(const Backend& backend) const {
+    const DType type = most();
+    const WeightFormat kept = type == DType::kQ8_0   ? WeightFormat::kQ8
+                              : type == DType::kQ4_0 ? WeightFormat::kQ4
+                                                     : WeightFormat::kExact;
+    return backend.Supports(kept) ? kept : WeightFormat::kExact;
+  }
+};
+
+ModelPrecision StoredPrecision(const GgufModel& model, const Backend& backend) {
+  StoredTypes decoder;
+  decoder.Add(model.text());
+  ModelPrecision precision;
+  precision.decoder = decoder.format(backend);
+  precision.stored = DTypeName(decoder.most());
+  if (model.mmproj() == nullptr) return precision;
+  StoredTypes tower;
+  tower.Add(*model.mmproj());
+  precision.tower = tower.format(backend);
+  precision.stored = fmt::format("{},{}", DTypeName(tower.most()), precision.stored);
+  return precision;
+}
+
+}  // namespace
+
+Result<ModelPrecision> ChoosePrecision(const ModelSource& source, std::string_view text, const Backend& backend) {
+  if (source.gguf() != nullptr && text.empty()) return StoredPrecision(*source.gguf(), backend);
+  const std::string path = JoinPath(source.path(), kPackedWeightsFile);
   if (!FileExists(path)) return ParsePrecision(text.empty() ? "exact" : text, backend);
   EYESHOT_ASSIGN_OR_RETURN(const PackedWeights packed, PackedWeights::Open(path));
   Result<ModelPrecision> precision = ParsePrecision(packed.precision(), backend);
@@ -70,6 +117,7 @@ std::string PrecisionName(const ModelPrecision& precision, const Backend& backen
   const auto name = [&](WeightFormat format) {
     return format == WeightFormat::kExact ? backend.info().precision : std::string(WeightFormatName(format));
   };
+  if (!precision.stored.empty()) return precision.stored;
   if (precision.tower == precision.decoder) return name(precision.tower);
   return name(precision.tower) + "," + name(precision.decoder);
 }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/threads.h"
+#include "formats/gguf_model.h"
 #include "formats/packed_weights.h"
 #include "models/model_files.h"
 #include "tensor/dtype.h"
@@ -75,7 +76,7 @@ class Collector {
       pool_.Run(static_cast<size_t>(count), [&](size_t i, size_t) {
         std::vector<float> row(static_cast<size_t>(shape.inputs));
         std::vector<float> kept(row.size());
-        ConvertToF32(source.dtype, source.data + i * row.size() * DTypeBytes(source.dtype), row.size(), row.data());
+        ConvertToF32(source.dtype, source.data + BytesOf(source.dtype, i * row.size()), row.size(), row.data());
         backend_.ReadRow(weight, first + static_cast<int64_t>(i), kept.data());
         rows[static_cast<size_t>(first) + i] = CompareRow(row, kept);
       });
@@ -106,6 +107,11 @@ Result<std::vector<WeightError>> QuantizeModel(const QuantizeOptions& options, B
     return InvalidArgumentError(fmt::format("'{}' holds packed weights already", options.dir),
                                 "name the Hugging Face folder that they were packed from");
   }
+  if (IsGgufModel(options.dir)) {
+    return UnsupportedError(
+        fmt::format("'{}' is a GGUF model, whose small files a packed folder can't have", options.dir),
+        "use it as it is, with --precision, or name the Hugging Face folder");
+  }
   if (backend.packed_layout().empty()) {
     return UnsupportedError(fmt::format("the {} backend can't write weights to a file", backend.info().name),
                             "use the portable backend");
@@ -118,14 +124,14 @@ Result<std::vector<WeightError>> QuantizeModel(const QuantizeOptions& options, B
   };
   // Packing and comparing take most of the time.
   constexpr double kPackingShare = 0.9;
-  EYESHOT_ASSIGN_OR_RETURN(
-      const std::unique_ptr<VisionLanguageModel> model,
-      LoadModel({.dir = options.dir,
-                 .precision = options.precision,
-                 .on_progress = [&](double done) { progress(done * kPackingShare); },
-                 .on_weight = [&](const PackedWeight& weight,
-                                  std::span<const HostTensor> sources) { collector.Add(weight, sources); }},
-                backend, ledger));
+  ModelOptions load;
+  load.model.path = options.dir;
+  load.precision = options.precision;
+  load.on_progress = [&](double done) { progress(done * kPackingShare); };
+  load.on_weight = [&](const PackedWeight& weight, std::span<const HostTensor> sources) {
+    collector.Add(weight, sources);
+  };
+  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<VisionLanguageModel> model, LoadModel(load, backend, ledger));
   const std::string precision =
       fmt::format("{},{}", WeightFormatName(options.precision.tower), WeightFormatName(options.precision.decoder));
   EYESHOT_RETURN_IF_ERROR(CopyModelFiles(options.dir, options.out_dir));

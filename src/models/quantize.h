@@ -26,7 +26,7 @@ struct WeightError {
 };
 
 struct QuantizeOptions {
-  std::string dir;      // a Hugging Face folder
+  std::string dir;      // a Hugging Face folder; GGUF files aren't packed
   std::string out_dir;  // made if it is not there
   ModelPrecision precision;
   std::function<void(double)> on_progress;  // may be empty

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "formats/packed_weights.h"
 #include "formats/testing.h"
+#include "models/model_source.h"
 
 namespace eyeshot {
 namespace {
@@ -34,9 +35,13 @@ class QuantizeTest : public ::testing::Test {
 
   Result<std::unique_ptr<VisionLanguageModel>> Load(const std::string& dir, const std::string& precision) {
     Ledger ledger;
-    const Result<ModelPrecision> chosen = ChoosePrecision(dir, precision, *backend_);
+    Result<ModelSource> source = ModelSource::Open({.path = dir});
+    if (!source.ok()) return source.status();
+    const Result<ModelPrecision> chosen = ChoosePrecision(*source, precision, *backend_);
     if (!chosen.ok()) return chosen.status();
-    return LoadModel({.dir = dir, .precision = *chosen, .on_progress = {}, .on_weight = {}}, *backend_, ledger);
+    ModelOptions options;
+    options.precision = *chosen;
+    return LoadModel(*std::move(source), options, *backend_, ledger);
   }
 
   // The visual tokens of a grey tile.
@@ -49,7 +54,7 @@ class QuantizeTest : public ::testing::Test {
     Ledger ledger;
     const auto stream = backend_->NewStream();
     const MatrixView rows(out.data(), DType::kF32, tokens, config.text.hidden_size, config.text.hidden_size);
-    EXPECT_TRUE(model.Encode(*stream, pixels.data(), 1, rows, ledger, {}, nullptr).ok());
+    EXPECT_TRUE(model.Encode(*stream, pixels.data(), 1, TileKind::kPicture, rows, ledger, {}, nullptr).ok());
     return out;
   }
 

@@ -4,13 +4,15 @@
 #include "models/smolvlm.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "ledger/stage.h"
-#include "models/weight_source.h"
+#include "models/model_source.h"
+#include "models/text_model.h"
 #include "vision/vision_tower.h"
 
 namespace eyeshot {
@@ -49,7 +51,7 @@ class SmolVlm final : public VisionLanguageModel {
   const GenerationConfig& generation() const override { return generation_; }
   const LlamaDecoder& decoder() const override { return decoder_; }
 
-  Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, MatrixView out, Ledger& ledger,
+  Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out, Ledger& ledger,
                 const std::function<bool(double)>& on_progress, LayerHook* hook) override;
 
   // Keeps the file that weights lie in. Called once, after loading.
@@ -58,8 +60,8 @@ class SmolVlm final : public VisionLanguageModel {
   Status Prepare();
 
  private:
-  Status EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles, MatrixView out, Ledger& ledger,
-                     LayerHook* hook);
+  Status EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
+                     Ledger& ledger, LayerHook* hook);
 
   Backend& backend_;
   ModelConfig config_;
@@ -86,21 +88,21 @@ Status SmolVlm::Prepare() {
   Arena arena(workspace_buffer_.data(), workspace_buffer_.bytes());
   workspace_ = TowerWorkspace(arena, config_.vision, info.activation, info.tower_group);
 
-  const auto table = processor_.NormalizationTable();
-  EYESHOT_ASSIGN_OR_RETURN(normalization_buffer_, backend_.Allocate(sizeof(table), "the normalization table"));
+  const std::array tables = {processor_.NormalizationTable(), processor_.FrameNormalizationTable()};  // by TileKind
+  EYESHOT_ASSIGN_OR_RETURN(normalization_buffer_, backend_.Allocate(sizeof(tables), "the normalization tables"));
   const auto stream = backend_.NewStream();
-  backend_.Upload(*stream, table.data(), normalization_buffer_.data(), sizeof(table));
+  backend_.Upload(*stream, tables.data(), normalization_buffer_.data(), sizeof(tables));
   return backend_.Sync(*stream);
 }
 
-Status SmolVlm::Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, MatrixView out, Ledger& ledger,
-                       const std::function<bool(double)>& on_progress, LayerHook* hook) {
+Status SmolVlm::Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
+                       Ledger& ledger, const std::function<bool(double)>& on_progress, LayerHook* hook) {
   EYESHOT_CHECK(hook != nullptr || out.rows == tiles * config_.visual_tokens_per_tile());
   const int64_t side = config_.vision.image_size;
   for (int64_t first = 0; first < tiles; first += workspace_.tiles) {
     const int64_t count = std::min(workspace_.tiles, tiles - first);
     const int64_t tokens = config_.visual_tokens_per_tile();
-    EYESHOT_RETURN_IF_ERROR(EncodeGroup(stream, pixels + first * side * side * 3, count,
+    EYESHOT_RETURN_IF_ERROR(EncodeGroup(stream, pixels + first * side * side * 3, count, kind,
                                         out.Rows(first * tokens, count * tokens), ledger, hook));
     const double done = static_cast<double>(first + count) / static_cast<double>(tiles);
     if (on_progress && !on_progress(done)) {
@@ -110,13 +112,15 @@ Status SmolVlm::Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, Mat
   return Status::Ok();
 }
 
-Status SmolVlm::EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles, MatrixView out, Ledger& ledger,
-                            LayerHook* hook) {
+Status SmolVlm::EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
+                            Ledger& ledger, LayerHook* hook) {
+  constexpr size_t kTable = 3 * 256;
+  const float* table =
+      static_cast<const float*>(normalization_buffer_.data()) + (kind == TileKind::kFrame ? kTable : 0);
   TokenRuns runs;
   {
     Stage stage(ledger, StageId::kEncode, &stream.counters);
-    runs = tower_.Begin(stream, workspace_, pixels, tiles,
-                        {static_cast<const float*>(normalization_buffer_.data()), 3 * 256});
+    runs = tower_.Begin(stream, workspace_, pixels, tiles, {table, kTable});
     stage.AddTokens(static_cast<uint64_t>(runs.x.rows));
     EYESHOT_RETURN_IF_ERROR(tower_.RunLayers(stream, workspace_, runs, 0, config_.vision.num_layers, hook));
     tower_.Finish(stream, runs);
@@ -135,32 +139,31 @@ Status SmolVlm::EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles
 
 }  // namespace
 
-Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(const ModelOptions& options, Backend& backend,
-                                                         Ledger& ledger) {
+Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(ModelSource source, const ModelOptions& options,
+                                                         Backend& backend, Ledger& ledger) {
   Stage stage(ledger, StageId::kLoad);
-  const std::string& dir = options.dir;
-  EYESHOT_ASSIGN_OR_RETURN(ModelConfig config, LoadModelConfig(dir));
-  EYESHOT_ASSIGN_OR_RETURN(ImageProcessorConfig processor_config, LoadProcessorConfig(dir));
+  const ModelConfig& config = source.config();
+  EYESHOT_ASSIGN_OR_RETURN(ImageProcessorConfig processor_config, source.Processor());
   processor_config.pillow13_order = options.pillow13_order;
+  if (options.frame_edge != 0) processor_config.video_longest_edge = options.frame_edge;
   if (processor_config.max_image_edge != config.vision.image_size) {
     return CorruptError(
-        fmt::format("{}: preprocessor_config.json cuts tiles of {} pixels, config.json's tower takes {}", dir,
+        fmt::format("{}: preprocessor_config.json cuts tiles of {} pixels, config.json's tower takes {}", source.path(),
                     processor_config.max_image_edge, config.vision.image_size),
         "take both files from one model");
   }
   EYESHOT_ASSIGN_OR_RETURN(ImageProcessor processor, ImageProcessor::Create(processor_config));
-  EYESHOT_ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Load(dir));
-  EYESHOT_ASSIGN_OR_RETURN(PromptFormat format, PromptFormat::Load(dir, tokenizer, config.visual_tokens_per_tile()));
+  EYESHOT_ASSIGN_OR_RETURN(Tokenizer tokenizer, source.ReadTokenizer());
+  EYESHOT_ASSIGN_OR_RETURN(PromptFormat format, source.ReadPromptFormat(tokenizer));
   if (format.image_token_id() != config.image_token_id) {
     return CorruptError(fmt::format("{}: <image> is token {} in the tokenizer and {} in config.json (image_token_id)",
-                                    dir, format.image_token_id(), config.image_token_id),
+                                    source.path(), format.image_token_id(), config.image_token_id),
                         "take both files from one model");
   }
-  EYESHOT_ASSIGN_OR_RETURN(GenerationConfig generation, LoadGenerationConfig(dir));
+  EYESHOT_ASSIGN_OR_RETURN(GenerationConfig generation, source.Generation());
 
-  WeightSource weights;
-  EYESHOT_RETURN_IF_ERROR(weights.Open(dir, backend));
-  WeightLoader loader = weights.Loader(options, backend);
+  EYESHOT_RETURN_IF_ERROR(source.OpenWeights(backend));
+  WeightLoader loader = source.Loader(options, backend);
   loader.SetFormat(options.precision.tower);
   EYESHOT_ASSIGN_OR_RETURN(VisionTower tower, VisionTower::Load(loader, backend, config.vision, kTowerPrefix));
   const int64_t shuffled = config.vision.hidden_size * config.scale_factor * config.scale_factor;
@@ -170,10 +173,10 @@ Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(const ModelOptions& opt
                            LlamaDecoder::Load(loader, backend, config.text, Names(), config.tie_word_embeddings));
   stage.AddBytes(loader.source_bytes() + loader.packed_bytes());
 
-  auto model = std::make_unique<SmolVlm>(backend, std::move(config), std::move(tokenizer), std::move(format),
-                                         std::move(processor), std::move(generation), std::move(tower),
-                                         std::move(connector), std::move(decoder), loader.parameters());
-  model->Keep(std::move(weights.packed));
+  auto model = std::make_unique<SmolVlm>(backend, config, std::move(tokenizer), std::move(format), std::move(processor),
+                                         std::move(generation), std::move(tower), std::move(connector),
+                                         std::move(decoder), loader.parameters());
+  model->Keep(source.TakePacked());
   EYESHOT_RETURN_IF_ERROR(model->Prepare());
   return std::unique_ptr<VisionLanguageModel>(std::move(model));
 }
@@ -182,13 +185,12 @@ MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const 
                        int64_t context_tokens, int64_t tiles) {
   const VisionConfig& vision = config.vision;
   const TextConfig& text = config.text;
-  WeightFormat format = precision.tower;
   const auto linear = [&](int64_t outputs, int64_t inputs) {
-    return backend.PackedLinearBytes(outputs, inputs, format);
+    return backend.PackedLinearBytes(outputs, inputs, precision.tower);
   };
   const auto floats = [](int64_t count) { return static_cast<size_t>(count) * sizeof(float); };
 
-  MemoryPlan plan;
+  MemoryPlan plan = PlanTextModel(config, backend, precision, context_tokens, tiles);
   const size_t tower_layer =
       linear(3 * vision.hidden_size, vision.hidden_size) + linear(vision.hidden_size, vision.hidden_size) +
       linear(vision.intermediate_size, vision.hidden_size) + linear(vision.hidden_size, vision.intermediate_size) +
@@ -198,40 +200,13 @@ MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const 
                        backend.PackedTableBytes(vision.patches(), vision.hidden_size) + floats(3 * vision.hidden_size);
   plan.connector_weights = linear(text.hidden_size, vision.hidden_size * config.scale_factor * config.scale_factor);
 
-  format = precision.decoder;
-  const int64_t q = text.num_heads * text.head_dim;
-  const int64_t kv = text.num_kv_heads * text.head_dim;
-  const size_t decoder_layer = linear(q + 2 * kv, text.hidden_size) + linear(text.hidden_size, q) +
-                               linear(2 * text.intermediate_size, text.hidden_size) +
-                               linear(text.hidden_size, text.intermediate_size) + floats(2 * text.hidden_size);
-  plan.decoder_weights =
-      static_cast<size_t>(text.num_layers) * decoder_layer +
-      backend.PackedLinearBytes(text.vocab_size, text.hidden_size, LlamaDecoder::HeadFormat(format)) +
-      floats(text.hidden_size);
-  if (!config.tie_word_embeddings) {
-    const bool rounded = format != WeightFormat::kExact && format != WeightFormat::kBf16;
-    plan.decoder_weights +=
-        rounded ? backend.PackedLinearBytes(text.vocab_size, text.hidden_size, LlamaDecoder::HeadFormat(format))
-                : backend.PackedTableBytes(text.vocab_size, text.hidden_size);
-  }
-
   const BackendInfo& info = backend.info();
   Arena tower;
   TowerWorkspace(tower, vision, info.activation, info.tower_group);
   plan.tower_workspace = tower.used();
-  const int64_t blocks = (context_tokens + kKvBlockSize - 1) / kKvBlockSize;
-  Arena decoder;
-  DecoderWorkspace(decoder, text, info.activation, std::min(kPrefillChunk, context_tokens), 1, blocks, 1);
-  plan.decoder_workspace = decoder.used();
   plan.pictures =
       static_cast<size_t>(tiles * vision.image_size * vision.image_size * 3) +
       static_cast<size_t>(tiles * config.visual_tokens_per_tile() * text.hidden_size) * DTypeBytes(info.activation);
-  plan.kv_cache = backend.KvCacheBytes({.layer_group = std::vector<int>(static_cast<size_t>(text.num_layers), 0),
-                                        .blocks = blocks,
-                                        .block_size = kKvBlockSize,
-                                        .kv_heads = text.num_kv_heads,
-                                        .head_dim = text.head_dim,
-                                        .format = precision.kv_cache});
   return plan;
 }
 

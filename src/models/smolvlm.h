@@ -8,7 +8,8 @@
 
 namespace eyeshot {
 
-Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(const ModelOptions& options, Backend& backend, Ledger& ledger);
+Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(ModelSource source, const ModelOptions& options,
+                                                         Backend& backend, Ledger& ledger);
 MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const ModelPrecision& precision,
                        int64_t context_tokens, int64_t tiles);
 

@@ -50,7 +50,8 @@ class Session {
     ThreadPool pool(backend.info().threads);
     Tiles tiles;
     EYESHOT_RETURN_IF_ERROR(model_.image_processor().Append(*picture, false, pool, tiles));
-    EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::User({std::move(picture), question}), false));
+    EYESHOT_RETURN_IF_ERROR(
+        conversation_.Add(Message::User({std::move(picture), question}), PictureDetail{PictureDetail::Kind::kLow, 0}));
     EYESHOT_ASSIGN_OR_RETURN(const PromptPlan plan, conversation_.Plan());
     const int64_t count = tiles.count() * model_.config().visual_tokens_per_tile();
     visual_tokens_.resize(static_cast<size_t>(count * width()));
@@ -58,7 +59,8 @@ class Session {
     const MatrixView rows(visual_buffer_.data(), DType::kF32, count, width(), width());
     EYESHOT_CHECK(backend.info().activation == DType::kF32);
     Ledger ledger;
-    EYESHOT_RETURN_IF_ERROR(model_.Encode(*stream_, tiles.rgb.data(), tiles.count(), rows, ledger, {}, nullptr));
+    EYESHOT_RETURN_IF_ERROR(
+        model_.Encode(*stream_, tiles.rgb.data(), tiles.count(), TileKind::kPicture, rows, ledger, {}, nullptr));
     backend.Download(*stream_, visual_buffer_.data(), visual_tokens_.data(), visual_tokens_.size() * sizeof(float));
     EYESHOT_CHECK(conversation_.visuals().size() == 1);
     conversation_.visuals()[0].rows = rows;

@@ -1,5 +1,9 @@
 #include "runtime/conversation.h"
 
+#include <algorithm>
+#include <span>
+#include <utility>
+
 #include "base/check.h"
 #include "base/error.h"
 #include "base/limits.h"
@@ -14,19 +18,60 @@ uint64_t VisualKey(uint64_t visual_key, int64_t row) {
 
 }  // namespace
 
-Result<PromptPart> Conversation::AddPart(const ContentPart& part, bool split_images) {
+namespace {
+
+bool SamePixels(const Image& a, const Image& b) {
+  return a.width == b.width && a.height == b.height && a.full_width == b.full_width && a.full_height == b.full_height &&
+         a.rgb == b.rgb;
+}
+
+bool SameContent(const Visual& a, const Visual& b) {
+  if (a.image != nullptr && b.image != nullptr) {
+    return a.budget == b.budget && (a.image == b.image || SamePixels(*a.image, *b.image));
+  }
+  if (a.frames == nullptr || b.frames == nullptr) return false;
+  return a.frames == b.frames || (a.frames->tile_side == b.frames->tile_side &&
+                                  std::equal(a.frames->images.begin(), a.frames->images.end(), b.frames->images.begin(),
+                                             b.frames->images.end(), SamePixels));
+}
+
+}  // namespace
+
+// A picture that was shown before needs no second way through the tower, and at an equal place its keys and values hold
+// as well.
+void Conversation::FindSame(size_t index) {
+  Visual& visual = visuals_[index];
+  visual.same_as = -1;
+  visual_keys_[index] = ++generation_;
+  for (size_t i = 0; i < index; ++i) {
+    if (!SameContent(visuals_[i], visual)) continue;
+    visual.same_as = visuals_[i].same_as >= 0 ? visuals_[i].same_as : static_cast<int64_t>(i);
+    visual_keys_[index] = visual_keys_[i];
+    return;
+  }
+}
+
+Status Conversation::SetBudget(Visual& visual, const PictureDetail& detail) const {
+  EYESHOT_ASSIGN_OR_RETURN(visual.budget, model_.image_processor().Budget(*visual.image, detail));
+  visual.grid = model_.image_processor().Plan(*visual.image, visual.budget);
+  visual.tiles = visual.grid.tiles();
+  return Status::Ok();
+}
+
+Result<PromptPart> Conversation::AddPart(const ContentPart& part, const PictureDetail& detail) {
   if (const auto* text = std::get_if<std::string>(&part)) return PromptPart(*text);
+  if (!model_.config().has_vision()) {
+    return UnsupportedError("a picture for a model that reads text alone", "use a SmolVLM, or leave the picture out");
+  }
   Visual visual;
   PromptPart prompt_part;
   if (const auto* image = std::get_if<std::shared_ptr<const Image>>(&part)) {
     if (*image == nullptr || (*image)->width <= 0 || (*image)->height <= 0) {
       return InvalidArgumentError("a picture of the message is empty", "decode it first (LoadImage)");
     }
-    const TileGrid grid = model_.image_processor().Plan(**image, split_images);
     visual.image = *image;
-    visual.split = split_images;
-    visual.tiles = grid.tiles();
-    prompt_part = PromptImage{grid.rows, grid.cols};
+    EYESHOT_RETURN_IF_ERROR(SetBudget(visual, detail));
+    prompt_part = PromptImage{visual.grid.rows, visual.grid.cols};
   } else {
     const auto& frames = std::get<std::shared_ptr<const Frames>>(part);
     if (frames == nullptr || frames->images.empty() || frames->images.size() != frames->timestamps_s.size()) {
@@ -38,11 +83,12 @@ Result<PromptPart> Conversation::AddPart(const ContentPart& part, bool split_ima
     prompt_part = PromptVideo{frames->timestamps_s, frames->duration_s};
   }
   visuals_.push_back(std::move(visual));
-  visual_keys_.push_back(++generation_);
+  visual_keys_.emplace_back();
+  FindSame(visuals_.size() - 1);
   return prompt_part;
 }
 
-Status Conversation::Add(Message message, bool split_images) {
+Status Conversation::Add(Message message, const PictureDetail& detail) {
   if (message.parts.empty()) {
     return InvalidArgumentError("the message is empty", "say something, or add a picture");
   }
@@ -54,7 +100,7 @@ Status Conversation::Add(Message message, bool split_images) {
   const size_t visuals_before = visuals_.size();
   PromptMessage prompt{.role = message.role, .parts = {}};
   for (const ContentPart& part : message.parts) {
-    Result<PromptPart> prompt_part = AddPart(part, split_images);
+    Result<PromptPart> prompt_part = AddPart(part, detail);
     if (!prompt_part.ok()) {
       visuals_.resize(visuals_before);
       visual_keys_.resize(visuals_before);
@@ -68,6 +114,30 @@ Status Conversation::Add(Message message, bool split_images) {
   return Status::Ok();
 }
 
+bool Conversation::Shrink() {
+  const size_t first = visuals_before_.back();
+  const ImageProcessor& processor = model_.image_processor();
+  size_t largest = visuals_.size();
+  for (size_t i = first; i < visuals_.size(); ++i) {
+    if (visuals_[i].image == nullptr || !processor.Smaller(visuals_[i].budget)) continue;
+    if (largest == visuals_.size() || visuals_[i].tiles > visuals_[largest].tiles) largest = i;
+  }
+  if (largest == visuals_.size()) return false;
+  Visual& visual = visuals_[largest];
+  visual.budget = *processor.Smaller(visual.budget);
+  visual.grid = processor.Plan(*visual.image, visual.budget);
+  visual.tiles = visual.grid.tiles();
+  visual.shrunk = true;
+  for (size_t i = first; i < visuals_.size(); ++i) FindSame(i);
+  // The visuals of a message are its parts other than texts, in order.
+  size_t index = first;
+  for (PromptPart& part : prompt_.back().parts) {
+    if (std::holds_alternative<std::string>(part)) continue;
+    if (index++ == largest) part = PromptImage{visual.grid.rows, visual.grid.cols};
+  }
+  return true;
+}
+
 void Conversation::RemoveLast() { Truncate(messages_.size() - 1); }
 
 void Conversation::Truncate(size_t count) {
@@ -79,8 +149,31 @@ void Conversation::Truncate(size_t count) {
   visuals_before_.resize(count);
 }
 
+Result<int> Conversation::FramesThatFit(size_t before, const PromptMessage& message, int64_t tokens) const {
+  std::vector<PromptMessage> all(prompt_.begin(), prompt_.begin() + static_cast<std::ptrdiff_t>(before));
+  all.push_back(message);
+  return model_.prompt_format().FramesThatFit(std::move(all), tokens);
+}
+
+int Conversation::FramesThatWouldFit(int64_t tokens) const {
+  if (prompt_.empty()) return 0;
+  const Result<int> frames = FramesThatFit(prompt_.size() - 1, prompt_.back(), tokens);
+  return frames.ok() ? *frames : 0;
+}
+
+// Tokenizers may have tokens for which the model has no embedding: granite-docling's knows one more.
+Status Conversation::CheckVocabulary(std::span<const int32_t> ids) const {
+  const int64_t vocabulary = model_.config().text.vocab_size;
+  const auto beyond = std::find_if(ids.begin(), ids.end(), [=](int32_t id) { return id >= vocabulary; });
+  if (beyond == ids.end()) return Status::Ok();
+  return InvalidArgumentError(fmt::format("the text holds '{}', which is token {}; the model has {} tokens",
+                                          model_.tokenizer().TokenBytes(*beyond), *beyond, vocabulary),
+                              "leave the word out");
+}
+
 Result<PromptPlan> Conversation::Plan() const {
   EYESHOT_ASSIGN_OR_RETURN(Prompt prompt, model_.prompt_format().Render(prompt_, true));
+  EYESHOT_RETURN_IF_ERROR(CheckVocabulary(prompt.ids));
   PromptPlan plan;
   plan.visual_tokens = prompt.visual_tokens;
   plan.ids = std::move(prompt.ids);

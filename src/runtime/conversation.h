@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,11 @@ namespace eyeshot {
 struct Visual {
   std::shared_ptr<const Image> image;    // one of the two
   std::shared_ptr<const Frames> frames;
-  bool split = true;
+  TileBudget budget;                     // of a picture
+  TileGrid grid;                         // of a picture
+  bool shrunk = false;                   // below what its detail asks for
   int64_t tiles = 0;
+  int64_t same_as = -1;                  // an earlier one with the same content, tile for tile; -1: none
   std::shared_ptr<Buffer> buffer;        // holds the rows below; shared with visuals encoded together
   MatrixView rows;                       // [tiles * tokens per tile, hidden]; empty: not encoded yet
 };
@@ -48,7 +52,9 @@ class Conversation {
   explicit Conversation(const VisionLanguageModel& model) : model_(model) {}
 
   // Checks and adds a message. Errors: kInvalidArgument (empty message, missing picture), kLimitExceeded.
-  Status Add(Message message, bool split_images);
+  Status Add(Message message, const PictureDetail& detail);
+  // Takes a tile a side off the picture of the last message that has most tiles. False: all are one view.
+  bool Shrink();
   // Takes the last message back.
   void RemoveLast();
   // Keeps the first `count` messages.
@@ -56,12 +62,23 @@ class Conversation {
 
   const std::vector<Message>& messages() const { return messages_; }
   std::vector<Visual>& visuals() { return visuals_; }
+  // Those of the last message.
+  std::span<const Visual> last_visuals() const { return std::span(visuals_).subspan(visuals_before_.back()); }
 
   // The prompt of all messages and "Assistant:".
   Result<PromptPlan> Plan() const;
 
+  // The most frames, as many as it has at most, that the first clip of `message` may have so that it, said after the
+  // first `before` messages, makes a prompt of at most `tokens` tokens; 0: none. Errors: those of Plan().
+  Result<int> FramesThatFit(size_t before, const PromptMessage& message, int64_t tokens) const;
+  // The same for the last message as it was said; 0 also where it has no clip.
+  int FramesThatWouldFit(int64_t tokens) const;
+
  private:
-  Result<PromptPart> AddPart(const ContentPart& part, bool split_images);
+  Result<PromptPart> AddPart(const ContentPart& part, const PictureDetail& detail);
+  Status SetBudget(Visual& visual, const PictureDetail& detail) const;
+  void FindSame(size_t index);
+  Status CheckVocabulary(std::span<const int32_t> ids) const;
 
   const VisionLanguageModel& model_;
   std::vector<Message> messages_;

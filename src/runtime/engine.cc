@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "ledger/stage.h"
 #include "models/model.h"
+#include "models/model_source.h"
 #include "runtime/answer_text.h"
 #include "runtime/conversation.h"
 #include "runtime/decoder_runner.h"
@@ -30,6 +31,8 @@ class ChatImpl final : public Chat {
   ChatImpl(std::shared_ptr<EngineImpl> engine, std::unique_ptr<KvCache> cache, int64_t capacity);
 
   Result<Answer> Ask(std::vector<ContentPart> parts, const AskOptions& options) override;
+  Result<int> FramesThatFit(double duration_s, int most, std::string_view question,
+                            const AskOptions& options) const override;
   const std::vector<Message>& messages() const override { return conversation_.messages(); }
   void Reset() override;
 
@@ -37,7 +40,9 @@ class ChatImpl final : public Chat {
 
  private:
   Result<Answer> Run(const AskOptions& options);
+  static int64_t Needed(const PromptPlan& plan);
   Status CheckFits(const PromptPlan& plan, const AskOptions& options) const;
+  void AddPictures(Ledger& ledger) const;
   Status EncodeMissing(const PromptPlan& plan, int64_t cached, const AskOptions& options, Answer& answer);
   Status EncodeTogether(std::span<Visual* const> visuals, int64_t tiles, const std::function<bool(double)>& on_progress,
                         Ledger& ledger);
@@ -60,9 +65,10 @@ class EngineImpl final : public Engine {
 
   const ModelInfo& info() const override { return info_; }
   const Ledger& load_ledger() const override { return load_ledger_; }
-  DecodeOptions ScaledDecoding(bool split_images) const override {
-    return model_->image_processor().ScaledDecoding(split_images);
+  DecodeOptions ScaledDecoding(const PictureDetail& detail) const override {
+    return model_->image_processor().ScaledDecoding(detail);
   }
+  VideoOptions VideoDefaults() const override { return model_->image_processor().VideoDefaults(pool_.threads()); }
   Result<std::unique_ptr<Chat>> NewChat(std::string_view system) override;
 
   VisionLanguageModel& model() { return *model_; }
@@ -98,13 +104,17 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
   }
   std::shared_ptr<EngineImpl> engine(new EngineImpl(options.threads));
   EYESHOT_ASSIGN_OR_RETURN(engine->backend_, CreateBackend({.name = options.backend, .threads = options.threads}));
-  EYESHOT_ASSIGN_OR_RETURN(ModelPrecision precision,
-                           ChoosePrecision(options.model, options.precision, *engine->backend_));
+  EYESHOT_ASSIGN_OR_RETURN(
+      ModelSource source,
+      ModelSource::Open({.path = options.model, .mmproj = options.mmproj, .hf_defaults = options.hf_defaults}));
+  std::vector<std::string> notes = source.notes();
+  EYESHOT_ASSIGN_OR_RETURN(ModelPrecision precision, ChoosePrecision(source, options.precision, *engine->backend_));
   EYESHOT_ASSIGN_OR_RETURN(precision.kv_cache, ParseKvFormat(options.kv_cache));
   engine->kv_format_ = precision.kv_cache;
-  EYESHOT_ASSIGN_OR_RETURN(engine->model_, LoadModel({.dir = options.model,
-                                                      .precision = precision,
+  EYESHOT_ASSIGN_OR_RETURN(engine->model_, LoadModel(std::move(source),
+                                                     {.precision = precision,
                                                       .pillow13_order = options.pillow13_resize,
+                                                      .frame_edge = options.frame_edge,
                                                       .on_progress = options.on_progress},
                                                      *engine->backend_, engine->load_ledger_));
   const ModelConfig& config = engine->model_->config();
@@ -125,7 +135,9 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
                    .threads = backend.threads,
                    .parameters = engine->model_->parameters(),
                    .context_tokens = context,
-                   .vocabulary = config.text.vocab_size};
+                   .vocabulary = config.text.vocab_size,
+                   .has_vision = config.has_vision(),
+                   .notes = std::move(notes)};
   return engine;
 }
 
@@ -151,7 +163,7 @@ ChatImpl::ChatImpl(std::shared_ptr<EngineImpl> engine, std::unique_ptr<KvCache> 
 }
 
 Status ChatImpl::AddSystem(std::string_view system) {
-  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::System(std::string(system)), true));
+  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::System(std::string(system)), PictureDetail()));
   system_messages_ = 1;
   return Status::Ok();
 }
@@ -183,23 +195,45 @@ Status CheckOptions(const AskOptions& options) {
 Result<Answer> ChatImpl::Ask(std::vector<ContentPart> parts, const AskOptions& options) {
   EYESHOT_RETURN_IF_ERROR(CheckOptions(options));
   const std::lock_guard<std::mutex> turn(engine_->turn());
-  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::User(std::move(parts)), options.split_images));
+  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::User(std::move(parts)), options.detail));
   Result<Answer> answer = Run(options);
   if (!answer.ok()) {
     conversation_.RemoveLast();
     return answer;
   }
-  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::Assistant(answer->text), options.split_images));
+  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::Assistant(answer->text), options.detail));
   return answer;
+}
+
+Result<int> ChatImpl::FramesThatFit(double duration_s, int most, std::string_view question,
+                                    const AskOptions& options) const {
+  if (most < 1 || most > static_cast<int>(limits::kMaxFramesPerPrompt)) {
+    return InvalidArgumentError(fmt::format("at most {} frames", most),
+                                fmt::format("give 1 to {}", limits::kMaxFramesPerPrompt));
+  }
+  // Times as late as can be are the longest to write.
+  PromptMessage message{Role::kUser,
+                        {PromptVideo{std::vector<double>(static_cast<size_t>(most), duration_s), duration_s}}};
+  if (!question.empty()) message.parts.emplace_back(std::string(question));
+  const int64_t answer = std::max(options.max_tokens, 1);
+  const int64_t room = sequence_.capacity() - (answer < sequence_.capacity() ? answer : 1);
+  return conversation_.FramesThatFit(conversation_.messages().size(), message, room);
 }
 
 Result<Answer> ChatImpl::Run(const AskOptions& options) {
   Answer answer;
-  EYESHOT_ASSIGN_OR_RETURN(const PromptPlan plan, conversation_.Plan());
+  EYESHOT_ASSIGN_OR_RETURN(PromptPlan plan, conversation_.Plan());
+  if (options.detail.kind == PictureDetail::Kind::kAuto) {
+    while (Needed(plan) > sequence_.capacity() && conversation_.Shrink()) {
+      EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan());
+    }
+  }
   EYESHOT_RETURN_IF_ERROR(CheckFits(plan, options));
+  AddPictures(answer.ledger);
   answer.prompt_tokens = static_cast<int64_t>(plan.ids.size());
   answer.visual_tokens = plan.visual_tokens;
   answer.tiles = plan.tiles;
+  answer.context_tokens = sequence_.capacity();
 
   // The last token always runs again: its logits are wanted.
   const int64_t cached = std::min(sequence_.CommonPrefix(plan.keys), answer.prompt_tokens - 1);
@@ -221,15 +255,39 @@ Result<Answer> ChatImpl::Run(const AskOptions& options) {
   return answer;
 }
 
+// Tokens that a prompt takes, with one for the first word of an answer.
+int64_t ChatImpl::Needed(const PromptPlan& plan) { return static_cast<int64_t>(plan.ids.size()) + 1; }
+
+void ChatImpl::AddPictures(Ledger& ledger) const {
+  const VisionLanguageModel& model = engine_->model();
+  const ImageProcessor& processor = model.image_processor();
+  for (const Visual& visual : conversation_.last_visuals()) {
+    if (visual.image == nullptr) continue;
+    const int64_t per_tile = model.config().visual_tokens_per_tile();
+    const TileGrid reference = processor.Plan(visual.grid.width, visual.grid.height, processor.splits());
+    ledger.AddPicture({.width = visual.grid.width,
+                       .height = visual.grid.height,
+                       .rows = visual.grid.rows,
+                       .cols = visual.grid.cols,
+                       .visual_tokens = visual.tiles * per_tile,
+                       .reference_visual_tokens = reference.tiles() * per_tile,
+                       .shrunk = visual.shrunk});
+  }
+}
+
 Status ChatImpl::CheckFits(const PromptPlan& plan, const AskOptions& options) const {
-  const auto needed = static_cast<int64_t>(plan.ids.size()) + 1;  // one for the first word of an answer
+  const int64_t needed = Needed(plan);
   const int64_t capacity = sequence_.capacity();
   if (needed <= capacity) return Status::Ok();
   std::string mend = "ask a shorter question or start a new conversation";
-  if (plan.tiles > 1) {
+  const int frames = conversation_.FramesThatWouldFit(capacity - 1);
+  if (frames > 0) {
+    mend = fmt::format("take at most {} frames of the clip, or {}", frames, mend);
+  } else if (plan.tiles > 1) {
     const int64_t per_tile = engine_->model().config().visual_tokens_per_tile();
     mend = fmt::format("use fewer pictures{} (each tile costs {} tokens), or {}",
-                       options.split_images ? " or turn splitting off" : "", per_tile, mend);
+                       options.detail.kind == PictureDetail::Kind::kReference ? ", or the detail auto or low" : "",
+                       per_tile, mend);
   }
   if (capacity < engine_->model().config().text.max_positions) {
     mend += fmt::format(", or enlarge the context (the model allows {})", engine_->model().config().text.max_positions);
@@ -244,10 +302,15 @@ Status ChatImpl::CheckFits(const PromptPlan& plan, const AskOptions& options) co
 Status ChatImpl::EncodeMissing(const PromptPlan& plan, int64_t cached, const AskOptions& options, Answer& answer) {
   std::vector<Visual*> missing;
   int64_t all_tiles = 0;
+  std::vector<Visual>& visuals = conversation_.visuals();
+  const auto first_of_its_kind = [&](int64_t index) {
+    const int64_t same = visuals[static_cast<size_t>(index)].same_as;
+    return same >= 0 ? same : index;
+  };
   for (const VisualRun& run : plan.runs) {
-    Visual& visual = conversation_.visuals()[static_cast<size_t>(run.visual)];
+    Visual& visual = visuals[static_cast<size_t>(first_of_its_kind(run.visual))];
     if (run.position + run.count <= cached || !visual.rows.empty()) continue;
-    if (!missing.empty() && missing.back() == &visual) continue;
+    if (std::find(missing.begin(), missing.end(), &visual) != missing.end()) continue;
     missing.push_back(&visual);
     all_tiles += visual.tiles;
   }
@@ -267,6 +330,12 @@ Status ChatImpl::EncodeMissing(const PromptPlan& plan, int64_t cached, const Ask
     done_tiles += tiles;
     begin = end;
   }
+  for (Visual& visual : visuals) {
+    if (visual.same_as < 0 || !visual.rows.empty()) continue;
+    const Visual& first = visuals[static_cast<size_t>(visual.same_as)];
+    visual.buffer = first.buffer;
+    visual.rows = first.rows;
+  }
   return Status::Ok();
 }
 
@@ -278,12 +347,14 @@ Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, int64_t tile_c
     Stage stage(ledger, StageId::kPreprocess);
     for (const Visual* visual : visuals) {
       if (visual->image != nullptr) {
-        EYESHOT_RETURN_IF_ERROR(model.image_processor().Append(*visual->image, visual->split, engine_->pool(), tiles));
+        EYESHOT_RETURN_IF_ERROR(model.image_processor().Append(*visual->image, visual->budget, engine_->pool(), tiles));
         stage.AddBytes(visual->image->rgb.size());
         continue;
       }
       for (const Image& frame : visual->frames->images) {
-        EYESHOT_RETURN_IF_ERROR(model.image_processor().AppendFrame(frame, engine_->pool(), tiles));
+        EYESHOT_RETURN_IF_ERROR(visual->frames->tile_side > 0
+                                    ? model.image_processor().AppendFrameTile(frame, tiles)
+                                    : model.image_processor().AppendFrame(frame, engine_->pool(), tiles));
         stage.AddBytes(frame.rgb.size());
       }
     }
@@ -299,7 +370,10 @@ Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, int64_t tile_c
   EYESHOT_ASSIGN_OR_RETURN(Buffer buffer, model.backend().Allocate(bytes, "visual tokens"));
   const auto shared = std::make_shared<Buffer>(std::move(buffer));
   const MatrixView rows(shared->data(), dtype, tile_count * per_tile, width, width);
-  EYESHOT_RETURN_IF_ERROR(model.Encode(*stream_, tiles.rgb.data(), tile_count, rows, ledger, on_progress, nullptr));
+  // No prompt holds both pictures and clips.
+  const TileKind kind = visuals.front()->frames != nullptr ? TileKind::kFrame : TileKind::kPicture;
+  EYESHOT_RETURN_IF_ERROR(
+      model.Encode(*stream_, tiles.rgb.data(), tile_count, kind, rows, ledger, on_progress, nullptr));
   int64_t first = 0;
   for (Visual* visual : visuals) {
     visual->buffer = shared;
@@ -334,7 +408,8 @@ Status ChatImpl::Generate(const PromptPlan& plan, const AskOptions& options, Ans
     if (!stopped) {
       Stage stage(answer.ledger, StageId::kDetokenize);
       stage.AddTokens(1);
-      if (!tokenizer.IsSpecial(token) && text.Push(tokenizer.TokenBytes(token))) {
+      const bool shown = options.special_tokens || !tokenizer.IsSpecial(token);
+      if (shown && text.Push(tokenizer.TokenBytes(token))) {
         answer.finish_reason = FinishReason::kStop;
         stopped = true;
       }

@@ -94,6 +94,15 @@ TEST(EngineTest, StreamedPiecesMakeTheAnswer) {
   EXPECT_EQ(answer.finish_reason, FinishReason::kStop);
 }
 
+TEST(EngineTest, SpecialTokensStayIfAskedFor) {
+  AskOptions options{.max_tokens = 24, .ignore_end = true};  // after its end the model says special tokens
+  const std::string plain = Ask(*NewChat(), {"Hello"}, options).text;
+  options.special_tokens = true;
+  const std::string raw = Ask(*NewChat(), {"Hello"}, options).text;
+  EXPECT_EQ(plain.find("<end_of_utterance>"), std::string::npos) << plain;
+  EXPECT_NE(raw.find("<end_of_utterance>"), std::string::npos) << raw;
+}
+
 TEST(EngineTest, SeedsRepeatAndDiffer) {
   AskOptions options{.max_tokens = 24};
   options.sampling = {.temperature = 1.5f, .seed = 7};
@@ -140,7 +149,9 @@ TEST(EngineTest, CancelsBetweenTokensAndBeforeThem) {
   EXPECT_EQ(answer.finish_reason, FinishReason::kCancelled);
   EXPECT_LT(answer.completion_tokens, 4);
 
-  const auto refused = chat->Ask({Picture(), "And this?"}, options);  // the flag is still set
+  Image other = *Picture();
+  other.rgb[0] ^= 1;  // one that has to be encoded
+  const auto refused = chat->Ask({std::make_shared<const Image>(std::move(other)), "And this?"}, options);  // still set
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.status().code(), StatusCode::kCancelled);
   EXPECT_EQ(chat->messages().size(), 2u);  // as before the refused question
@@ -158,7 +169,7 @@ TEST(EngineTest, PromptsThatDoNotFitAreRefusedWithNumbersAndLeaveTheChatAsItWas)
   const std::string message = answer.status().message();
   EXPECT_NE(message.find("2304 of them visual, of 36 tiles"), std::string::npos) << message;
   EXPECT_NE(message.find("the context holds 2048"), std::string::npos) << message;
-  EXPECT_NE(message.find("use fewer pictures or turn splitting off"), std::string::npos) << message;
+  EXPECT_NE(message.find("use fewer pictures, or the detail auto or low"), std::string::npos) << message;
   EXPECT_EQ(chat->messages().size(), 2u);
   EXPECT_GT(Ask(*chat, {"Hello again"}, {.max_tokens = 2}).cached_tokens, 0);
 }
@@ -187,9 +198,69 @@ TEST(EngineTest, BadOptionsAreNamed) {
 }
 
 TEST(EngineTest, OneViewInsteadOfTilesOnRequest) {
-  const Answer answer = Ask(*NewChat(), {Picture(), "Read the text."}, {.max_tokens = 2, .split_images = false});
+  const Answer answer =
+      Ask(*NewChat(), {Picture(), "Read the text."}, {.max_tokens = 2, .detail = {PictureDetail::Kind::kLow, 0}});
   EXPECT_EQ(answer.tiles, 1);
   EXPECT_EQ(answer.visual_tokens, 64);
+}
+
+TEST(EngineTest, ALedgerSaysWhatPicturesBecame) {
+  const auto picture = Picture();
+  const Answer low =
+      Ask(*NewChat(), {picture, picture, "Which one?"}, {.max_tokens = 1, .detail = {PictureDetail::Kind::kLow, 0}});
+  ASSERT_EQ(low.ledger.pictures().size(), 2u);
+  const PictureCost& cost = low.ledger.pictures()[0];
+  EXPECT_EQ(cost.width, picture->width);
+  EXPECT_EQ(cost.rows, 0);
+  EXPECT_EQ(cost.visual_tokens, 64);
+  EXPECT_FALSE(cost.shrunk);
+  const Answer reference = Ask(*NewChat(), {picture, "Which one?"}, {.max_tokens = 1});
+  EXPECT_EQ(cost.reference_visual_tokens, reference.visual_tokens);
+  EXPECT_EQ(reference.ledger.pictures()[0].saved(), 0);
+  EXPECT_NE(low.ledger.Table().find("one view: 64 visual tokens, the reference takes"), std::string::npos);
+  EXPECT_EQ(reference.ledger.Table().find("picture 1"), std::string::npos) << "nothing differs";
+}
+
+// Only "auto" makes pictures smaller to fit, the one with most tiles first, and says so.
+TEST(EngineTest, AutomaticDetailFitsTheContext) {
+  auto engine = Engine::Load({.model = EYESHOT_SOURCE_DIR "/models/eyeshot-tiny", .context_tokens = 512});
+  ASSERT_TRUE(engine.ok()) << engine.status().message();
+  const auto large = std::make_shared<const Image>(Image{600, 600, std::vector<uint8_t>(600 * 600 * 3, 90)});
+  const auto ask = [&](PictureDetail::Kind kind) {
+    return (*(*engine)->NewChat())->Ask({large, large, "What changed?"}, {.max_tokens = 1, .detail = {kind, 0}});
+  };
+  EXPECT_EQ(ask(PictureDetail::Kind::kReference).status().code(), StatusCode::kContextFull);
+  const auto answer = ask(PictureDetail::Kind::kAuto);
+  ASSERT_TRUE(answer.ok()) << answer.status().message();
+  ASSERT_EQ(answer->ledger.pictures().size(), 2u);
+  EXPECT_TRUE(answer->ledger.pictures()[0].shrunk);
+  EXPECT_EQ(answer->ledger.pictures()[0].visual_tokens, 64);
+  EXPECT_FALSE(answer->ledger.pictures()[1].shrunk);
+  EXPECT_EQ(answer->ledger.pictures()[1].visual_tokens, 320);
+  EXPECT_NE(answer->ledger.Table().find("made smaller to fit"), std::string::npos);
+}
+
+// By content: another object with the same pixels, in another turn or in the same.
+TEST(EngineTest, APictureIsEncodedOnce) {
+  const auto picture = Picture();
+  const auto copy = std::make_shared<const Image>(*picture);
+  const auto chat = NewChat();
+  const Answer first = Ask(*chat, {picture, copy, "Which one?"}, {.max_tokens = 2});
+  EXPECT_EQ(first.ledger.cost(StageId::kPreprocess).tokens, static_cast<uint64_t>(first.tiles / 2));
+  const Answer second = Ask(*chat, {"And this?", copy}, {.max_tokens = 2});
+  EXPECT_EQ(second.ledger.cost(StageId::kEncode).runs, 0u);
+  EXPECT_EQ(second.tiles, first.tiles / 2 * 3);
+  // With another detail it's another picture.
+  const Answer third = Ask(*chat, {copy, "And now?"}, {.max_tokens = 2, .detail = {PictureDetail::Kind::kLow, 0}});
+  EXPECT_EQ(third.ledger.cost(StageId::kPreprocess).tokens, 1u);
+
+  // The same as if each had been encoded.
+  Image other = *picture;
+  other.rgb[0] ^= 1;
+  const auto apart = NewChat();
+  const Answer two =
+      Ask(*apart, {picture, std::make_shared<const Image>(std::move(other)), "Which one?"}, {.max_tokens = 2});
+  EXPECT_EQ(two.ledger.cost(StageId::kPreprocess).tokens, static_cast<uint64_t>(two.tiles));
 }
 
 TEST(EngineTest, PicturesStandWhereTheyWereSaid) {

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "base/check.h"
+#include "tensor/block_types.h"
 
 namespace eyeshot {
 namespace {
@@ -33,6 +33,14 @@ std::string_view DTypeName(DType dtype) {
     case DType::kBool: return "bool";
     case DType::kF8E4M3: return "float8_e4m3";
     case DType::kF8E5M2: return "float8_e5m2";
+    case DType::kQ4_0: return "Q4_0";
+    case DType::kQ4_1: return "Q4_1";
+    case DType::kQ5_0: return "Q5_0";
+    case DType::kQ5_1: return "Q5_1";
+    case DType::kQ8_0: return "Q8_0";
+    case DType::kQ4_K: return "Q4_K";
+    case DType::kQ5_K: return "Q5_K";
+    case DType::kQ6_K: return "Q6_K";
   }
   return "unknown";
 }
@@ -76,7 +84,7 @@ void ConvertToF32(DType dtype, const void* src, size_t count, float* dst) {
       for (size_t i = 0; i < count; ++i) dst[i] = F32FromF16(LoadU16(src, i));
       return;
     }
-    default: EYESHOT_CHECK(false && "ConvertToF32 takes float types of 16 or 32 bits");
+    default: DequantizeBlocks(dtype, static_cast<const uint8_t*>(src), count, dst);
   }
 }
 

@@ -24,9 +24,26 @@ enum class DType : uint8_t {
   kU64,
   kBool,
   kF8E4M3,
-  kF8E5M2
+  kF8E5M2,
+  // Blocks of a row's elements with scales of their own, as GGUF files hold them (block_types.h). A tensor's last
+  // dimension is a multiple of the block.
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
 };
 
+// Elements that are stored together: 1, or those of a block.
+constexpr size_t DTypeBlock(DType dtype) {
+  if (dtype >= DType::kQ4_K) return 256;
+  return dtype >= DType::kQ4_0 ? 32 : 1;
+}
+
+// Bytes of an element or, of types with blocks, of a block.
 constexpr size_t DTypeBytes(DType dtype) {
   switch (dtype) {
     case DType::kI8:
@@ -44,11 +61,22 @@ constexpr size_t DTypeBytes(DType dtype) {
     case DType::kF64:
     case DType::kI64:
     case DType::kU64: return 8;
+    case DType::kQ4_0: return 18;
+    case DType::kQ4_1: return 20;
+    case DType::kQ5_0: return 22;
+    case DType::kQ5_1: return 24;
+    case DType::kQ8_0: return 34;
+    case DType::kQ4_K: return 144;
+    case DType::kQ5_K: return 176;
+    case DType::kQ6_K: return 210;
   }
   return 0;
 }
 
-std::string_view DTypeName(DType dtype);  // "float32", "bfloat16", ...
+// Bytes of `elements` successive elements. REQUIRES: whole blocks.
+constexpr size_t BytesOf(DType dtype, size_t elements) { return elements / DTypeBlock(dtype) * DTypeBytes(dtype); }
+
+std::string_view DTypeName(DType dtype);  // "float32", "bfloat16", "Q4_K", ...
 
 // bfloat16 bits.
 using bf16_bits = uint16_t;
@@ -68,8 +96,12 @@ float F32FromF16(uint16_t bits);
 // Rounds to nearest, ties to even; NaN stays NaN, what is beyond the largest half (65504) becomes that.
 uint16_t F16FromF32(float value);
 
-// Converts `count` elements of kF32, kF16 or kBF16 to float32.
-// REQUIRES: dtype is one of those.
+// Whether ConvertToF32 takes the type: floats of 32 and 16 bits, and those with blocks.
+constexpr bool IsWeightType(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 || DTypeBlock(dtype) > 1;
+}
+
+// Converts `count` elements to float32. REQUIRES: IsWeightType(dtype), whole blocks.
 void ConvertToF32(DType dtype, const void* src, size_t count, float* dst);
 
 }  // namespace eyeshot

@@ -24,7 +24,7 @@ struct HostTensor {
     for (int64_t dim : shape) count *= dim;
     return count;
   }
-  size_t bytes() const { return static_cast<size_t>(elements()) * DTypeBytes(dtype); }
+  size_t bytes() const { return BytesOf(dtype, static_cast<size_t>(elements())); }
 };
 
 }  // namespace eyeshot

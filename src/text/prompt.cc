@@ -1,7 +1,6 @@
 #include "text/prompt.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <optional>
 #include <string_view>
@@ -10,6 +9,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "formats/json.h"
+#include "text/number_words.h"
 
 namespace eyeshot {
 namespace {
@@ -36,42 +36,77 @@ constexpr std::string_view kTemplateTail =
 constexpr double kMaxSeconds = 10 * 366 * 86400.0;
 // SmolVLM has 64 or 81 visual tokens a tile; 128 x 128 would be one for each 4 x 4 pixels of its tiles.
 constexpr int64_t kMaxVisualTokensPerTile = 128 * 128;
-constexpr char kMendTemplate[] = "use a model with SmolVLM's own template; only that is supported so far";
+static_assert(limits::kMaxFramesPerPrompt <= 9999, "NumberWords() goes no further");
+constexpr char kMendTemplate[] = "use a chat template that is one text";
 
-Status CheckTemplate(std::string_view text, const std::string& file) {
+bool IsSmolVlms(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.remove_suffix(1);
   const std::string plain = std::string(kTemplateHead).append(kTemplateTail);
   const std::string with_video = std::string(kTemplateHead).append(kTemplateVideo).append(kTemplateTail);
-  if (text == plain || text == with_video) return Status::Ok();
-  return UnsupportedError(
-      fmt::format("{}: the chat template is not SmolVLM's (it begins '{}')", file, text.substr(0, 60)), kMendTemplate);
+  return text.empty() || text == plain || text == with_video;
 }
 
-// "chat_template" of a JSON file, if it has one.
-Status CheckJsonTemplate(const std::string& path) {
+// "chat_template" of a JSON file: a text, or a list of named ones of which the default is taken. Empty if it has none.
+Result<std::string> JsonTemplate(const std::string& path) {
   EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, limits::kMaxConfigBytes));
   EYESHOT_ASSIGN_OR_RETURN(const Json tree, ParseJsonTree(text, path));
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject root, JsonObject::Root(tree, path));
-  if (!root.Has("chat_template")) return Status::Ok();
-  const Json& found = *root.Find("chat_template");
-  if (!found.is_string()) {
-    return root.Error(StatusCode::kUnsupported, "chat_template", "one template, as a string", kMendTemplate);
+  const Json* const found = root.Find("chat_template");
+  if (found == nullptr) return std::string();
+  if (found->is_string()) return found->get<std::string>();
+  if (found->is_array()) {
+    for (const Json& item : *found) {
+      EYESHOT_ASSIGN_OR_RETURN(const JsonObject named, JsonObject::Root(item, path + ": chat_template"));
+      EYESHOT_ASSIGN_OR_RETURN(const std::string name, named.StringOr("name", ""));
+      if (name == "default") return named.String("template");
+    }
   }
-  return CheckTemplate(found.get_ref<const std::string&>(), path);
+  return root.Error(StatusCode::kUnsupported, "chat_template", "a text, or a list with one named \"default\"",
+                    kMendTemplate);
 }
 
+struct FoundTemplate {
+  std::string text;
+  std::string file;
+};
+
 // The first file that holds a template has the word, as in transformers.
-Status CheckChatTemplate(const std::string& dir) {
-  const std::string jinja = JoinPath(dir, "chat_template.jinja");
-  if (FileExists(jinja)) {
-    EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(jinja, limits::kMaxConfigBytes));
-    return CheckTemplate(text, jinja);
+Result<FoundTemplate> FindTemplate(const std::string& dir) {
+  FoundTemplate found{.file = JoinPath(dir, "chat_template.jinja")};
+  if (FileExists(found.file)) {
+    EYESHOT_ASSIGN_OR_RETURN(found.text, ReadTextFile(found.file, limits::kMaxConfigBytes));
+    return found;
   }
   for (const char* name : {"chat_template.json", "tokenizer_config.json"}) {
-    const std::string path = JoinPath(dir, name);
-    if (FileExists(path)) return CheckJsonTemplate(path);
+    found.file = JoinPath(dir, name);
+    if (!FileExists(found.file)) continue;
+    EYESHOT_ASSIGN_OR_RETURN(found.text, JsonTemplate(found.file));
+    return found;
   }
-  return Status::Ok();
+  return FoundTemplate{.file = dir};
+}
+
+// A special token of a configuration: "<s>" or {"content": "<s>"}.
+std::string WordOf(const JsonObject& config, const std::string& key) {
+  const Json* value = config.Find(key);
+  if (value != nullptr && value->is_object() && value->contains("content")) value = &(*value)["content"];
+  return value != nullptr && value->is_string() ? value->get<std::string>() : std::string();
+}
+
+Result<PromptWords> ReadWords(const std::string& dir) {
+  PromptWords words;
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
+    const std::string path = JoinPath(dir, name);
+    if (!FileExists(path)) continue;
+    EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, limits::kMaxConfigBytes));
+    EYESHOT_ASSIGN_OR_RETURN(const Json tree, ParseJsonTree(text, path));
+    EYESHOT_ASSIGN_OR_RETURN(const JsonObject config, JsonObject::Root(tree, path));
+    if (words.bos_token.empty()) words.bos_token = WordOf(config, "bos_token");
+    if (words.eos_token.empty()) words.eos_token = WordOf(config, "eos_token");
+    if (words.pad_token.empty()) words.pad_token = WordOf(config, "pad_token");
+    if (words.unk_token.empty()) words.unk_token = WordOf(config, "unk_token");
+  }
+  return words;
 }
 
 std::string_view RoleName(Role role) {
@@ -83,22 +118,36 @@ std::string_view RoleName(Role role) {
   return "";
 }
 
-// English words as num2words writes them: "nine", "sixty-four", "one hundred and twenty-eight".
-// REQUIRES: 1 <= number <= 999.
-std::string NumberWords(size_t number) {
-  static_assert(limits::kMaxFramesPerPrompt < 1000);
-  constexpr std::array<std::string_view, 20> kSmall = {
-      "zero", "one",    "two",    "three",    "four",     "five",    "six",     "seven",     "eight",    "nine",
-      "ten",  "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"};
-  constexpr std::array<std::string_view, 10> kTens = {"",      "",      "twenty",  "thirty", "forty",
-                                                      "fifty", "sixty", "seventy", "eighty", "ninety"};
-  if (number >= 100) {
-    const std::string hundreds = fmt::format("{} hundred", kSmall[number / 100]);
-    return number % 100 == 0 ? hundreds : fmt::format("{} and {}", hundreds, NumberWords(number % 100));
+// As chat templates know them.
+std::string_view TemplateRole(Role role) {
+  switch (role) {
+    case Role::kSystem: return "system";
+    case Role::kUser: return "user";
+    case Role::kAssistant: return "assistant";
   }
-  if (number < 20) return std::string(kSmall[number]);
-  const std::string tens(kTens[number / 10]);
-  return number % 10 == 0 ? tens : fmt::format("{}-{}", tens, kSmall[number % 10]);
+  return "";
+}
+
+// Refuses texts that would be read as visual slots, also where parts that follow each other make one together.
+Status CheckMessage(const PromptMessage& message) {
+  if (message.parts.empty()) {
+    return InvalidArgumentError(fmt::format("a {} message without content", RoleName(message.role)),
+                                "give it a text or a picture");
+  }
+  std::string run;  // the texts since the last picture
+  for (const PromptPart& part : message.parts) {
+    const std::string* const text = std::get_if<std::string>(&part);
+    if (text == nullptr) run.clear();
+    if (text == nullptr) continue;
+    const size_t from = run.size() - std::min(run.size(), kVideo.size() - 1);
+    run += *text;
+    for (const std::string_view slot : {kImage, kVideo}) {
+      if (run.find(slot, from) == std::string::npos) continue;
+      return InvalidArgumentError(fmt::format("a text contains '{}', which stands for a picture or clip", slot),
+                                  "pass pictures and clips as parts of the message, and leave the word out");
+    }
+  }
+  return Status::Ok();
 }
 
 // "0:00:09", "1 day, 0:00:00": Python's str(timedelta(seconds=int(seconds))).
@@ -128,31 +177,60 @@ class Writer {
   std::string& text() { return text_; }
   int64_t tiles() const { return tiles_; }
 
-  Status Message(const PromptMessage& message) {
-    if (message.parts.empty()) {
-      return InvalidArgumentError(fmt::format("a {} message without content", RoleName(message.role)),
-                                  "give it a text or a picture");
+  // Messages as SmolVLM's template puts them. REQUIRES: CheckMessage() of each.
+  Status Smolvlm(std::span<const PromptMessage> messages, bool add_generation_prompt) {
+    text_ = kStart;
+    for (const PromptMessage& message : messages) {
+      const bool picture_first = std::holds_alternative<PromptImage>(message.parts.front());
+      text_.append(RoleName(message.role)).append(picture_first ? ":" : ": ");
+      for (const PromptPart& part : message.parts) EYESHOT_RETURN_IF_ERROR(Add(part));
+      text_.append(kEnd).append("\n");
     }
-    const bool picture_first = std::holds_alternative<PromptImage>(message.parts.front());
-    text_.append(RoleName(message.role)).append(picture_first ? ":" : ": ");
-    for (const PromptPart& part : message.parts) {
-      EYESHOT_RETURN_IF_ERROR(std::visit([this](const auto& value) { return Part(value); }, part));
-      if (text_.size() > limits::kMaxPromptBytes) {
-        return LimitError(fmt::format("the prompt is longer than {} bytes", limits::kMaxPromptBytes),
-                          "send less text or fewer pictures");
-      }
-    }
-    text_.append(kEnd).append("\n");
+    if (add_generation_prompt) text_ += "Assistant:";
     return Status::Ok();
   }
 
- private:
-  Status Part(const std::string& text) {
-    for (const std::string_view slot : {kImage, kVideo}) {
-      if (text.find(slot) == std::string::npos) continue;
-      return InvalidArgumentError(fmt::format("a text contains '{}', which stands for a picture or clip", slot),
-                                  "pass pictures and clips as parts of the message, and leave the word out");
+  // What another template made of the messages, its slots written out. `where` names the template.
+  Status Rendered(std::string_view rendered, std::span<const PromptMessage> messages, const std::string& where) {
+    for (const PromptMessage& message : messages) {
+      for (const PromptPart& part : message.parts) {
+        if (std::holds_alternative<std::string>(part)) continue;
+        const std::string_view slot = std::holds_alternative<PromptImage>(part) ? kImage : kVideo;
+        const size_t at = FirstSlot(rendered);
+        if (!rendered.substr(at).starts_with(slot)) return SlotError(where, slot);
+        text_ += rendered.substr(0, at);
+        EYESHOT_RETURN_IF_ERROR(Add(part));
+        rendered.remove_prefix(at + slot.size());
+      }
     }
+    if (const size_t at = FirstSlot(rendered); at < rendered.size()) {
+      return SlotError(where, rendered.substr(at).starts_with(kImage) ? kImage : kVideo);
+    }
+    return Add(std::string(rendered));
+  }
+
+ private:
+  static size_t FirstSlot(std::string_view text) {
+    return std::min({text.find(kImage), text.find(kVideo), text.size()});
+  }
+
+  static Status SlotError(const std::string& where, std::string_view slot) {
+    return UnsupportedError(
+        fmt::format("{}: the chat template does not write one '{}' for each {} where the message has it", where, slot,
+                    slot == kImage ? "picture" : "clip"),
+        "use a template that does, or leave them out");
+  }
+
+  Status Add(const PromptPart& part) {
+    EYESHOT_RETURN_IF_ERROR(std::visit([this](const auto& value) { return Part(value); }, part));
+    if (text_.size() > limits::kMaxPromptBytes) {
+      return LimitError(fmt::format("the prompt is longer than {} bytes", limits::kMaxPromptBytes),
+                        "send less text or fewer pictures");
+    }
+    return Status::Ok();
+  }
+
+  Status Part(const std::string& text) {
     text_ += text;
     return Status::Ok();
   }
@@ -224,32 +302,114 @@ class Writer {
   }
 
   std::string slots_;  // of one tile
-  std::string text_ = std::string(kStart);
+  std::string text_;
   int64_t tiles_ = 0;
   size_t images_ = 0;
   size_t frames_ = 0;
 };
 
+// A message as chat templates take it. as_text: its content is one text, with slots in it.
+Result<JinjaValue> MessageValue(const PromptMessage& message, bool as_text) {
+  JinjaValue::List list;
+  std::string joined;
+  for (const PromptPart& part : message.parts) {
+    const std::string* const text = std::get_if<std::string>(&part);
+    const bool is_image = std::holds_alternative<PromptImage>(part);
+    if (as_text) {
+      joined += text != nullptr ? std::string_view(*text) : is_image ? kImage : kVideo;
+      continue;
+    }
+    JinjaValue::Dict fields;
+    fields.emplace_back("type", JinjaValue::Text(text != nullptr ? "text" : is_image ? "image" : "video"));
+    if (text != nullptr) fields.emplace_back("text", JinjaValue::Text(*text));
+    EYESHOT_ASSIGN_OR_RETURN(JinjaValue value, JinjaValue::FromDict(std::move(fields)));
+    list.push_back(std::move(value));
+  }
+  EYESHOT_ASSIGN_OR_RETURN(JinjaValue parts, JinjaValue::FromList(std::move(list)));
+  return JinjaValue::FromDict({{"role", JinjaValue::Text(std::string(TemplateRole(message.role)))},
+                               {"content", as_text ? JinjaValue::Text(std::move(joined)) : std::move(parts)}});
+}
+
+Status CheckTokens(const Tokenizer& tokenizer, bool is_smolvlm, bool takes_pictures, const std::string& where) {
+  std::vector<std::string_view> needed;
+  if (is_smolvlm) needed = {kStart, kEnd};
+  if (takes_pictures) needed.insert(needed.end(), {kFake, kImage});
+  for (const std::string_view word : needed) {
+    if (tokenizer.TokenId(word)) continue;
+    return CorruptError(fmt::format("{}: the tokenizer has no token '{}', which the prompt needs", where, word),
+                        "download the tokenizer files again");
+  }
+  return Status::Ok();
+}
+
 }  // namespace
 
 Result<PromptFormat> PromptFormat::Load(const std::string& dir, const Tokenizer& tokenizer,
                                         int64_t visual_tokens_per_tile) {
-  EYESHOT_RETURN_IF_ERROR(CheckChatTemplate(dir));
-  if (visual_tokens_per_tile < 1 || visual_tokens_per_tile > kMaxVisualTokensPerTile) {
-    return InvalidArgumentError(fmt::format("{}: {} visual tokens a tile, expected 1 to {}", dir,
+  EYESHOT_ASSIGN_OR_RETURN(const FoundTemplate found, FindTemplate(dir));
+  PromptWords words;
+  if (!IsSmolVlms(found.text)) {
+    EYESHOT_ASSIGN_OR_RETURN(words, ReadWords(dir));
+  }
+  return Create(found.text, found.file, tokenizer, visual_tokens_per_tile, words);
+}
+
+Result<PromptFormat> PromptFormat::Create(std::string_view template_text, const std::string& where,
+                                          const Tokenizer& tokenizer, int64_t visual_tokens_per_tile,
+                                          const PromptWords& words) {
+  if (visual_tokens_per_tile < 0 || visual_tokens_per_tile > kMaxVisualTokensPerTile) {
+    return InvalidArgumentError(fmt::format("{}: {} visual tokens a tile, expected 0 to {}", where,
                                             visual_tokens_per_tile, kMaxVisualTokensPerTile),
                                 "check config.json");
   }
-  for (const std::string_view needed : {kStart, kEnd, kFake, kImage}) {
-    if (!tokenizer.TokenId(needed)) {
-      return CorruptError(fmt::format("{}: the tokenizer has no token '{}', which SmolVLM's prompt needs", dir, needed),
-                          "download the tokenizer files again");
-    }
-  }
+  const bool is_smolvlm = IsSmolVlms(template_text);
+  EYESHOT_RETURN_IF_ERROR(CheckTokens(tokenizer, is_smolvlm, visual_tokens_per_tile > 0, where));
   PromptFormat format(tokenizer);
+  format.where_ = where;
+  format.words_ = words;
   format.visual_tokens_per_tile_ = visual_tokens_per_tile;
-  format.image_token_id_ = *tokenizer.TokenId(kImage);
+  if (visual_tokens_per_tile > 0) format.image_token_id_ = *tokenizer.TokenId(kImage);
+  if (is_smolvlm) return format;
+  EYESHOT_ASSIGN_OR_RETURN(format.template_, JinjaTemplate::Parse(template_text, where));
+  EYESHOT_RETURN_IF_ERROR(format.Probe());
   return format;
+}
+
+Status PromptFormat::Probe() {
+  const std::string mark = "What is this?";
+  const PromptMessage message{Role::kUser, {mark}};
+  Status first;
+  for (const bool as_text : {false, true}) {
+    content_is_text_ = as_text;
+    const Result<std::string> rendered = RunTemplate({&message, 1}, /*add_generation_prompt=*/true);
+    if (rendered.ok() && rendered->find(mark) != std::string::npos) return Status::Ok();
+    if (!as_text) first = rendered.status();
+  }
+  // It may want more than one message; but what this build can't run, it can't run later either.
+  content_is_text_ = false;
+  return first.code() == StatusCode::kUnsupported ? first : Status::Ok();
+}
+
+Result<std::string> PromptFormat::RunTemplate(std::span<const PromptMessage> messages,
+                                              bool add_generation_prompt) const {
+  JinjaValue::List list;
+  for (const PromptMessage& message : messages) {
+    EYESHOT_ASSIGN_OR_RETURN(JinjaValue value, MessageValue(message, content_is_text_));
+    list.push_back(std::move(value));
+  }
+  EYESHOT_ASSIGN_OR_RETURN(JinjaValue values, JinjaValue::FromList(std::move(list)));
+  JinjaValue::Dict variables = {{"messages", std::move(values)},
+                                {"add_generation_prompt", JinjaValue::Bool(add_generation_prompt)},
+                                {"tools", JinjaValue::None()},
+                                {"documents", JinjaValue::None()}};
+  const auto add = [&](const char* name, const std::string& word) {
+    if (!word.empty()) variables.emplace_back(name, JinjaValue::Text(word));
+  };
+  add("bos_token", words_.bos_token);
+  add("eos_token", words_.eos_token);
+  add("pad_token", words_.pad_token);
+  add("unk_token", words_.unk_token);
+  return template_->Render(variables);
 }
 
 Result<Prompt> PromptFormat::Render(std::span<const PromptMessage> messages, bool add_generation_prompt) const {
@@ -258,13 +418,26 @@ Result<Prompt> PromptFormat::Render(std::span<const PromptMessage> messages, boo
     return LimitError(fmt::format("{} messages, the limit is {}", messages.size(), limits::kMaxTurns),
                       "leave out the oldest ones");
   }
+  for (const PromptMessage& message : messages) EYESHOT_RETURN_IF_ERROR(CheckMessage(message));
   Writer writer(visual_tokens_per_tile_);
-  for (const PromptMessage& message : messages) EYESHOT_RETURN_IF_ERROR(writer.Message(message));
-  if (add_generation_prompt) writer.text() += "Assistant:";
+  if (template_) {
+    EYESHOT_ASSIGN_OR_RETURN(const std::string rendered, RunTemplate(messages, add_generation_prompt));
+    EYESHOT_RETURN_IF_ERROR(writer.Rendered(rendered, messages, where_));
+  } else {
+    EYESHOT_RETURN_IF_ERROR(writer.Smolvlm(messages, add_generation_prompt));
+  }
+  if (writer.tiles() > 0 && visual_tokens_per_tile_ == 0) {
+    return UnsupportedError("pictures for a model that takes texts alone",
+                            "leave them out, or use a model with a vision tower");
+  }
 
   Prompt prompt;
   prompt.text = std::move(writer.text());
   prompt.ids = tokenizer_.Encode(prompt.text);
+  const std::span<const int32_t> prefix = tokenizer_.prefix();
+  const bool has_prefix =
+      prompt.ids.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), prompt.ids.begin());
+  if (!has_prefix) prompt.ids.insert(prompt.ids.begin(), prefix.begin(), prefix.end());
   prompt.visual_tokens = writer.tiles() * visual_tokens_per_tile_;
   const auto found = std::count(prompt.ids.begin(), prompt.ids.end(), image_token_id_);
   if (found != prompt.visual_tokens) {
@@ -272,6 +445,26 @@ Result<Prompt> PromptFormat::Render(std::span<const PromptMessage> messages, boo
                         "download the tokenizer files again");
   }
   return prompt;
+}
+
+Result<int> PromptFormat::FramesThatFit(std::vector<PromptMessage> messages, int64_t tokens) const {
+  if (messages.empty()) return 0;
+  std::vector<PromptPart>& parts = messages.back().parts;
+  const auto is_clip = [](const PromptPart& part) { return std::holds_alternative<PromptVideo>(part); };
+  const auto place = std::find_if(parts.begin(), parts.end(), is_clip);
+  if (place == parts.end()) return 0;
+  auto& clip = std::get<PromptVideo>(*place);
+  const std::vector<double> times = clip.timestamps_s;
+  // Each frame adds tokens: the largest number that fits by halving.
+  int fit = 0;
+  int too_many = static_cast<int>(times.size()) + 1;
+  while (fit + 1 < too_many) {
+    const int frames = fit + (too_many - fit) / 2;
+    clip.timestamps_s.assign(times.begin(), times.begin() + frames);
+    EYESHOT_ASSIGN_OR_RETURN(const Prompt prompt, Render(messages, true));
+    (static_cast<int64_t>(prompt.ids.size()) <= tokens ? fit : too_many) = frames;
+  }
+  return fit;
 }
 
 }  // namespace eyeshot

@@ -31,15 +31,45 @@ const json& Golden() {
   return golden;
 }
 
+// The same for SmolVLM's relatives (tests/golden/prompts_family.py).
+const json& FamilyGolden() {
+  static const json golden = json::parse(testing::ReadAll(testing::UnpackedPath("golden/prompts-family.json")));
+  return golden;
+}
+
+// All cases of one kind, of both files.
+std::vector<json> Cases(const char* kind) {
+  std::vector<json> cases = Golden().at(kind);
+  for (const json& c : FamilyGolden().at(kind)) cases.push_back(c);
+  return cases;
+}
+
+const json& Description(const std::string& name) {
+  const json& processors = Golden().at("processors");
+  return processors.contains(name) ? processors.at(name) : FamilyGolden().at("processors").at(name);
+}
+
+Tokenizer LoadTokenizer(const std::string& folder) {
+  if (folder == "eyeshot-tiny") return Tokenizer::Load(testing::TinyModelDir()).value();
+  if (folder != "granite-docling-258M") return Tokenizer::Load(CheckpointDir(folder)).value();
+  const std::string path = testing::UnpackedPath("golden/tokenizer/granite-docling-258M.json");
+  return Tokenizer::FromFile(ParseTokenizerJson(testing::ReadAll(path), path).value());
+}
+
 const Model& GetModel(const std::string& name) {
   static std::map<std::string, Model> models;
   const auto found = models.find(name);
   if (found != models.end()) return found->second;
-  const json& description = Golden().at("processors").at(name);
+  const json& description = Description(name);
   const std::string folder = description.at("folder");
   const std::string dir = folder == "eyeshot-tiny" ? testing::TinyModelDir() : CheckpointDir(folder);
-  Tokenizer tokenizer = Tokenizer::Load(dir).value();
-  PromptFormat format = PromptFormat::Load(dir, tokenizer, description.at("image_seq_len")).value();
+  const Tokenizer tokenizer = LoadTokenizer(folder);
+  const int64_t tokens_per_tile = description.at("image_seq_len");
+  PromptFormat format =
+      description.contains("template")
+          ? PromptFormat::Create(description.at("template").get<std::string>(), name, tokenizer, tokens_per_tile)
+                .value()
+          : PromptFormat::Load(dir, tokenizer, tokens_per_tile).value();
   return models.emplace(name, Model{tokenizer, format, description.at("longest_edge"), description.at("tile")})
       .first->second;
 }
@@ -74,7 +104,7 @@ PromptImage GridOf(double width, double height, const Model& model) {
 PromptMessage User(std::vector<PromptPart> parts) { return {Role::kUser, std::move(parts)}; }
 
 TEST(PromptGoldens, EveryGridOfOnePicture) {
-  for (const json& c : Golden().at("grids")) {
+  for (const json& c : Cases("grids")) {
     const Model& model = GetModel(c.at("processor"));
     const std::vector<PromptMessage> messages = {
         User({PromptImage{c.at("rows"), c.at("cols")}, Golden().at("question").get<std::string>()})};
@@ -87,31 +117,35 @@ Role RoleFromName(const std::string& name) {
   return name == "system" ? Role::kSystem : name == "user" ? Role::kUser : Role::kAssistant;
 }
 
-TEST(PromptGoldens, Conversations) {
-  ASSERT_GE(Golden().at("conversations").size(), 30u);
-  for (const json& c : Golden().at("conversations")) {
-    const Model& model = GetModel(c.at("processor"));
-    std::vector<PromptMessage> messages;
-    size_t picture = 0;
-    for (const json& message : c.at("messages")) {
-      PromptMessage& out = messages.emplace_back(PromptMessage{RoleFromName(message.at("role")), {}});
-      for (const json& item : message.at("content")) {
-        if (item.at("type") == "text") {
-          out.parts.emplace_back(item.at("text").get<std::string>());
-          continue;
-        }
-        const json& size = c.at("pictures").at(picture++);
-        out.parts.emplace_back(c.at("split").get<bool>() ? GridOf(size.at(0), size.at(1), model) : PromptImage{});
+std::vector<PromptMessage> MessagesOf(const json& c, const Model& model) {
+  std::vector<PromptMessage> messages;
+  size_t picture = 0;
+  for (const json& message : c.at("messages")) {
+    PromptMessage& out = messages.emplace_back(PromptMessage{RoleFromName(message.at("role")), {}});
+    for (const json& item : message.at("content")) {
+      if (item.at("type") == "text") {
+        out.parts.emplace_back(item.at("text").get<std::string>());
+        continue;
       }
+      const json& size = c.at("pictures").at(picture++);
+      out.parts.emplace_back(c.at("split").get<bool>() ? GridOf(size.at(0), size.at(1), model) : PromptImage{});
     }
+  }
+  return messages;
+}
+
+TEST(PromptGoldens, Conversations) {
+  ASSERT_GE(Cases("conversations").size(), 80u);
+  for (const json& c : Cases("conversations")) {
+    const Model& model = GetModel(c.at("processor"));
     SCOPED_TRACE(c.at("processor").get<std::string>() + " " + c.at("name").get<std::string>());
-    ExpectIds(model.format.Render(messages, /*add_generation_prompt=*/true), c, model);
+    ExpectIds(model.format.Render(MessagesOf(c, model), /*add_generation_prompt=*/true), c, model);
   }
 }
 
 TEST(PromptGoldens, Videos) {
-  ASSERT_GE(Golden().at("video_prompts").size(), 30u);
-  for (const json& c : Golden().at("video_prompts")) {
+  ASSERT_GE(Cases("video_prompts").size(), 45u);
+  for (const json& c : Cases("video_prompts")) {
     const Model& model = GetModel(c.at("processor"));
     PromptVideo video;
     video.duration_s = c.at("duration");
@@ -139,22 +173,10 @@ std::string ClipIntroduction(size_t frames, double duration_s) {
   return text.substr(head.size(), text.find('\n') - head.size());
 }
 
-TEST(PromptTest, NumbersInWords) {
-  const std::map<size_t, std::string> words = {{1, "one"},
-                                               {12, "twelve"},
-                                               {20, "twenty"},
-                                               {21, "twenty-one"},
-                                               {40, "forty"},
-                                               {64, "sixty-four"},
-                                               {99, "ninety-nine"},
-                                               {100, "one hundred"},
-                                               {101, "one hundred and one"},
-                                               {115, "one hundred and fifteen"},
-                                               {128, "one hundred and twenty-eight"},
-                                               {300, "three hundred"},
-                                               {512, "five hundred and twelve"}};
-  for (const auto& [number, expected] : words) {
-    EXPECT_EQ(ClipIntroduction(number, 9.9), expected + " frames from a 0:00:09 [H:MM:SS] video.");
+TEST(PromptTest, FramesAreCountedInWords) {
+  for (const auto& [number, words] :
+       std::map<size_t, std::string>{{1, "one"}, {64, "sixty-four"}, {512, "five hundred and twelve"}}) {
+    EXPECT_EQ(ClipIntroduction(number, 9.9), words + " frames from a 0:00:09 [H:MM:SS] video.");
   }
 }
 
@@ -221,30 +243,125 @@ TEST(PromptTest, RefusesTooMuch) {
               {"4194304 bytes"});
 }
 
-TEST(PromptTest, KnowsTemplatesByContent) {
-  const Tokenizer& tokenizer = GetModel("smolvlm-256m").tokenizer;
+// The text of a user's message by the template of a folder.
+std::string TextBy(const PromptFormat& format, std::vector<PromptPart> parts) {
+  const std::vector<PromptMessage> messages = {User(std::move(parts))};
+  const Result<Prompt> prompt = format.Render(messages, /*add_generation_prompt=*/true);
+  return prompt.ok() ? prompt->text : prompt.status().message();
+}
+
+std::string HiBy(const std::string& dir) {
+  const Result<PromptFormat> format = PromptFormat::Load(dir, GetModel("smolvlm-256m").tokenizer, 64);
+  return format.ok() ? TextBy(*format, {std::string("Hi")}) : format.status().message();
+}
+
+TEST(PromptTest, TheFirstFileWithATemplateHasTheWord) {
   const std::string known = testing::ReadAll(testing::TinyModelDir() + "/chat_template.jinja");
+  const std::string hi = "<|im_start|>User: Hi<end_of_utterance>\nAssistant:";
+  const std::string other = "{{ messages[0]['content'][0]['text'] }}";
   const TempDir dir;
-  EXPECT_TRUE(PromptFormat::Load(dir.path(), tokenizer, 64).ok()) << "no template at all";
-  dir.Write("tokenizer_config.json", json{{"chat_template", "{{ other }}"}}.dump());
-  ExpectError(PromptFormat::Load(dir.path(), tokenizer, 64).status(), StatusCode::kUnsupported,
-              {"tokenizer_config.json", "{{ other }}", "only that is supported"});
+  EXPECT_EQ(HiBy(dir.path()), hi) << "no template at all";
+  dir.Write("tokenizer_config.json", json{{"chat_template", other + "1"}}.dump());
+  EXPECT_EQ(HiBy(dir.path()), "Hi1");
+  const json named = {{{"name", "tools"}, {"template", "x"}}, {{"name", "default"}, {"template", other + "2"}}};
+  dir.Write("tokenizer_config.json", json{{"chat_template", named}}.dump());
+  EXPECT_EQ(HiBy(dir.path()), "Hi2");
+  dir.Write("chat_template.json", json{{"chat_template", known + "\n"}}.dump());
+  EXPECT_EQ(HiBy(dir.path()), hi);
+  dir.Write("chat_template.jinja", other + "3");
+  EXPECT_EQ(HiBy(dir.path()), "Hi3");
+}
+
+TEST(PromptTest, NamesWhatATemplateLacks) {
+  const Tokenizer& tokenizer = GetModel("smolvlm-256m").tokenizer;
+  const TempDir dir;
   dir.Write("tokenizer_config.json", json{{"chat_template", json::array()}}.dump());
   ExpectError(PromptFormat::Load(dir.path(), tokenizer, 64).status(), StatusCode::kUnsupported,
               {"tokenizer_config.json", "chat_template is []"});
-  dir.Write("tokenizer_config.json", json{{"chat_template", known + "\n"}}.dump());
-  EXPECT_TRUE(PromptFormat::Load(dir.path(), tokenizer, 64).ok());
-  dir.Write("chat_template.json", json{{"chat_template", known}}.dump());
-  EXPECT_TRUE(PromptFormat::Load(dir.path(), tokenizer, 64).ok());
-  dir.Write("chat_template.jinja", "{% for message in messages %}");
-  ExpectError(PromptFormat::Load(dir.path(), tokenizer, 64).status(), StatusCode::kUnsupported,
-              {"chat_template.jinja"});
+  const auto create = [&](const char* text) { return PromptFormat::Create(text, "x.jinja", tokenizer, 64).status(); };
+  ExpectError(create("a\n{% for message in messages %}"), StatusCode::kCorrupt, {"x.jinja", "line 2", "endfor"});
+  ExpectError(create("a\nb {% macro m() %}"), StatusCode::kUnsupported, {"x.jinja", "line 2", "'macro'"});
+  ExpectError(create("\n\n{{ messages | shuffle }}"), StatusCode::kUnsupported, {"line 3", "filter 'shuffle'"});
 }
 
-TEST(PromptTest, RefusesGraniteDoclingsTemplate) {
-  ExpectError(
-      PromptFormat::Load(CheckpointDir("granite-docling-258M"), GetModel("smolvlm-256m").tokenizer, 64).status(),
-      StatusCode::kUnsupported, {"granite-docling-258M/chat_template.jinja"});
+TEST(PromptTest, TemplatesKnowTheSpecialTokens) {
+  const TempDir dir;
+  dir.Write("chat_template.jinja",
+            "{{ bos_token }}{{ messages[0].content[0].text }}{{ eos_token }}{{ pad_token is defined }}");
+  dir.Write("special_tokens_map.json", R"({"bos_token": "<a>", "eos_token": {"content": "<b>"}})");
+  EXPECT_EQ(HiBy(dir.path()), "<a>Hi<b>False");
+  dir.Write("tokenizer_config.json", R"({"bos_token": {"content": "<c>"}, "eos_token": null})");
+  EXPECT_EQ(HiBy(dir.path()), "<c>Hi<b>False");
+}
+
+TEST(PromptTest, ContentIsATextWhereTheTemplateTakesNoParts) {
+  const Model& model = GetModel("smolvlm-256m");
+  const char* text = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] + ';' }}{% endfor %}";
+  const PromptFormat format = PromptFormat::Create(text, "x", model.tokenizer, 1).value();
+  EXPECT_EQ(TextBy(format, {std::string("Hi")}), "[user] Hi;");
+  EXPECT_EQ(TextBy(format, {std::string("See "), PromptImage{}, std::string("!")}),
+            "[user] See <fake_token_around_image><global-img><image><fake_token_around_image>!;");
+}
+
+TEST(PromptTest, RefusesTemplatesWithoutAPlaceForPictures) {
+  const Model& model = GetModel("smolvlm-256m");
+  const auto render = [&](const char* text, std::vector<PromptPart> parts) {
+    const PromptFormat format = PromptFormat::Create(text, "x.jinja", model.tokenizer, 64).value();
+    const std::vector<PromptMessage> messages = {User(std::move(parts))};
+    return format.Render(messages, true).status();
+  };
+  constexpr auto kUnsupported = StatusCode::kUnsupported;
+  const std::string hi = "Hi";
+  ExpectError(render("{{ messages[0].content[0].text }}", {hi, PromptImage{}}), kUnsupported, {"x.jinja", "'<image>'"});
+  ExpectError(render("{{ messages[0].content[0].text }}<image>", {hi}), kUnsupported, {"'<image>'"});
+  ExpectError(render("{{ messages[0].content[0].text }}<image>", {hi, Clip(1, 1)}), kUnsupported, {"'<video>'"});
+  const PromptFormat granite = GetModel("granite-docling").format;
+  const std::vector<PromptMessage> clip = {User({Clip(1, 1), hi})};
+  ExpectError(granite.Render(clip, true).status(), kUnsupported, {"granite-docling-258M", "'<video>'", "clip"});
+}
+
+TEST(PromptTest, TemplatesRefuseConversationsInTheirOwnWords) {
+  const char* text =
+      "{{ messages[0].content[0].text }}"
+      "{% if messages[0].role == 'system' %}\n{{ raise_exception('System role not supported') }}{% endif %}";
+  const PromptFormat format = PromptFormat::Create(text, "x", GetModel("smolvlm-256m").tokenizer, 64).value();
+  const std::vector<PromptMessage> messages = {{Role::kSystem, {std::string("Be brief.")}}};
+  ExpectError(format.Render(messages, true).status(), StatusCode::kInvalidArgument,
+              {"x", "line 2", "refuses this conversation", "System role not supported"});
+}
+
+TEST(PromptTest, RefusesSlotsThatPartsMakeTogether) {
+  for (const char* name : {"smolvlm-256m", "granite-docling"}) {
+    const PromptFormat& format = GetModel(name).format;
+    const std::vector<PromptMessage> apart = {User({std::string("<im"), std::string("ag"), std::string("e>")})};
+    ExpectError(format.Render(apart, true).status(), StatusCode::kInvalidArgument, {"'<image>'"});
+    const std::vector<PromptMessage> between = {User({std::string("<im"), PromptImage{}, std::string("age>")})};
+    EXPECT_TRUE(format.Render(between, true).ok());
+  }
+}
+
+TEST(PromptTest, TokensBeforeEveryPromptStandOnce) {
+  TokenizerFile file;
+  file.vocabulary = {"<s>", "<fake_token_around_image>", "<image>", "H", "i"};
+  file.added_tokens = {{.id = 0, .content = "<s>", .special = true}};
+  file.prefix = {0};
+  const Tokenizer tokenizer = Tokenizer::FromFile(file);
+  const std::vector<PromptMessage> messages = {User({std::string("Hi")})};
+  for (const char* text : {"{{ messages[0].content[0].text }}", "<s>{{ messages[0].content[0].text }}"}) {
+    const PromptFormat format = PromptFormat::Create(text, "x", tokenizer, 64).value();
+    EXPECT_EQ(format.Render(messages, true)->ids, (std::vector<int32_t>{0, 3, 4})) << text;
+  }
+}
+
+TEST(PromptTest, TextModelsTakeNoPictures) {
+  TokenizerFile file;
+  file.vocabulary = {"H", "i"};
+  const char* text = "{{ messages[0]['content'] + '' }}";
+  const PromptFormat format = PromptFormat::Create(text, "x", Tokenizer::FromFile(file), 0).value();
+  EXPECT_EQ(format.image_token_id(), -1);
+  EXPECT_EQ(TextBy(format, {std::string("Hi")}), "Hi");
+  const std::vector<PromptMessage> messages = {User({PromptImage{}})};
+  ExpectError(format.Render(messages, true).status(), StatusCode::kUnsupported, {"texts alone"});
 }
 
 TEST(PromptTest, RefusesATokenizerWithoutThePromptsTokens) {
@@ -253,8 +370,21 @@ TEST(PromptTest, RefusesATokenizerWithoutThePromptsTokens) {
   const TempDir dir;
   ExpectError(PromptFormat::Load(dir.path(), Tokenizer::FromFile(file), 64).status(), StatusCode::kCorrupt,
               {"<fake_token_around_image>"});
-  ExpectError(PromptFormat::Load(dir.path(), GetModel("smolvlm-256m").tokenizer, 0).status(),
-              StatusCode::kInvalidArgument, {"0 visual tokens"});
+  ExpectError(PromptFormat::Load(dir.path(), GetModel("smolvlm-256m").tokenizer, -1).status(),
+              StatusCode::kInvalidArgument, {"-1 visual tokens"});
+}
+
+// SmolVLM's template by both ways: with a difference that writes nothing it is not recognized, and run.
+TEST(PromptTest, TheKnownTemplateAndItsRunAreAlike) {
+  const Model& model = GetModel("smolvlm-256m");
+  const std::string text = "{# run #}" + testing::ReadAll(testing::TinyModelDir() + "/chat_template.jinja");
+  const PromptFormat run = PromptFormat::Create(text, "x", model.tokenizer, 64).value();
+  for (const json& c : Golden().at("conversations")) {
+    if (c.at("processor") != "smolvlm-256m") continue;
+    const std::vector<PromptMessage> messages = MessagesOf(c, model);
+    EXPECT_EQ(run.Render(messages, true)->text, model.format.Render(messages, true)->text) << c.at("name");
+    EXPECT_EQ(run.Render(messages, false)->ids, model.format.Render(messages, false)->ids) << c.at("name");
+  }
 }
 
 }  // namespace

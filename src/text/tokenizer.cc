@@ -58,6 +58,7 @@ class Tokenizer::Impl {
   std::optional<int32_t> Find(std::string_view content) const { return index_.Find(content); }
   bool IsSpecial(int32_t id) const { return IsId(id) && special_[static_cast<size_t>(id)]; }
   int64_t vocab_size() const { return static_cast<int64_t>(special_.size()); }
+  std::span<const int32_t> prefix() const { return file_.prefix; }
 
  private:
   bool IsId(int32_t id) const { return id >= 0 && id < vocab_size(); }
@@ -141,9 +142,8 @@ void Tokenizer::Impl::EncodePiece(std::string_view piece, Bpe::Workspace& worksp
     prefixed.append(" ").append(piece);
     piece = prefixed;
   }
-  if (!file_.split_words) return EncodeWord(piece, workspace, ids);
   while (!piece.empty()) {
-    const size_t bytes = FirstWord(piece);
+    const size_t bytes = FirstWord(piece, file_.words);
     EncodeWord(piece.substr(0, bytes), workspace, ids);
     piece.remove_prefix(bytes);
   }
@@ -206,6 +206,7 @@ std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) c
 
 std::string_view Tokenizer::TokenBytes(int32_t id) const { return impl_->Bytes(id); }
 std::optional<int32_t> Tokenizer::TokenId(std::string_view content) const { return impl_->Find(content); }
+std::span<const int32_t> Tokenizer::prefix() const { return impl_->prefix(); }
 bool Tokenizer::IsSpecial(int32_t id) const { return impl_->IsSpecial(id); }
 int64_t Tokenizer::vocab_size() const { return impl_->vocab_size(); }
 

@@ -41,6 +41,10 @@ class Tokenizer {
 
   bool IsSpecial(int32_t id) const;
 
+  // Ids that stand before every prompt unless its text begins with them, as TokenizerFile says. Encode() leaves them
+  // out.
+  std::span<const int32_t> prefix() const;
+
   // One more than the largest id. The model's own vocabulary may be padded beyond.
   int64_t vocab_size() const;
 

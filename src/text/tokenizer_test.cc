@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "formats/byte_symbols.h"
 #include "formats/testing.h"
+#include "text/words.h"
 
 namespace eyeshot {
 namespace {
@@ -52,11 +53,14 @@ std::map<size_t, std::string> GoldenDecoded(const std::string& name) {
   return decoded;
 }
 
-void CompareWithGoldens(const Tokenizer& tokenizer, const std::string& name) {
-  const std::vector<std::string> lines = GoldenLines();
+// step: the goldens have every so many-th line.
+void CompareWithGoldens(const Tokenizer& tokenizer, const std::string& name, size_t step = 1) {
+  const std::vector<std::string> all = GoldenLines();
+  ASSERT_GE(all.size(), 5000u);
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < all.size(); i += step) lines.push_back(all[i]);
   const std::vector<std::string> expected = ReadLines(UnpackedPath("golden/tokenizer/ids-" + name + ".txt"));
   const std::map<size_t, std::string> changed = GoldenDecoded(name);
-  ASSERT_GE(lines.size(), 5000u);
   ASSERT_EQ(lines.size(), expected.size());
   size_t wrong = 0;
   for (size_t i = 0; i < lines.size() && wrong < 10; ++i) {
@@ -85,6 +89,15 @@ TEST(TokenizerGoldens, SmolVLM2200M) {
 }
 
 TEST(TokenizerGoldens, BuiltInModel) { CompareWithGoldens(LoadOrDie(TinyModelDir()), "eyeshot-tiny"); }
+
+TokenizerFile GraniteFile() {
+  return ParseTokenizerJson(testing::ReadAll(UnpackedPath("golden/tokenizer/granite-docling-258M.json")), "granite")
+      .value();
+}
+
+TEST(TokenizerGoldens, GraniteDocling) {
+  CompareWithGoldens(Tokenizer::FromFile(GraniteFile()), "granite-docling-258M", 4);
+}
 
 // A tokenizer whose vocabulary is the 256 byte symbols in the order of the bytes, and what `change` makes of it.
 Tokenizer ByteTokenizer(const std::function<void(TokenizerFile&)>& change) {
@@ -228,6 +241,41 @@ TEST(TokenizerTest, FlagsOfAddedTokens) {
   EXPECT_EQ(tokenizer.Encode("e<r>"), (Ids{'e', 257})) << "a normalized token is looked for in what the others leave";
   EXPECT_EQ(tokenizer.Encode("e<"), Ids{260});
   EXPECT_EQ(tokenizer.Encode("a   b"), (Ids{'a', 261, 'b'})) << "the first of the spaces takes the others";
+}
+
+TEST(TokenizerTest, SplitsAreGuessedFromWhatMergesJoin) {
+  TokenizerFile granite = GraniteFile();
+  granite.words = WordPattern::kNone;
+  GuessSplits(granite);
+  EXPECT_EQ(granite.words, WordPattern::kGpt4);
+  EXPECT_FALSE(granite.split_digits);
+  TokenizerFile smolvlm = LoadTokenizerFile(CheckpointDir("SmolVLM-Instruct")).value();
+  smolvlm.words = WordPattern::kNone;
+  smolvlm.split_digits = smolvlm.individual_digits = false;
+  GuessSplits(smolvlm);
+  EXPECT_EQ(smolvlm.words, WordPattern::kGpt2);
+  EXPECT_TRUE(smolvlm.split_digits && smolvlm.individual_digits);
+}
+
+// Words of a text by a pattern, with '|' between.
+std::string Words(std::string_view text, WordPattern pattern) {
+  std::string words;
+  while (!text.empty()) {
+    const size_t bytes = FirstWord(text, pattern);
+    words.append(words.empty() ? "" : "|").append(text.substr(0, bytes));
+    text.remove_prefix(bytes);
+  }
+  return words;
+}
+
+TEST(WordsTest, PatternsDifferInNumbersLinesAndContractions) {
+  const char* text = "It'S 12345 (ok)\n\n  x";
+  EXPECT_EQ(Words(text, WordPattern::kNone), text);
+  EXPECT_EQ(Words(text, WordPattern::kGpt2), "It|'|S| 12345| (|ok|)|\n\n | x");
+  EXPECT_EQ(Words(text, WordPattern::kGpt4), "It|'S| |123|45| (|ok|)\n\n| | x");
+  EXPECT_EQ(Words(text, WordPattern::kQwen2), "It|'S| |1|2|3|4|5| (|ok|)\n\n| | x");
+  EXPECT_EQ(Words("x'\xC5\xBF", WordPattern::kGpt4), "x|'\xC5\xBF") << "a long s is an s in any case";
+  EXPECT_EQ(Words("a \r\n \nb  ", WordPattern::kGpt4), "a| \r\n \n|b|  ");
 }
 
 TEST(TokenizerTest, LongWordsTakeNoQuadraticTime) {

@@ -5,12 +5,13 @@
 #include <cstddef>
 #include <string_view>
 
+#include "formats/tokenizer_json.h"
+
 namespace eyeshot {
 
-// Bytes of the first word of `text` by GPT-2's pattern:
-//   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+// Bytes of the first word of `text` by a pattern (WordPattern has the expressions); kNone: all of it.
 // At least 1. REQUIRES: text is valid UTF-8 and not empty. The end of `text` counts as the end of all text.
-size_t FirstWord(std::string_view text);
+size_t FirstWord(std::string_view text, WordPattern pattern);
 
 // Bytes of the first piece of `text` when it is cut at numbers (char::is_numeric): a run without any, or one number
 // (individual) or a run of numbers. At least 1. REQUIRES: as above.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
+#include <mutex>
 #include <utility>
 
 #include "base/check.h"
@@ -195,12 +197,38 @@ Result<ImageProcessor> ImageProcessor::Create(const ImageProcessorConfig& config
   return ImageProcessor(config, filter);
 }
 
-TileGrid ImageProcessor::Plan(int width, int height, bool split) const {
+Result<TileBudget> ImageProcessor::Budget(const Image& image, const PictureDetail& detail) const {
+  const int side = config_.max_image_edge;
+  switch (detail.kind) {
+    case PictureDetail::Kind::kReference: return Budget(config_.do_image_splitting);
+    case PictureDetail::Kind::kLow: return Budget(false);
+    case PictureDetail::Kind::kAuto: {
+      const Size full = FullSize(image);
+      const int filled = RoundUp(std::max({full.width, full.height, 1}), side);
+      return TileBudget{std::min(filled, config_.longest_edge), config_.do_image_splitting};
+    }
+    case PictureDetail::Kind::kTiles: break;
+  }
+  const int64_t longest = int64_t{detail.tiles} * side;
+  if (longest <= limits::kMaxLongestEdge) return TileBudget{static_cast<int>(longest), true};
+  return InvalidArgumentError(fmt::format("{} tiles of {} pixels a side are {} pixels, the limit is {}", detail.tiles,
+                                          side, longest, limits::kMaxLongestEdge),
+                              fmt::format("use at most {}", limits::kMaxLongestEdge / side));
+}
+
+std::optional<TileBudget> ImageProcessor::Smaller(const TileBudget& budget) const {
+  const int side = config_.max_image_edge;
+  const int tiles = RoundUp(budget.longest_edge, side) / side;
+  if (!budget.split || tiles <= 1) return std::nullopt;
+  return TileBudget{(tiles - 1) * side, true};
+}
+
+TileGrid ImageProcessor::Plan(int width, int height, const TileBudget& budget) const {
   EYESHOT_CHECK(width >= 1 && height >= 1);
   const int side = config_.max_image_edge;
   TileGrid grid{width, height};
-  Size size = FitLongestEdge(width, height, config_.longest_edge);
-  if (split) {
+  Size size = FitLongestEdge(width, height, budget.longest_edge);
+  if (budget.split) {
     size = FitTiles(size, side);
     if (size.width > side || size.height > side) {
       grid.rows = size.height / side;
@@ -212,28 +240,33 @@ TileGrid ImageProcessor::Plan(int width, int height, bool split) const {
   return grid;
 }
 
-TileGrid ImageProcessor::Plan(const Image& image, bool split) const {
+TileGrid ImageProcessor::Plan(const Image& image, const TileBudget& budget) const {
   const Size full = FullSize(image);
-  return Plan(full.width, full.height, split);
+  return Plan(full.width, full.height, budget);
 }
 
-DecodeOptions ImageProcessor::ScaledDecoding(bool split) const {
+DecodeOptions ImageProcessor::ScaledDecoding(const PictureDetail& detail) const {
   DecodeOptions options;
   // Tiles are cut from a picture of that longer side. One view is a square: both sides matter.
-  options.jpeg_long_side = split ? config_.longest_edge : config_.max_image_edge;
-  options.jpeg_short_side = split ? 0 : config_.max_image_edge;
+  const bool one_view = detail.kind == PictureDetail::Kind::kLow ||
+                        (detail.kind == PictureDetail::Kind::kReference && !config_.do_image_splitting);
+  const bool by_tiles = detail.kind == PictureDetail::Kind::kTiles;
+  options.jpeg_long_side = one_view   ? config_.max_image_edge
+                           : by_tiles ? detail.tiles * config_.max_image_edge
+                                      : config_.longest_edge;
+  options.jpeg_short_side = one_view ? config_.max_image_edge : 0;
   return options;
 }
 
-Status ImageProcessor::Append(const Image& image, bool split, ThreadPool& pool, Tiles& tiles) const {
+Status ImageProcessor::Append(const Image& image, const TileBudget& budget, ThreadPool& pool, Tiles& tiles) const {
   EYESHOT_RETURN_IF_ERROR(CheckPicture(image));
   const int side = config_.max_image_edge;
   const Size full = FullSize(image);
-  const TileGrid grid = Plan(image, split);
+  const TileGrid grid = Plan(image, budget);
   const Scaler scaler(filter_, config_.pillow13_order ? ResampleArithmetic::kPillow13 : ResampleArithmetic::kPillow,
                       pool);
-  Resized resized = scaler.Scale(ViewOf(image), FitLongestEdge(full.width, full.height, config_.longest_edge));
-  if (split && (resized.size.width != grid.resized_width || resized.size.height != grid.resized_height)) {
+  Resized resized = scaler.Scale(ViewOf(image), FitLongestEdge(full.width, full.height, budget.longest_edge));
+  if (budget.split && (resized.size.width != grid.resized_width || resized.size.height != grid.resized_height)) {
     resized = scaler.Scale(resized.view(), {grid.resized_width, grid.resized_height});
   }
 
@@ -248,20 +281,68 @@ Status ImageProcessor::Append(const Image& image, bool split, ThreadPool& pool, 
 }
 
 Status ImageProcessor::AppendFrame(const Image& image, ThreadPool& pool, Tiles& tiles) const {
+  EYESHOT_ASSIGN_OR_RETURN(const Image tile, FrameTile(image, pool));
+  return AppendFrameTile(tile, tiles);
+}
+
+Result<Image> ImageProcessor::FrameTile(const Image& image, ThreadPool& pool) const {
   EYESHOT_RETURN_IF_ERROR(CheckPicture(image));
   const int side = config_.max_image_edge;
   const int longest = config_.video_longest_edge != 0 ? config_.video_longest_edge : config_.longest_edge;
   const Size full = FullSize(image);
-  const Size size = FitLongestEdge(full.width, full.height, longest);
   const Scaler scaler(filter_, ResampleArithmetic::kTorch, pool);
-  const Resized resized = scaler.Scale(ViewOf(image), size);
-  uint8_t* out = Extend({full.width, full.height, 0, 0, size.width, size.height}, side, tiles);
-  scaler.Into(resized.view(), {side, side}, out);
+  const Resized resized = scaler.Scale(ViewOf(image), FitLongestEdge(full.width, full.height, longest));
+  Image tile{side, side, std::vector<uint8_t>(TileBytes(side)), 0, 0};
+  scaler.Into(resized.view(), {side, side}, tile.rgb.data());
+  return tile;
+}
+
+Status ImageProcessor::AppendFrameTile(const Image& tile, Tiles& tiles) const {
+  const int side = config_.max_image_edge;
+  if (tile.width != side || tile.height != side || tile.rgb.size() != TileBytes(side)) {
+    return InvalidArgumentError(
+        fmt::format("a frame of {} x {} pixels was made for another model: tiles have {} pixels a side here",
+                    tile.width, tile.height, side),
+        "load the video again with this model's options");
+  }
+  std::memcpy(Extend({side, side, 0, 0, side, side}, side, tiles), tile.rgb.data(), tile.rgb.size());
   return Status::Ok();
 }
 
-std::array<std::array<float, 256>, 3> ImageProcessor::NormalizationTable() const {
-  std::array<std::array<float, 256>, 3> table;
+VideoOptions ImageProcessor::VideoDefaults(int threads) const {
+  struct Shared {
+    Shared(const ImageProcessor& from, int threads) : processor(from), pool(threads) {}
+    ImageProcessor processor;
+    ThreadPool pool;
+    std::mutex turn;
+  };
+  VideoOptions options;
+  if (config_.has_video()) {
+    options.fps = config_.video_fps;
+    options.max_frames = config_.video_max_frames;
+  }
+  options.tile_side = config_.max_image_edge;
+  options.prepare = [shared = std::make_shared<Shared>(*this, threads)](const Image& image) {
+    const std::lock_guard<std::mutex> turn(shared->turn);
+    return shared->processor.FrameTile(image, shared->pool);
+  };
+  return options;
+}
+
+ImageProcessor::Normalization ImageProcessor::FrameNormalizationTable() const {
+  Normalization table = NormalizationTable();
+  if (!config_.do_rescale || !config_.do_normalize) return table;
+  const auto inverse = static_cast<float>(1.0 / config_.rescale_factor);
+  for (size_t c = 0; c < 3; ++c) {
+    const float mean = config_.mean[c] * inverse;
+    const float deviation = config_.std[c] * inverse;
+    for (size_t byte = 0; byte < 256; ++byte) table[c][byte] = (static_cast<float>(byte) - mean) / deviation;
+  }
+  return table;
+}
+
+ImageProcessor::Normalization ImageProcessor::NormalizationTable() const {
+  Normalization table;
   for (size_t c = 0; c < 3; ++c) {
     for (size_t byte = 0; byte < 256; ++byte) {
       const double factor = config_.do_rescale ? config_.rescale_factor : 1.0;

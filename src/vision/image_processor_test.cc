@@ -115,6 +115,42 @@ TEST(ImageProcessor, VideoFramesEqualTheReferenceToTheByte) {
   EXPECT_GE(cases, 12u);
 }
 
+TEST(ImageProcessor, AFrameMadeIntoItsTileBeforehandIsTheSame) {
+  ImageProcessorConfig config = Config(512, 256);
+  config.video_longest_edge = 384;
+  const auto processor = ImageProcessor::Create(config);
+  ASSERT_TRUE(processor.ok());
+  ThreadPool pool(0);
+  Image frame{70, 40, std::vector<uint8_t>(70 * 40 * 3), 0, 0};
+  for (size_t i = 0; i < frame.rgb.size(); ++i) frame.rgb[i] = static_cast<uint8_t>(i * 31 % 251);
+  Tiles direct, prepared;
+  ASSERT_TRUE(processor->AppendFrame(frame, pool, direct).ok());
+  const VideoOptions options = processor->VideoDefaults(1);
+  const Result<Image> tile = options.prepare(frame);
+  ASSERT_TRUE(tile.ok());
+  EXPECT_EQ(tile->width, options.tile_side);
+  ASSERT_TRUE(processor->AppendFrameTile(*tile, prepared).ok());
+  EXPECT_TRUE(std::equal(direct.rgb.begin(), direct.rgb.end(), prepared.rgb.begin(), prepared.rgb.end()));
+  // One made for another model.
+  const Status other = processor->AppendFrameTile(frame, prepared);
+  EXPECT_EQ(other.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(other.message().find("70 x 40"), std::string::npos);
+  EXPECT_FALSE(options.prepare(Image{}).ok());
+}
+
+TEST(ImageProcessor, FramesAreNormalizedAsTorchDoes) {
+  const auto processor = ImageProcessor::Create(Config(512, 256));
+  const auto pictures = processor->NormalizationTable();
+  const auto frames = processor->FrameNormalizationTable();
+  size_t differing = 0;
+  for (size_t byte = 0; byte < 256; ++byte) {
+    EXPECT_EQ(frames[1][byte], (static_cast<float>(byte) - 127.5f) / 127.5f);
+    EXPECT_NEAR(frames[1][byte], pictures[1][byte], 1.2e-7);
+    differing += frames[1][byte] != pictures[1][byte] ? 1 : 0;
+  }
+  EXPECT_GT(differing, 0u);
+}
+
 struct PlanCase {
   int width, height, rows, cols, resized_width, resized_height;
 };
@@ -194,10 +230,61 @@ TEST(ImageProcessor, CutsAPictureByTheSizeInItsFile) {
 
 TEST(ImageProcessor, KnowsHowSmallAPictureMayBeDecoded) {
   auto processor = ImageProcessor::Create(Config(2048, 512));
-  EXPECT_EQ(processor->ScaledDecoding(true).jpeg_long_side, 2048);
-  EXPECT_EQ(processor->ScaledDecoding(true).jpeg_short_side, 0);
-  EXPECT_EQ(processor->ScaledDecoding(false).jpeg_long_side, 512);
-  EXPECT_EQ(processor->ScaledDecoding(false).jpeg_short_side, 512);
+  EXPECT_EQ(processor->ScaledDecoding({}).jpeg_long_side, 2048);
+  EXPECT_EQ(processor->ScaledDecoding({}).jpeg_short_side, 0);
+  EXPECT_EQ(processor->ScaledDecoding({PictureDetail::Kind::kLow, 0}).jpeg_long_side, 512);
+  EXPECT_EQ(processor->ScaledDecoding({PictureDetail::Kind::kLow, 0}).jpeg_short_side, 512);
+  EXPECT_EQ(processor->ScaledDecoding({PictureDetail::Kind::kTiles, 3}).jpeg_long_side, 1536);
+}
+
+// Tiles of a picture with a detail, the global view included.
+int TilesOf(int width, int height, const PictureDetail& detail) {
+  const auto processor = ImageProcessor::Create(Config(2048, 512));
+  const Image picture{width, height, {}};
+  const auto budget = processor->Budget(picture, detail);
+  EXPECT_TRUE(budget.ok()) << budget.status().message();
+  return processor->Plan(picture, *budget).tiles();
+}
+
+TEST(PictureDetail, DecidesHowManyTilesAPictureBecomes) {
+  const PictureDetail reference;
+  const PictureDetail low{PictureDetail::Kind::kLow, 0};
+  const PictureDetail automatic{PictureDetail::Kind::kAuto, 0};
+  const auto tiles = [](int n) { return PictureDetail{PictureDetail::Kind::kTiles, n}; };
+  // The reference enlarges an icon to 2,048 pixels a side.
+  EXPECT_EQ(TilesOf(100, 100, reference), 17);
+  EXPECT_EQ(TilesOf(100, 100, automatic), 1);
+  EXPECT_EQ(TilesOf(512, 512, automatic), 1);
+  EXPECT_EQ(TilesOf(513, 512, automatic), 5);
+  EXPECT_EQ(TilesOf(1024, 500, automatic), 3);
+  EXPECT_EQ(TilesOf(1920, 1080, automatic), TilesOf(1920, 1080, reference));
+  EXPECT_EQ(TilesOf(4000, 3000, automatic), TilesOf(4000, 3000, reference));
+  EXPECT_EQ(TilesOf(4000, 3000, low), 1);
+  EXPECT_EQ(TilesOf(4000, 3000, tiles(1)), 1);
+  EXPECT_EQ(TilesOf(4000, 3000, tiles(2)), 5);
+  EXPECT_EQ(TilesOf(4000, 3000, tiles(4)), 13);
+  EXPECT_EQ(TilesOf(4000, 3000, tiles(6)), 6 * 5 + 1);
+}
+
+TEST(PictureDetail, OfManyLargeTilesIsRefused) {
+  const auto processor = ImageProcessor::Create(Config(2048, 1024));
+  const Image picture{100, 100, {}};
+  EXPECT_TRUE(processor->Budget(picture, {PictureDetail::Kind::kTiles, 4}).ok());
+  const Status status = processor->Budget(picture, {PictureDetail::Kind::kTiles, 5}).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.mend(), "use at most 4");
+}
+
+TEST(PictureDetail, IsReadFromWords) {
+  for (const char* word : {"reference", "low", "auto", "1", "6"}) {
+    const auto detail = ParsePictureDetail(word);
+    ASSERT_TRUE(detail.ok()) << detail.status().message();
+    EXPECT_EQ(PictureDetailName(*detail), word);
+  }
+  EXPECT_EQ(*ParsePictureDetail("high"), PictureDetail());
+  for (const char* word : {"", "0", "7", "-1", "1.5", "Auto", "auto "}) {
+    EXPECT_EQ(ParsePictureDetail(word).status().code(), StatusCode::kInvalidArgument) << word;
+  }
 }
 
 TEST(ImageProcessor, NormalizesBytesToMinusOneToOne) {

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "base/check.h"
@@ -32,14 +33,18 @@ std::string_view PackedKindName(PackedShape::Kind kind) {
 }
 
 bool WeightLoader::Has(std::string_view name) const {
-  return packed_ != nullptr ? packed_->Find(name) != nullptr : checkpoint_->Find(name) != nullptr;
+  return packed_ != nullptr ? packed_->Find(name) != nullptr : checkpoint_->Has(name);
 }
 
 Result<PackedWeightPtr> WeightLoader::Adopt(const std::string& name, const PackedShape& shape) {
   const std::string mend = "make the file again with `eyeshot quantize`";
   const PackedEntry* entry = packed_->Find(name);
   if (entry == nullptr) return NotFoundError(fmt::format("{}: there is no weight {}", packed_->file(), name), mend);
-  const std::string_view format = WeightFormatName(shape.format);
+  PackedShape stored = shape;
+  if (shape.format == WeightFormat::kExact && entry->format == WeightFormatName(WeightFormat::kFloat32)) {
+    stored.format = WeightFormat::kFloat32;  // values that bfloat16 hasn't
+  }
+  const std::string_view format = WeightFormatName(stored.format);
   const std::string_view kind = PackedKindName(shape.kind);
   if (entry->kind != kind || entry->format != format || entry->outputs != shape.outputs ||
       entry->inputs != shape.inputs || entry->gated != shape.gated) {
@@ -50,7 +55,7 @@ Result<PackedWeightPtr> WeightLoader::Adopt(const std::string& name, const Packe
             entry->format, shape.gated ? "gated " : "", kind, shape.outputs, shape.inputs, format),
         mend);
   }
-  Result<PackedWeightPtr> weight = backend_.Adopt(shape, entry->bytes, name);
+  Result<PackedWeightPtr> weight = backend_.Adopt(stored, entry->bytes, name);
   if (!weight.ok()) return weight.status().At(packed_->file());
   parameters_ += shape.outputs * shape.inputs;
   packed_bytes_ += entry->bytes.size();
@@ -79,11 +84,12 @@ Result<PackedWeightPtr> WeightLoader::Linear(const std::vector<std::string>& nam
     const int64_t all = std::accumulate(outputs.begin(), outputs.end(), int64_t{0});
     return Adopt(names[0], {.format = format_, .outputs = all, .inputs = inputs});
   }
-  LinearSource source{.parts = {}, .gated = false, .format = format_};
+  LinearSource source;
   for (size_t i = 0; i < names.size(); ++i) {
     EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, Get(names[i], outputs[i], inputs));
     source.parts.push_back(std::move(tensor));
   }
+  source.format = FormatOf(source.parts);
   return Packed(backend_.PackLinear(source), source.parts);
 }
 
@@ -92,12 +98,33 @@ Result<PackedWeightPtr> WeightLoader::Gated(const std::string& gate, const std::
   if (packed_ != nullptr) {
     return Adopt(gate, {.format = format_, .outputs = 2 * outputs, .inputs = inputs, .gated = true});
   }
-  LinearSource source{.parts = {}, .gated = true, .format = format_};
+  LinearSource source{.parts = {}, .gated = true};
   for (const std::string& name : {gate, up}) {
     EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, Get(name, outputs, inputs));
     source.parts.push_back(std::move(tensor));
   }
+  source.format = FormatOf(source.parts);
   return Packed(backend_.PackLinear(source), source.parts);
+}
+
+WeightFormat WeightLoader::FormatOf(const std::vector<HostTensor>& sources) const {
+  if (!keep_blocks_) return format_;
+  const auto all = [&](DType dtype) {
+    return std::all_of(sources.begin(), sources.end(), [dtype](const HostTensor& t) { return t.dtype == dtype; });
+  };
+  if (all(DType::kQ8_0) && backend_.Supports(WeightFormat::kQ8)) return WeightFormat::kQ8;
+  if (all(DType::kQ4_0) && backend_.Supports(WeightFormat::kQ4)) return WeightFormat::kQ4;
+  return WeightFormat::kExact;
+}
+
+Result<PackedWeightPtr> WeightLoader::Lookup(const std::string& name, int64_t rows, int64_t width) {
+  WeightFormat format = format_;
+  if (packed_ == nullptr && keep_blocks_) {
+    EYESHOT_ASSIGN_OR_RETURN(const HostTensor tensor, Get(name, rows, width));
+    format = FormatOf({tensor});
+  }
+  const bool floats = format == WeightFormat::kExact || format == WeightFormat::kBf16;
+  return floats ? Table(name, rows, width) : Linear({name}, {rows}, width);
 }
 
 Result<PackedWeightPtr> WeightLoader::Table(const std::string& name, int64_t rows, int64_t width) {
@@ -105,6 +132,16 @@ Result<PackedWeightPtr> WeightLoader::Table(const std::string& name, int64_t row
   EYESHOT_ASSIGN_OR_RETURN(const HostTensor tensor, Get(name, rows, width));
   return Packed(backend_.PackTable(tensor), {tensor});
 }
+
+namespace {
+
+Status CheckVector(const HostTensor& tensor) {
+  if (IsWeightType(tensor.dtype)) return Status::Ok();
+  return UnsupportedError(fmt::format("tensor {} is stored as {}", tensor.name, DTypeName(tensor.dtype)),
+                          "weights are read as float32, float16, bfloat16 or the block types of GGUF");
+}
+
+}  // namespace
 
 Result<PackedWeightPtr> WeightLoader::Vector(const std::vector<std::string>& names, const std::vector<int64_t>& sizes) {
   EYESHOT_CHECK(names.size() == sizes.size());
@@ -116,10 +153,7 @@ Result<PackedWeightPtr> WeightLoader::Vector(const std::vector<std::string>& nam
   std::vector<float> joined;
   for (size_t i = 0; i < names.size(); ++i) {
     EYESHOT_ASSIGN_OR_RETURN(HostTensor tensor, Get(names[i], sizes[i], 1));
-    if (tensor.dtype != DType::kF32 && tensor.dtype != DType::kF16 && tensor.dtype != DType::kBF16) {
-      return UnsupportedError(fmt::format("tensor {} is stored as {}", tensor.name, DTypeName(tensor.dtype)),
-                              "weights are read as float32, float16 or bfloat16");
-    }
+    EYESHOT_RETURN_IF_ERROR(CheckVector(tensor));
     joined.resize(joined.size() + static_cast<size_t>(sizes[i]));
     ConvertToF32(tensor.dtype, tensor.data, static_cast<size_t>(sizes[i]),
                  joined.data() + joined.size() - static_cast<size_t>(sizes[i]));

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "formats/packed_weights.h"
-#include "formats/safetensors.h"
+#include "formats/tensor_source.h"
 #include "kernels/backend.h"
 
 namespace eyeshot {
@@ -24,7 +24,7 @@ class WeightLoader {
   using Observer = std::function<void(const PackedWeight& weight, std::span<const HostTensor> sources)>;
 
   // `on_progress` (may be empty) is called with the share of the checkpoint's bytes that were packed.
-  WeightLoader(const Checkpoint& checkpoint, Backend& backend, std::function<void(double)> on_progress,
+  WeightLoader(const TensorSource& checkpoint, Backend& backend, std::function<void(double)> on_progress,
                Observer on_weight)
       : checkpoint_(&checkpoint),
         backend_(backend),
@@ -32,6 +32,9 @@ class WeightLoader {
         on_weight_(std::move(on_weight)) {}
   // The file must outlive the weights.
   WeightLoader(const PackedWeights& packed, Backend& backend) : packed_(&packed), backend_(backend) {}
+
+  // Whether matrices of blocks that the backend has (Q8_0, Q4_0) stay what they are where an exact format is asked for.
+  void KeepBlocks(bool keep) { keep_blocks_ = keep; }
 
   // The format of the matrices that Linear and Gated pack from now on.
   void SetFormat(WeightFormat format) { format_ = format; }
@@ -46,6 +49,8 @@ class WeightLoader {
   // Gate and up projection, each [outputs, inputs].
   Result<PackedWeightPtr> Gated(const std::string& gate, const std::string& up, int64_t outputs, int64_t inputs);
   Result<PackedWeightPtr> Table(const std::string& name, int64_t rows, int64_t width);
+  // A table whose rows are looked up: as Table if the format is a float, else as Linear.
+  Result<PackedWeightPtr> Lookup(const std::string& name, int64_t rows, int64_t width);
   // Vectors of sizes[i] elements, one after the other.
   Result<PackedWeightPtr> Vector(const std::vector<std::string>& names, const std::vector<int64_t>& sizes);
 
@@ -54,16 +59,18 @@ class WeightLoader {
   uint64_t source_bytes() const { return source_bytes_; }
 
  private:
+  WeightFormat FormatOf(const std::vector<HostTensor>& sources) const;
   Result<HostTensor> Get(const std::string& name, int64_t rows, int64_t cols) const;
   Result<PackedWeightPtr> Packed(Result<PackedWeightPtr> weight, const std::vector<HostTensor>& sources);
   Result<PackedWeightPtr> Adopt(const std::string& name, const PackedShape& shape);
 
-  const Checkpoint* checkpoint_ = nullptr;  // one of the two
+  const TensorSource* checkpoint_ = nullptr;  // one of the two
   const PackedWeights* packed_ = nullptr;
   Backend& backend_;
   std::function<void(double)> on_progress_;
   Observer on_weight_;
   WeightFormat format_ = WeightFormat::kExact;
+  bool keep_blocks_ = false;
   int64_t parameters_ = 0;
   size_t packed_bytes_ = 0;
   uint64_t source_bytes_ = 0;

@@ -111,6 +111,14 @@ class Ask(ProgramTest):
     def test_text_alone(self):
         self.assertIn("picture", self.succeeds("ask", "-q", "What can you do?", stdin=b""))
 
+    def test_formats(self):
+        question = ("ask", "-q", "What can you do?")
+        plain = self.succeeds(*question)
+        self.assertEqual(self.succeeds(*question, "--format", "raw"), plain)
+        self.assertEqual(self.succeeds(*question, "--format", "html"), f"<p>{plain.strip()}</p>\n")
+        result = json.loads(self.succeeds("ask", "--json", "--format", "markdown", "What can you do?"))
+        self.assertEqual((result["answer"], result["raw"]), (plain, plain.strip()))
+
     def test_a_seed_repeats_an_answer(self):
         def answer(seed):
             return self.succeeds("ask", "-q", "--temperature", 2, "--seed", seed, "-n", 24, "Hello")
@@ -170,6 +178,117 @@ class Chat(ProgramTest):
         self.assertEqual((code, out), (1, "$18.36\n"))
         self.assertIn("/nowhere.png", err)
         self.assertIn("/nonsense", err)
+
+
+class Video(ProgramTest):
+    """Videos, and pictures that are the frames of one."""
+
+    CLIP = MEDIA / "video/five_seconds.mp4"  # 132 frames, 25 a second
+
+    def clip(self, *arguments, **more) -> dict:
+        """The clip that `ask --json` says it took."""
+        result = json.loads(self.succeeds("ask", "--json", "-n", 2, *arguments, **more))
+        self.assertEqual(len(result["clips"]), 1)
+        self.assertEqual(result["tiles"], result["clips"][0]["frames"])
+        return result["clips"][0]
+
+    def test_ask_takes_a_video_and_says_what_it_took(self):
+        code, out, err = run("ask", self.CLIP, "What happens?")
+        self.assertEqual(code, 0, err)
+        self.assertNotEqual(out.strip(), "")
+        self.assertIn("5 of 132 frames (mp4, h264, 256 x 144, 5.28 s, 25 a second), 1 a second, at most 8", err)
+        for stage in ("decode_image", "preprocess", "encode"):
+            self.assertRegex(err, rf"(?m)^{stage} +\d")
+        clip = self.clip(self.CLIP, "What happens?")
+        self.assertEqual(clip["indices"], [0, 32, 65, 98, 131])
+        self.assertEqual(clip["timestamps_s"], [0.0, 1.28, 2.6, 3.92, 5.24])
+        self.assertEqual(clip["source"], {"container": "mp4", "codec": "h264", "width": 256, "height": 144,
+                                          "rotation": 0, "frames": 132, "fps": 25.0, "duration_s": 5.28})
+
+    def test_every_kind_of_file(self):
+        for file in ("video/vp9_odd.webm", "video/full_range.mkv", "video/mpeg4.mov", "video/bunny.gif",
+                     "video/turned_90.mp4", "video/uneven_times.mp4", "formats/anim_mixed_disposal.gif"):
+            with self.subTest(file):
+                self.assertGreater(self.clip(MEDIA / file, "What happens?")["frames"], 0)
+        self.assertEqual(self.clip("-", "What happens?", stdin=self.CLIP.read_bytes())["frames"], 5)
+
+    def test_frames_and_part_are_chosen(self):
+        clip = self.clip("--fps", 2, "--max-frames", 20, "--from", "0:01", "--to", "3", self.CLIP, "What happens?")
+        self.assertEqual(clip["indices"], [25, 41, 57, 74])
+        self.assertEqual(self.clip("--clip-tokens", 200, self.CLIP, "What happens?")["frames"], 3)
+        clip = self.clip("--sample", "scene", "--max-frames", 2, MEDIA / "video/scenes_80s.mp4", "What happens?")
+        self.assertEqual((clip["sampling"], clip["indices"]), ("scene", [0, 80]))
+
+    def test_a_clip_that_does_not_fit_is_not_cut_in_silence(self):
+        many = ("--fps", 25, "--max-frames", 64, self.CLIP, "What happens?")
+        out = self.fails(3, ["64 tiles", "the context holds 2048", "at most 25 frames"], "ask", "--json", *many)
+        self.assertEqual(json.loads(out)["error"]["code"], "context full")
+        self.assertEqual(self.clip("--fps", 25, "--max-frames", 25, self.CLIP, "What happens?")["frames"], 25)
+        self.fails(3, ["at most 25 frames"], "ask", "--fps", 25, "--max-frames", 26, self.CLIP, "What happens?")
+        # Room is left for --max-tokens of answer (2 here, 256 without it).
+        auto = self.clip("--fps", 25, "--max-frames", "auto", self.CLIP, "What happens?")
+        self.assertEqual((auto["frames"], auto["max_frames"], auto["fit_context"]), (25, 25, True))
+        code, _, err = run("ask", "--fps", 25, "--max-frames", "auto", self.CLIP, "What happens?")
+        self.assertEqual(code, 0)
+        self.assertRegex(err, r"2\d of 132 frames .* at most 2\d, which is what fits into the context")
+        self.fails(3, ["not one frame"], "ask", "--context", 64, "--max-frames", "auto", self.CLIP, "What happens?")
+
+    def test_pictures_as_frames(self):
+        frames = [DEMO / f"clip_{i}.png" for i in range(1, 9)]
+        want = "An orange circle moves right.\n"
+        folder = self.folder / "frames"
+        folder.mkdir()
+        for i, frame in enumerate(frames):
+            shutil.copy(frame, folder / f"f{i + 5}.png")  # f5 to f12: numbers, not letters, give the order
+        listed = self.folder / "list.txt"
+        listed.write_text("# a clip\n" + "".join(f"0:{i:02} {frame}\n" for i, frame in enumerate(frames)))
+        for arguments in (["--frames", *frames], ["--frames", folder], ["--frames", listed]):
+            self.assertEqual(self.succeeds("ask", "-q", *arguments, "What happens in the video?"), want, arguments)
+        clip = self.clip("--frames", "--max-frames", 3, folder, "What?")
+        self.assertEqual((clip["indices"], clip["timestamps_s"]), ([0, 3, 7], [0.0, 3.0, 7.0]))
+        listed.write_text(f"2 {frames[0]}\n1 {frames[1]}\n")
+        self.fails(1, ["list.txt: line 2", "comes after"], "ask", "--frames", listed, "What?")
+        self.fails(1, ["is a folder", "--frames"], "ask", folder, "What?")
+        self.fails(1, ["--from"], "ask", "--frames", "--from", 1, folder, "What?")
+
+    def test_chat(self):
+        code, out, err = run("chat", self.CLIP, stdin=b"What happens?\nAnd then?\n/stats\n")
+        self.assertEqual(code, 0, err)
+        self.assertEqual(len(out.splitlines()), 2)
+        self.assertIn("5 of 132 frames", err)
+        self.assertIn("were cached", err)
+
+    def test_inspect(self):
+        clip = json.loads(self.succeeds("inspect", "--json", MEDIA / "video/turned_90.mp4", "What happens?"))
+        golden = next(entry for entry in json.loads((ROOT / "tests/data/golden/video.json").read_text())["clips"]
+                      if entry["file"] == "video/turned_90.mp4")
+        sampled = next(one for one in golden["sampled"] if one["processor"] == "eyeshot-tiny")
+        self.assertEqual(clip["tiles_sha256"], sampled["tiles_sha256"])
+        self.assertEqual(clip["indices"], sampled["indices"])
+        self.assertEqual((clip["visual_tokens"], clip["context_tokens"]), (128, 2048))
+        self.assertEqual(len(clip["prompt_ids"]), clip["prompt_tokens"])
+        text = self.succeeds("inspect", self.CLIP, "--max-frames", "auto", "--fps", 25, "--tiles",
+                             self.folder / "frames.png")
+        self.assertIn("which is what fits into the context", text)
+        self.assertIn("Frame from 00:05:", text)
+        self.assertTrue((self.folder / "frames.png").read_bytes().startswith(b"\x89PNG"))
+
+    def test_a_moving_gif_can_be_a_picture(self):
+        gif = MEDIA / "formats/anim_mixed_disposal.gif"
+        result = json.loads(self.succeeds("ask", "--json", "-n", 2, "--still", gif, "What is this?"))
+        self.assertNotIn("clips", result)
+        self.assertEqual(result["tiles"], 5)
+        self.fails(1, ["pictures and clips"], "ask", gif, DEMO / "sign.png", "What is this?")
+
+    def test_bad_files_and_flags(self):
+        broken = self.folder / "broken.mp4"
+        broken.write_bytes(self.CLIP.read_bytes()[:3000])
+        self.fails(1, ["broken.mp4", "damaged or cut off"], "ask", broken, "What happens?")
+        self.fails(1, ["no video in it"], "ask", MEDIA / "malformed/video/sound_only.m4a", "What happens?")
+        for flags in (["--max-frames", "0"], ["--max-frames", "many"], ["--from", "x"], ["--to", "1:99"],
+                      ["--sample", "best"], ["--fps", "0"]):
+            self.assertEqual(run("ask", *flags, self.CLIP, "What?")[0], 2, flags)
+        self.fails(1, ["5.28 s", "earlier"], "ask", "--from", "9", self.CLIP, "What?")
 
 
 class Inspect(ProgramTest):
@@ -508,6 +627,7 @@ class Usage(ProgramTest):
                                 (["ask", "--temperature", "warm", "Hi"], "temperature"),
                                 (["ask", "--max-tokens", "0", "Hi"], "max-tokens"),
                                 (["ask", "--backend", "abacus", "Hi"], "abacus"),
+                                (["ask", "--format", "pdf", "Hi"], "format"),
                                 (["ask", "--threads", "100000", "Hi"], "threads"),
                                 (["ask", "--nonsense", "Hi"], "nonsense"), (["frob"], "frob"),
                                 (["ask", ""], "empty"), (["ask", "--frames", "Hi"], "--frames"),

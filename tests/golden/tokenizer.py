@@ -338,6 +338,54 @@ def ranges(codepoints: list) -> list:
     return out
 
 
+# The expression of GPT-4's tokenizers, which Llama 3 and granite use as it is.
+GPT4_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+# Merges that the committed cut of granite-docling's tokenizer keeps, and which lines it is run over.
+GRANITE_MERGES = 5000
+GRANITE_LINE_STEP = 4
+
+
+def granite_tokenizer(folder: Path, merge_count: int) -> str:
+    """granite-docling's tokenizer as a tokenizer.json with its first merges alone; every id is the published one.
+
+    The folder's own tokenizer.json is large. Its vocabulary, merges and added tokens stand in other files too; the
+    expression was derived from these: tokens of signs with line ends, all numbers of three digits, none of four.
+    """
+    vocabulary = json.loads((folder / "vocab.json").read_text("utf-8"))
+    lines = (folder / "merges.txt").read_text("utf-8").split("\n")
+    merges = [line.rstrip("\r") for line in lines if line and not line.startswith("#version")][:merge_count]
+    kept = {token for token in vocabulary if len(token) == 1}
+    for merge in merges:
+        left, right = merge.split(" ")
+        kept |= {left, right, left + right}
+    decoder = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))["added_tokens_decoder"]
+    # Those of the processor too, and all in the vocabulary: else they get other ids.
+    for content, token_id in json.loads((folder / "added_tokens.json").read_text("utf-8")).items():
+        vocabulary[content] = token_id
+        decoder[str(token_id)] = {**next(iter(decoder.values())), "content": content}
+    kept |= {token["content"] for token in decoder.values()}
+    split = {"type": "Split", "pattern": {"Regex": GPT4_PATTERN}, "behavior": "Isolated", "invert": False}
+    flags = {"add_prefix_space": False, "trim_offsets": True}
+    byte_level = {"type": "ByteLevel", **flags}
+    tokenizer = {
+        "version": "1.0",
+        "added_tokens": [{"id": int(token_id), **token} for token_id, token in decoder.items()],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, {**byte_level, "use_regex": False}]},
+        "post_processor": None,
+        "decoder": {**byte_level, "use_regex": True},
+        "model": {
+            "type": "BPE",
+            "unk_token": None,
+            "vocab": {token: i for token, i in vocabulary.items() if token in kept},
+            "merges": merges,
+        },
+    }
+    return json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
+
+
 def pack(path: Path, text: str) -> None:
     """Writes text packed by zstd."""
     command = ["zstd", "-19", "--ultra", "-q", "-f", "-o", str(path)]
@@ -370,6 +418,9 @@ def main() -> None:
     pack(args.out / "lines.txt.zst", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     for name, file in files.items():
         write_ids(args.out, name, Tokenizer.from_file(str(file)), lines)
+    granite = granite_tokenizer(args.checkpoints / "granite-docling-258M", GRANITE_MERGES)
+    pack(args.out / "granite-docling-258M.json.zst", granite)
+    write_ids(args.out, "granite-docling-258M", Tokenizer.from_str(granite), lines[::GRANITE_LINE_STEP])
     classes = {name: json.dumps(found, separators=(",", ":")) for name, found in unicode_classes().items()}
     pack(args.out / "classes.json.zst", "{\n" + ",\n".join(f' "{k}": {v}' for k, v in classes.items()) + "\n}\n")
 

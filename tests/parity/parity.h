@@ -7,8 +7,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -103,8 +105,10 @@ class ModelUnderTest {
     Ledger ledger;
     const auto precision = ParsePrecision(precision_name, *backend_);
     if (!precision.ok()) throw std::runtime_error(precision.status().message());
-    auto model =
-        LoadModel({.dir = dir, .precision = *precision, .pillow13_order = false, .on_progress = {}}, *backend_, ledger);
+    ModelOptions options;
+    options.model.path = dir;
+    options.precision = *precision;
+    auto model = LoadModel(options, *backend_, ledger);
     if (!model.ok()) throw std::runtime_error(model.status().message());
     model_ = *std::move(model);
   }
@@ -122,7 +126,8 @@ class ModelUnderTest {
     ThreadPool pool(0);
     const auto stream = backend_->NewStream();
     Conversation conversation(*model_);
-    Check(conversation.Add(Message::User(std::move(parts)), split));
+    const PictureDetail detail{split ? PictureDetail::Kind::kReference : PictureDetail::Kind::kLow, 0};
+    Check(conversation.Add(Message::User(std::move(parts)), detail));
     outputs.plan = Value(conversation.Plan());
     const int64_t width = model_->config().text.hidden_size;
     std::vector<Buffer> buffers;
@@ -140,11 +145,44 @@ class ModelUnderTest {
       visual.rows = MatrixView(buffers.back().data(), DType::kF32, tokens, width, width);
       TowerRecorder recorder;
       Ledger ledger;
-      Check(model_->Encode(*stream, tiles.rgb.data(), tiles.count(), visual.rows, ledger, {}, &recorder));
+      const TileKind kind = visual.image ? TileKind::kPicture : TileKind::kFrame;
+      Check(model_->Encode(*stream, tiles.rgb.data(), tiles.count(), kind, visual.rows, ledger, {}, &recorder));
       outputs.tower.insert(outputs.tower.end(), recorder.rows.begin(), recorder.rows.end());
       Keep(visual.rows, outputs.connector);
     }
-    RunDecoder(*stream, conversation, outputs);
+    RunDecoder(*stream, conversation.visuals(), outputs);
+    return outputs;
+  }
+
+  // A prompt of given ids, without a tokenizer; the image tokens among them, if any, are those of one picture, unsplit.
+  Outputs RunIds(std::vector<int32_t> ids, const Image* picture) {
+    Outputs outputs;
+    const auto stream = backend_->NewStream();
+    PromptPlan& plan = outputs.plan;
+    plan.ids = std::move(ids);
+    const int32_t image_token = model_->config().image_token_id;
+    const auto first = std::find(plan.ids.begin(), plan.ids.end(), image_token) - plan.ids.begin();
+    plan.visual_tokens = std::count(plan.ids.begin(), plan.ids.end(), image_token);
+    if (plan.visual_tokens > 0) plan.runs.push_back({first, 0, 0, plan.visual_tokens});
+    for (size_t i = 0; i < plan.ids.size(); ++i) plan.keys.push_back(i);
+    std::vector<Visual> visuals;
+    Buffer buffer;
+    if (picture != nullptr) {
+      ThreadPool pool(0);
+      Tiles tiles;
+      Check(model_->image_processor().Append(*picture, false, pool, tiles));
+      outputs.pixels.assign(tiles.rgb.begin(), tiles.rgb.end());
+      const int64_t width = model_->config().text.hidden_size;
+      buffer =
+          Value(backend_->Allocate(static_cast<size_t>(plan.visual_tokens * width) * sizeof(float), "visual tokens"));
+      visuals.push_back({.tiles = 1, .rows = MatrixView(buffer.data(), DType::kF32, plan.visual_tokens, width, width)});
+      TowerRecorder recorder;
+      Ledger ledger;
+      Check(model_->Encode(*stream, tiles.rgb.data(), 1, TileKind::kPicture, visuals[0].rows, ledger, {}, &recorder));
+      outputs.tower = std::move(recorder.rows);
+      Keep(visuals[0].rows, outputs.connector);
+    }
+    RunDecoder(*stream, visuals, outputs);
     return outputs;
   }
 
@@ -180,7 +218,7 @@ class ModelUnderTest {
       rows.emplace_back(matrix.Row<float>(r), matrix.Row<float>(r) + matrix.cols);
   }
 
-  void RunDecoder(Stream& stream, Conversation& conversation, Outputs& outputs) {
+  void RunDecoder(Stream& stream, std::span<const Visual> visuals, Outputs& outputs) {
     const int64_t context = model_->config().text.max_positions;
     const auto runner = Value(DecoderRunner::Create(*model_, context));
     const KvCacheShape shape = model_->decoder().CacheShape(context, kKvBlockSize, KvFormat::kHalf);
@@ -196,7 +234,7 @@ class ModelUnderTest {
       Keep(view, outputs.hidden);
       return true;
     };
-    Check(runner->Prefill(stream, *cache, sequence, outputs.plan, conversation.visuals(), keep_rows));
+    Check(runner->Prefill(stream, *cache, sequence, outputs.plan, visuals, keep_rows));
   }
 
   std::unique_ptr<Backend> backend_;

@@ -129,29 +129,29 @@ inline void PackBlock(const LinearBlock& block) {
 }
 
 // One slab of a block's rows times one weight panel; after the last slab, the epilogue.
-template <bool kGated>
+template <bool kGated, class Columns>
 void MultiplyPanel(const LinearBlock& block, int64_t slab, int64_t panel, float* sums) {
   const LinearPlan& plan = block.plan;
   const int64_t begin = slab * plan.slab_depth;
   const int64_t depth = std::min(plan.slab_depth, plan.job.weight->inputs - begin);
-  const uint8_t* words = plan.job.weight->panel(panel) + begin / 2 * kGroupRowBytes;
+  const uint8_t* words = plan.job.weight->panel(panel) + begin / Columns::kDepth * kGroupRowBytes;
   const bool last = slab + 1 == plan.slabs;
   for (int64_t row_panel = block.panel_begin; row_panel < block.panel_end; ++row_panel) {
     const int64_t first = block.PanelRow(row_panel);
     const int64_t rows = block.PanelRow(row_panel + 1) - first;
     float* tile_sums = sums + (plan.slabs == 1 ? 0 : (first - block.row_begin) * kPanelColumns);
     if (last) PrefetchResidual<kGated>(plan.job, first, rows, panel);
-    const auto tile = TileOf<PanelColumns>(rows);
+    const auto tile = TileOf<Columns>(rows);
     for (int64_t i = 0; i < kPanelColumns; i += 2 * kLanes) {
       float* c = tile_sums + i;
-      tile(block.Packed(slab, first), reinterpret_cast<const uint32_t*>(words) + i, kPanelColumns, depth,
-           {c, kPanelColumns, kGroup, slab > 0});
+      tile(block.Packed(slab, first), reinterpret_cast<const typename Columns::Element*>(words) + i, kPanelColumns,
+           depth, {c, kPanelColumns, kGroup, slab > 0});
     }
     if (last) FinishTile<kGated>(plan.job, tile_sums, first, rows, panel);
   }
 }
 
-template <bool kGated>
+template <bool kGated, class Columns>
 void MultiplyBlock(const LinearBlock& block, int64_t chunk) {
   const LinearPlan& plan = block.plan;
   const int64_t end = PartBegin(plan.job.weight->panels, plan.chunks, chunk + 1);
@@ -160,9 +160,19 @@ void MultiplyBlock(const LinearBlock& block, int64_t chunk) {
     const int64_t strip_end = std::min(end, strip + plan.strip_panels);
     for (int64_t slab = 0; slab < plan.slabs; ++slab) {
       for (int64_t panel = strip; panel < strip_end; ++panel) {
-        MultiplyPanel<kGated>(block, slab, panel, block.sums + (panel - strip) * plan.block_rows * kPanelColumns);
+        MultiplyPanel<kGated, Columns>(block, slab, panel,
+                                       block.sums + (panel - strip) * plan.block_rows * kPanelColumns);
       }
     }
+  }
+}
+
+template <class Columns>
+void MultiplyChunk(const LinearBlock& block, int64_t chunk) {
+  if (block.plan.job.weight->gated) {
+    MultiplyBlock<true, Columns>(block, chunk);
+  } else {
+    MultiplyBlock<false, Columns>(block, chunk);
   }
 }
 
@@ -173,10 +183,10 @@ inline void LinearTask(const LinearPlan& plan, int64_t task, ThreadScratch& scra
     PackBlock(block);
     scratch.packed = index;
   }
-  if (plan.job.weight->gated) {
-    MultiplyBlock<true>(block, task % plan.chunks);
+  if (plan.job.weight->IsFloat32()) {
+    MultiplyChunk<FloatColumns<2>>(block, task % plan.chunks);
   } else {
-    MultiplyBlock<false>(block, task % plan.chunks);
+    MultiplyChunk<PanelColumns>(block, task % plan.chunks);
   }
 }
 

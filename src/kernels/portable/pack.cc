@@ -1,6 +1,8 @@
 // From tensors of a checkpoint to packed weights, and back for a single row.
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -21,12 +23,19 @@ namespace {
 // Inputs that are packed at a time: 32 rows of 256 bytes (8 KB) and their 8 KB of words stay in L1, and each row
 // gives four whole cache lines to the prefetcher.
 constexpr int64_t kChunk = 128;
+// Of sources with blocks, whose largest that is.
+constexpr int64_t kBlockChunk = 256;
 
 constexpr int kZero = 128;  // of 8-bit integers as they are stored
 constexpr float kLargest = 127.0f;
 
 int64_t InputsOfGroup(WeightFormat format) {
-  return format == WeightFormat::kExact || format == WeightFormat::kBf16 ? 2 : kGroupBytes;
+  switch (format) {
+    case WeightFormat::kFloat32: return 1;
+    case WeightFormat::kExact:
+    case WeightFormat::kBf16: return 2;
+    default: return kGroupBytes;
+  }
 }
 
 int64_t BlockBytes(WeightFormat format) {
@@ -41,20 +50,28 @@ struct SourceRow {
 };
 using PanelRows = std::array<SourceRow, kPanelColumns>;
 
-// `count` elements of a row from element `begin` on, as bfloat16.
-void ReadBf16(const SourceRow& row, int64_t begin, int64_t count, uint16_t* out) {
-  const auto n = static_cast<size_t>(count);
+// The element that lies `elements` behind the row's first. REQUIRES: a whole number of blocks.
+const uint8_t* At(const SourceRow& row, int64_t elements) {
+  return row.data + BytesOf(row.dtype, static_cast<size_t>(elements));
+}
+
+// `count` elements of a row from element `begin` on.
+void ReadFloats(const SourceRow& row, int64_t begin, int64_t count, float* out) {
   if (row.data == nullptr) {
-    std::memset(out, 0, n * sizeof(uint16_t));
+    std::fill_n(out, count, 0.0f);
+  } else {
+    ConvertToF32(row.dtype, At(row, begin), static_cast<size_t>(count), out);
+  }
+}
+
+// The same as bfloat16; at most kBlockChunk.
+void ReadBf16(const SourceRow& row, int64_t begin, int64_t count, uint16_t* out) {
+  if (row.data != nullptr && row.dtype == DType::kBF16) {
+    std::memcpy(out, At(row, begin), static_cast<size_t>(count) * sizeof(uint16_t));
     return;
   }
-  const uint8_t* src = row.data + static_cast<size_t>(begin) * DTypeBytes(row.dtype);
-  if (row.dtype == DType::kBF16) {
-    std::memcpy(out, src, n * sizeof(uint16_t));
-    return;
-  }
-  std::array<float, kChunk> floats;
-  ConvertToF32(row.dtype, src, n, floats.data());
+  std::array<float, kBlockChunk> floats;
+  ReadFloats(row, begin, count, floats.data());
   std::transform(floats.begin(), floats.begin() + count, out, Bf16FromF32);
 }
 
@@ -63,7 +80,7 @@ SourceRow FindRow(const LinearSource& source, int64_t inputs, int64_t row) {
   for (const HostTensor& part : source.parts) {
     const int64_t rows = part.elements() / inputs;
     if (row < rows) {
-      return {part.data + static_cast<size_t>(row * inputs) * DTypeBytes(part.dtype), part.dtype};
+      return {At({part.data, part.dtype}, row * inputs), part.dtype};
     }
     row -= rows;
   }
@@ -83,19 +100,61 @@ PanelRows RowsOfPanel(const LinearSource& source, const PanelWeight& weight, int
   return rows;
 }
 
-void PackBf16Panel(const PanelRows& rows, int64_t inputs, uint8_t* panel) {
-  uint16_t chunk[kPanelColumns][kChunk + 1];
-  auto* words = reinterpret_cast<uint32_t*>(panel);
-  for (int64_t begin = 0; begin < inputs; begin += kChunk) {
-    const int64_t count = std::min(kChunk, inputs - begin);
-    for (size_t r = 0; r < rows.size(); ++r) {
-      ReadBf16(rows[r], begin, count, chunk[r]);
-      chunk[r][count] = 0;  // the pair of an odd last input
+// Whether bfloat16 holds all values of a tensor.
+bool FitsBf16(const HostTensor& tensor, ThreadPool& pool) {
+  if (tensor.dtype == DType::kBF16) return true;
+  constexpr int64_t kPiece = 1 << 14;  // of whole blocks
+  std::atomic<bool> fits = true;
+  pool.Run(static_cast<size_t>(DivideUp(tensor.elements(), kPiece)), [&](size_t task, size_t) {
+    if (!fits.load(std::memory_order_relaxed)) return;
+    const int64_t begin = static_cast<int64_t>(task) * kPiece;
+    const int64_t end = std::min(tensor.elements(), begin + kPiece);
+    std::array<float, kBlockChunk> floats;
+    for (int64_t i = begin; i < end; i += kBlockChunk) {
+      const int64_t count = std::min(kBlockChunk, end - i);
+      ReadFloats({tensor.data, tensor.dtype}, i, count, floats.data());
+      // A float32 whose lower half is zero. NaN with a payload counts as one that doesn't fit, and stays what it is.
+      uint32_t lower = 0;
+      for (int64_t k = 0; k < count; ++k) lower |= std::bit_cast<uint32_t>(floats[static_cast<size_t>(k)]);
+      if ((lower & 0xffffu) != 0) fits.store(false, std::memory_order_relaxed);
     }
+  });
+  return fits;
+}
+
+// The rows of a panel in chunks, inputs outermost: write(begin, count, chunk) with chunk [32][kBlockChunk + 1], the
+// element behind the last one of a row being zero.
+template <typename T, typename Read, typename Write>
+void ForChunks(const PanelRows& rows, int64_t inputs, const Read& read, const Write& write) {
+  T chunk[kPanelColumns][kBlockChunk + 1];
+  const bool blocks = DTypeBlock(rows[0].dtype) > 1;
+  const int64_t step = blocks ? kBlockChunk : kChunk;
+  for (int64_t begin = 0; begin < inputs; begin += step) {
+    const int64_t count = std::min(step, inputs - begin);
+    for (size_t r = 0; r < rows.size(); ++r) {
+      read(rows[r], begin, count, chunk[r]);
+      chunk[r][count] = 0;
+    }
+    write(count, chunk);
+  }
+}
+
+void PackBf16Panel(const PanelRows& rows, int64_t inputs, uint8_t* panel) {
+  auto* words = reinterpret_cast<uint32_t*>(panel);
+  ForChunks<uint16_t>(rows, inputs, ReadBf16, [&](int64_t count, const auto& chunk) {
     for (int64_t k = 0; k < count; k += 2) {
       for (const auto& column : chunk) *words++ = column[k] | static_cast<uint32_t>(column[k + 1]) << 16;
     }
-  }
+  });
+}
+
+void PackFloat32Panel(const PanelRows& rows, int64_t inputs, uint8_t* panel) {
+  auto* floats = reinterpret_cast<float*>(panel);
+  ForChunks<float>(rows, inputs, ReadFloats, [&](int64_t count, const auto& chunk) {
+    for (int64_t k = 0; k < count; ++k) {
+      for (const auto& column : chunk) *floats++ = column[k];
+    }
+  });
 }
 
 // Largest magnitude; 0 if it isn't finite: such an output has no meaning to keep.
@@ -160,19 +219,53 @@ float PackInt8Column(const float* row, int64_t inputs, int64_t column, uint8_t* 
   return largest / kLargest;
 }
 
-// The same for blocks; `row` is padded with zeros to whole blocks.
-float PackBlockColumn(const PanelWeight& weight, const float* row, int64_t column, uint8_t* panel) {
+// A block as it is kept: 32 codes, and the bits of its float16 scale.
+struct Block {
+  std::array<uint8_t, kBlockInputs> codes;
+  uint16_t scale;
+};
+
+// Whether a source's blocks are those of the format.
+bool SameBlocks(const SourceRow& source, WeightFormat format) {
+  return source.data != nullptr && ((source.dtype == DType::kQ8_0 && format == WeightFormat::kQ8) ||
+                                    (source.dtype == DType::kQ4_0 && format == WeightFormat::kQ4));
+}
+
+// Block `b` of a source whose blocks are those of the format.
+Block TakeBlock(const SourceRow& source, int64_t b) {
+  const uint8_t* bytes = At(source, b * kBlockInputs);
+  Block block;
+  std::memcpy(&block.scale, bytes, sizeof(block.scale));
+  bytes += sizeof(block.scale);
+  for (size_t i = 0; i < kBlockInputs; ++i) {
+    if (source.dtype == DType::kQ8_0) {
+      block.codes[i] = static_cast<uint8_t>(bytes[i] + kZero);
+    } else {
+      block.codes[i] = static_cast<uint8_t>(i < kBlockInputs / 2 ? bytes[i] & 15 : bytes[i - kBlockInputs / 2] >> 4);
+    }
+  }
+  return block;
+}
+
+Block RoundBlock(WeightFormat format, const float* row, int64_t b) {
+  Block block;
+  const std::span<const float, kBlockInputs> x(row + b * kBlockInputs, kBlockInputs);
+  block.scale = F16FromF32(QuantizeBlock(format, x, block.codes));
+  return block;
+}
+
+// The same for blocks, which are the source's own, or those of `row`, padded with zeros to whole blocks.
+float PackBlockColumn(const PanelWeight& weight, const SourceRow& source, const float* row, int64_t column,
+                      uint8_t* panel) {
   const bool bytes = weight.format == WeightFormat::kQ8;
   const std::array<uint8_t, 16>* levels = bytes ? nullptr : &CodeBytes(weight.format);
   float largest = 0;
   for (int64_t b = 0; b < weight.blocks; ++b, panel += BlockBytes(weight.format)) {
-    std::array<uint8_t, kBlockInputs> codes;
-    const std::span<const float, kBlockInputs> block(row + b * kBlockInputs, kBlockInputs);
-    const uint16_t half = F16FromF32(QuantizeBlock(weight.format, block, codes));
-    const float scale = F32FromF16(half);
-    std::memcpy(panel + BlockBytes(weight.format) - kBlockScaleBytes + column * 2, &half, sizeof(half));
+    const Block block = row == nullptr ? TakeBlock(source, b) : RoundBlock(weight.format, row, b);
+    const float scale = F32FromF16(block.scale);
+    std::memcpy(panel + BlockBytes(weight.format) - kBlockScaleBytes + column * 2, &block.scale, sizeof(block.scale));
     for (int64_t i = 0; i < kBlockInputs; ++i) {
-      const auto code = codes[static_cast<size_t>(i)];
+      const auto code = block.codes[static_cast<size_t>(i)];
       const int level = (bytes ? code : (*levels)[code]) - kZero;
       largest = std::max(largest, std::abs(scale * static_cast<float>(level)));
       if (bytes) {
@@ -196,15 +289,15 @@ void PackIntegerPanel(const PanelRows& rows, const PanelWeight& weight, const fl
   for (int64_t i = 0; i < kPanelColumns; ++i) {
     const SourceRow& source = rows[static_cast<size_t>(i)];
     if (source.data == nullptr && !weight.IsBlocks()) continue;
-    if (source.data == nullptr) {
-      std::fill(row.begin(), row.end(), 0.0f);
-    } else {
-      ConvertToF32(source.dtype, source.data, static_cast<size_t>(weight.inputs), row.data());
+    if (SameBlocks(source, weight.format)) {
+      scales[i] = PackBlockColumn(weight, source, nullptr, i, panel);
+      continue;
     }
+    ReadFloats(source, 0, weight.inputs, row.data());
     if (factors != nullptr) {
       for (int64_t k = 0; k < weight.inputs; ++k) row[static_cast<size_t>(k)] /= factors[k];
     }
-    scales[i] = weight.IsBlocks() ? PackBlockColumn(weight, row.data(), i, panel)
+    scales[i] = weight.IsBlocks() ? PackBlockColumn(weight, source, row.data(), i, panel)
                                   : PackInt8Column(row.data(), weight.inputs, i, panel);
   }
 }
@@ -318,12 +411,13 @@ PanelWeight PanelLayout(WeightFormat format, int64_t outputs, int64_t inputs, bo
   return w;
 }
 
-PanelWeight TableLayout(int64_t outputs, int64_t inputs) {
+PanelWeight TableLayout(WeightFormat format, int64_t outputs, int64_t inputs) {
   PanelWeight w;
+  w.format = format;
   w.rows = true;
   w.outputs = outputs;
   w.inputs = inputs;
-  w.bytes = static_cast<size_t>(outputs * inputs) * sizeof(uint16_t);
+  w.bytes = static_cast<size_t>(outputs * inputs) * (w.IsFloat32() ? sizeof(float) : sizeof(uint16_t));
   return w;
 }
 
@@ -336,7 +430,11 @@ Result<PackedWeightPtr> PackPanels(const LinearSource& source, ThreadPool& pool)
     outputs += part.elements() / inputs;
   }
   EYESHOT_CHECK(!source.gated || (source.parts.size() == 2 && first.shape == source.parts[1].shape));
-  auto weight = std::make_unique<PanelWeight>(PanelLayout(source.format, outputs, inputs, source.gated));
+  const auto fits = [&](const HostTensor& part) { return FitsBf16(part, pool); };
+  const bool wide =
+      source.format == WeightFormat::kExact && !std::all_of(source.parts.begin(), source.parts.end(), fits);
+  const WeightFormat format = wide ? WeightFormat::kFloat32 : source.format;
+  auto weight = std::make_unique<PanelWeight>(PanelLayout(format, outputs, inputs, source.gated));
   EYESHOT_ASSIGN_OR_RETURN(weight->buffer, AllocateHost(weight->bytes, first.name));
 
   auto* bytes = static_cast<uint8_t*>(weight->buffer.data());
@@ -347,7 +445,9 @@ Result<PackedWeightPtr> PackPanels(const LinearSource& source, ThreadPool& pool)
     const auto panel = static_cast<int64_t>(task);
     const PanelRows rows = RowsOfPanel(source, *weight, panel);
     uint8_t* out = bytes + panel * weight->panel_bytes;
-    if (weight->IsFloat()) {
+    if (weight->IsFloat32()) {
+      PackFloat32Panel(rows, inputs, out);
+    } else if (weight->IsFloat()) {
       PackBf16Panel(rows, inputs, out);
     } else {
       PackIntegerPanel(rows, *weight, factors, out, scales + panel * kPanelColumns);
@@ -359,14 +459,22 @@ Result<PackedWeightPtr> PackPanels(const LinearSource& source, ThreadPool& pool)
 Result<PackedWeightPtr> PackTable(const HostTensor& source, ThreadPool& pool) {
   EYESHOT_RETURN_IF_ERROR(CheckPackable(source));
   const int64_t outputs = source.shape.empty() ? 1 : source.shape[0];
-  auto weight = std::make_unique<PanelWeight>(TableLayout(outputs, outputs == 0 ? 0 : source.elements() / outputs));
+  const WeightFormat format = FitsBf16(source, pool) ? WeightFormat::kExact : WeightFormat::kFloat32;
+  auto weight =
+      std::make_unique<PanelWeight>(TableLayout(format, outputs, outputs == 0 ? 0 : source.elements() / outputs));
   EYESHOT_ASSIGN_OR_RETURN(weight->buffer, AllocateHost(weight->bytes, source.name));
-  auto* out = static_cast<uint16_t*>(weight->buffer.data());
-  pool.Run(static_cast<size_t>(weight->outputs), [&](size_t r, size_t) {
-    const auto first = static_cast<int64_t>(r) * weight->inputs;
-    for (int64_t begin = 0; begin < weight->inputs; begin += kChunk) {
-      const int64_t count = std::min(kChunk, weight->inputs - begin);
-      ReadBf16({source.data, source.dtype}, first + begin, count, out + first + begin);
+  auto* out = static_cast<uint8_t*>(weight->buffer.data());
+  const int64_t inputs = weight->inputs;
+  pool.Run(static_cast<size_t>(outputs), [&](size_t task, size_t) {
+    const auto r = static_cast<int64_t>(task);
+    const SourceRow row = {At({source.data, source.dtype}, r * inputs), source.dtype};
+    if (weight->IsFloat32()) {
+      ReadFloats(row, 0, inputs, reinterpret_cast<float*>(out) + r * inputs);
+      return;
+    }
+    auto* halves = reinterpret_cast<uint16_t*>(out) + r * inputs;
+    for (int64_t begin = 0; begin < inputs; begin += kBlockChunk) {
+      ReadBf16(row, begin, std::min(kBlockChunk, inputs - begin), halves + begin);
     }
   });
   return PackedWeightPtr(std::move(weight));
@@ -410,7 +518,8 @@ void ReadWeightRow(const PanelWeight& weight, int64_t row, float* y) {
     return;
   }
   if (weight.rows) {
-    std::transform(weight.row(row), weight.row(row) + weight.inputs, y, F32FromBf16);
+    const DType dtype = weight.IsFloat32() ? DType::kF32 : DType::kBF16;
+    ReadFloats({weight.data(), dtype}, row * weight.inputs, weight.inputs, y);
     return;
   }
   const bool up = row >= weight.outputs;
@@ -418,7 +527,9 @@ void ReadWeightRow(const PanelWeight& weight, int64_t row, float* y) {
   const int64_t panel = output / weight.columns();
   const int64_t column = output % weight.columns() + (up ? kGatedColumns : 0);
   for (int64_t i = 0; i < weight.inputs; ++i) {
-    if (weight.IsFloat()) {
+    if (weight.IsFloat32()) {
+      std::memcpy(y + i, weight.panel(panel) + i * kGroupRowBytes + column * kGroupBytes, sizeof(float));
+    } else if (weight.IsFloat()) {
       bf16_bits bits;
       std::memcpy(&bits, weight.panel(panel) + i / 2 * kGroupRowBytes + column * kGroupBytes + i % 2 * 2, sizeof(bits));
       y[i] = F32FromBf16(bits);

@@ -49,7 +49,9 @@ class PortableBackend final : public CpuBackend {
   size_t PackedLinearBytes(int64_t outputs, int64_t inputs, WeightFormat format) const override {
     return PanelLayout(format, outputs, inputs, false).bytes;
   }
-  size_t PackedTableBytes(int64_t rows, int64_t width) const override { return TableLayout(rows, width).bytes; }
+  size_t PackedTableBytes(int64_t rows, int64_t width) const override {
+    return TableLayout(WeightFormat::kExact, rows, width).bytes;
+  }
   std::string_view packed_layout() const override { return kPackedLayout; }
   std::span<const uint8_t> PackedBytes(const PackedWeight& weight) const override;
   PackedShape ShapeOf(const PackedWeight& weight) const override;
@@ -137,7 +139,7 @@ Result<PackedWeightPtr> PortableBackend::Adopt(const PackedShape& shape, std::sp
     weight = std::move(vector);
   } else {
     auto panels = std::make_unique<PanelWeight>(
-        shape.kind == PackedShape::Kind::kTable ? TableLayout(shape.outputs, shape.inputs)
+        shape.kind == PackedShape::Kind::kTable ? TableLayout(shape.format, shape.outputs, shape.inputs)
                                                 : PanelLayout(shape.format, shape.outputs, shape.inputs, shape.gated));
     panels->buffer = std::move(buffer);
     weight = std::move(panels);
@@ -179,7 +181,7 @@ Result<std::unique_ptr<KvCache>> PortableBackend::NewKvCache(const KvCacheShape&
 
 void PortableBackend::Multiply(const LinearJob& job) {
   const WeightFormat format = job.weight->format;
-  if (format == WeightFormat::kExact) {
+  if (format == WeightFormat::kExact || format == WeightFormat::kFloat32) {
     MultiplyFloat(job);
   } else if (format == WeightFormat::kBf16) {
     // A few rows wait for weights, not for arithmetic: no rounding then.

@@ -8,7 +8,8 @@
 // zero. In a gated weight a panel holds 16 outputs: 16 gates, then 16 ups.
 //
 // Formats:
-//   kExact, kBf16  bfloat16, rounded to nearest even.
+//   kExact, kBf16  bfloat16, rounded to nearest even; kExact only where nothing is lost by that.
+//   kFloat32       float32: a group is one input. What kExact becomes for values that bfloat16 hasn't.
 //   kInt8          8-bit integers, each output by its own scale (its largest magnitude is 127). Inputs whose weights
 //                  are all far smaller than those of other inputs would keep two or three bits, and have often grown
 //                  small because the values that they meet are large: such "weak" inputs are kept times a power of
@@ -53,14 +54,15 @@ inline constexpr std::array<int8_t, 16> kInt4Levels = {-127, -98, -79, -63, -48,
 
 struct PanelWeight : PackedWeight {
   WeightFormat format = WeightFormat::kExact;
-  bool rows = false;  // a table: bfloat16 as it was stored, [outputs, inputs]
+  bool rows = false;  // a table: [outputs, inputs] bfloat16 or float32
   int64_t panels = 0;
   int64_t groups = 0;  // of the panel as the dot products see it (8 bits for 4-bit formats), aligned
   int64_t blocks = 0;  // of 32 inputs; block formats only
   int64_t panel_bytes = 0;
   Buffer buffer;
 
-  bool IsFloat() const { return format == WeightFormat::kExact || format == WeightFormat::kBf16; }
+  bool IsFloat32() const { return format == WeightFormat::kFloat32; }
+  bool IsFloat() const { return format == WeightFormat::kExact || format == WeightFormat::kBf16 || IsFloat32(); }
   bool IsBlocks() const { return blocks > 0; }
   int64_t columns() const { return gated ? kGatedColumns : kPanelColumns; }  // outputs of a panel
   const uint8_t* data() const { return static_cast<const uint8_t*>(buffer.data()); }
@@ -71,14 +73,15 @@ struct PanelWeight : PackedWeight {
   }
   // What rows are multiplied by before they are rounded to 8 bits: [inputs], kInt8 only.
   const float* input_factors() const { return scales(panels); }
-  const uint16_t* row(int64_t r) const { return static_cast<const uint16_t*>(buffer.data()) + r * inputs; }
 };
 
 // Everything but the buffer. `outputs` counts gates and ups of a gated weight; bytes is what the buffer must have.
 PanelWeight PanelLayout(WeightFormat format, int64_t outputs, int64_t inputs, bool gated);
-PanelWeight TableLayout(int64_t outputs, int64_t inputs);
+// format: kExact (bfloat16) or kFloat32.
+PanelWeight TableLayout(WeightFormat format, int64_t outputs, int64_t inputs);
 
-// Errors: kUnsupported (dtype), kOutOfMemory. Rounds to nearest; an output or block of zeros has scale 0.
+// Errors: kUnsupported (dtype), kOutOfMemory. Rounds to nearest; an output or block of zeros has scale 0. kExact, and
+// tables, become kFloat32 if bfloat16 would round any value; blocks of Q8_0 and Q4_0 are taken over into kQ8 and kQ4.
 Result<PackedWeightPtr> PackPanels(const LinearSource& source, ThreadPool& pool);
 Result<PackedWeightPtr> PackTable(const HostTensor& source, ThreadPool& pool);
 
