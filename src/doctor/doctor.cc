@@ -475,9 +475,10 @@ void Comparison::CompareOutputs() {
   CompareAnswers(comparable);
 }
 
-// Of the model's small files, those that are not the dump's.
+// Of the model's small files, those that are not the dump's. GGUF models have none.
 std::vector<std::string> Comparison::ChangedFiles() const {
   std::vector<std::string> changed;
+  if (!FileExists(JoinPath(options_.model, "config.json"))) return changed;
   for (const auto& [name, hash] : dump_.files) {
     const Result<std::vector<uint8_t>> bytes = ReadFile(JoinPath(options_.model, name), limits::kMaxTokenizerBytes);
     if (!bytes.ok() || Sha256Hex(*bytes) != hash) changed.push_back(name);
