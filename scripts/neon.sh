@@ -11,7 +11,8 @@ sysroot=$PWD/build/neon-sysroot
 packages=(
   libhwy-dev libhwy1 libfmt-dev libfmt9 libgtest-dev nlohmann-json3-dev libcli11-dev
   libjpeg62-turbo-dev libjpeg62-turbo libspng-dev libspng0 libwebp-dev libwebp7 libgif-dev libgif7
-  libzstd-dev libzstd1 zlib1g-dev zlib1g libcurl4-openssl-dev libssl-dev
+  libzstd-dev libzstd1 zlib1g-dev zlib1g libcurl4-openssl-dev libcurl4
+  libssl-dev libssl3
 )
 
 if [[ "$(cat "$sysroot/packages" 2>/dev/null)" != "${packages[*]}" ]]; then

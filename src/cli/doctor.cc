@@ -89,14 +89,14 @@ void AddDoctorCommand(CLI::App& program, int& exit_code) {
   command
       ->add_option("model,-m,--model", flags->options.model,
                    "A Hugging Face folder, a GGUF file, or a model that `eyeshot pull` has taken; without it "
-                   "$EYESHOT_MODEL, else "
-                   "the built-in model")
-      ->type_name("MODEL");
-  command->add_option("--mmproj", flags->options.mmproj, "The vision tower of a GGUF model, as for ask")
-      ->type_name("FILE");
-  command->add_flag("--hf-defaults", flags->options.hf_defaults, "As for ask");
+                   "$EYESHOT_MODEL, else the "
+                   "built-in model")
+      ->type_name("DIR|ORG/NAME");
   command->add_option("--dump", flags->options.dump, "What transformers gave, as reference_dump.py wrote it")
       ->type_name("DIR");
+  command->add_option("--mmproj", flags->options.mmproj, "The vision tower of a GGUF model, as for ask")
+      ->type_name("FILE");
+  command->add_flag("--hf-defaults", flags->options.hf_defaults, "As for ask, of a GGUF model");
   command->add_option("--backend", flags->options.backend, "auto, portable, or reference (slow float32)")
       ->check(CLI::IsMember({"auto", "portable", "reference"}))
       ->type_name("NAME");

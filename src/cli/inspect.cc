@@ -65,8 +65,8 @@ void AddInspectCommand(CLI::App& program, int& exit_code) {
   SetUsage(*command, "eyeshot inspect [OPTIONS] MODEL|FILE [QUESTION]");
   command
       ->add_option("target", flags->target,
-                   "A model (folder, GGUF file or name), a picture (- is standard input) or a video; with --frames a "
-                   "folder or list")
+                   "A model (folder, GGUF file, or name of a pulled one), a picture (- is standard input) or a video; "
+                   "with --frames a folder or list")
       ->required()
       ->type_name("MODEL|FILE");
   command->add_option("--question,question", flags->question, "The question that the prompt of a picture shall ask")

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <string_view>
@@ -28,13 +27,7 @@ constexpr const char* kBuiltIn = "models/eyeshot-tiny";
 bool IsModelFolder(const std::filesystem::path& dir) { return FileExists((dir / "config.json").string()); }
 
 // Other programs take single files of a repository.
-bool HasModelFiles(const std::filesystem::path& dir) {
-  std::error_code error;
-  const std::filesystem::directory_iterator files(dir, error);
-  return IsModelFolder(dir) || (!error && std::any_of(begin(files), end(files), [](const auto& file) {
-           return file.path().extension() == ".gguf";
-         }));
-}
+bool HasModelFiles(const std::filesystem::path& dir) { return IsModelFolder(dir) || IsGgufModel(dir.string()); }
 
 // `name` has the form of a hub's name and is no folder.
 Result<FoundModel> FindInCache(const std::string& name, const std::string& where) {
@@ -92,10 +85,10 @@ std::string NearestKnownModel(const std::string& id) {
 
 void AddModelFlag(CLI::App& command, ModelFlags& flags) {
   command
-      .add_option("-m,--model", flags.model,
-                  "A Hugging Face folder, a GGUF file, or the name of a model that `eyeshot pull` has taken; without "
-                  "it $EYESHOT_MODEL, "
-                  "else the built-in model")
+      .add_option(
+          "-m,--model", flags.model,
+          "A Hugging Face folder, a GGUF file, or the name of a model that `eyeshot pull` has taken; without it "
+          "$EYESHOT_MODEL, else the built-in model")
       ->type_name("MODEL");
 }
 

@@ -14,6 +14,7 @@
 #include "cli/help.h"
 #include "cli/model_flags.h"
 #include "cli/report.h"
+#include "formats/gguf_model.h"
 #include "formats/model_config.h"
 #include "hub/cache.h"
 #include "hub/known_models.h"
@@ -33,8 +34,9 @@ struct ModelsReport {
   std::string built_in;             // its folder, or empty
 };
 
-// Whether a snapshot has a configuration of a family that there is.
+// Whether a snapshot is of a family that there is; of GGUF files there may be several to choose from.
 bool IsSupported(const CachedModel& model) {
+  if (IsGgufModel(model.dir)) return true;
   const Result<ModelConfig> config = LoadModelConfig(model.dir);
   return config.ok() && FindModelFamily(config->model_type).ok();
 }

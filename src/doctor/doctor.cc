@@ -18,7 +18,6 @@
 #include "doctor/reference_dump.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
-#include "models/model_source.h"
 
 namespace eyeshot {
 namespace {
@@ -40,8 +39,8 @@ Bars Lower(Bars a, Bars b) { return {std::min(a.cosine, b.cosine), std::min(a.wo
 Bars BarsOf(Output output, WeightFormat format) {
   const bool logits = output == Output::kLogits;
   switch (format) {
-    case WeightFormat::kExact:
-    case WeightFormat::kFloat32: return {0.9999, 0.999};
+    case WeightFormat::kFloat32:
+    case WeightFormat::kExact: return {0.9999, 0.999};
     case WeightFormat::kBf16: return logits ? Bars{0.9995, 0.999} : Bars{0.9999, 0.999};
     case WeightFormat::kInt8:
     case WeightFormat::kQ8: return logits ? Bars{0.99, 0.98} : Bars{0.999, 0.99};
@@ -51,10 +50,18 @@ Bars BarsOf(Output output, WeightFormat format) {
   return {1, 1};
 }
 
+// How coarse weights are that are used as a GGUF file stores them, by the names of their types.
+WeightFormat FormatOf(WeightFormat format, const std::string& stored) {
+  if (stored.empty()) return format;
+  const auto has = [&](std::string_view type) { return stored.find(type) != std::string::npos; };
+  if (has("Q4") || has("Q5") || has("Q6")) return WeightFormat::kInt4;
+  return has("Q8") ? WeightFormat::kQ8 : WeightFormat::kExact;
+}
+
 // Gaps between the reference's two best logits below which another best token is no parting.
 float TieGap(const ModelPrecision& precision) {
-  const WeightFormat format = std::max(precision.tower, precision.decoder);
-  if (format == WeightFormat::kExact || format == WeightFormat::kFloat32) return 0.2f;
+  const WeightFormat format = FormatOf(std::max(precision.tower, precision.decoder), precision.stored);
+  if (format == WeightFormat::kExact) return 0.2f;
   if (format == WeightFormat::kBf16) return 0.5f;
   return format == WeightFormat::kInt8 || format == WeightFormat::kQ8 ? 1.5f : 4.0f;
 }
@@ -364,6 +371,7 @@ Result<std::vector<std::vector<float>>> Comparison::Got(Output output, size_t i)
     }
     for (std::vector<float>& row : got) {
       std::vector<float> picked;
+      picked.reserve(columns.size());
       for (const int64_t column : columns) picked.push_back(row[static_cast<size_t>(column)]);
       row = std::move(picked);
     }
@@ -376,8 +384,10 @@ Result<std::vector<std::vector<float>>> Comparison::Got(Output output, size_t i)
 
 void Comparison::CompareRows(Output output, std::string step, std::string_view what) {
   Examination& examination = Add(std::move(step), {});
-  Bars bars = BarsOf(output, precision_.tower);
-  if (output == Output::kLogits) bars = Lower(bars, BarsOf(output, precision_.decoder));
+  Bars bars = BarsOf(output, FormatOf(precision_.tower, precision_.stored));
+  if (output == Output::kLogits) {
+    bars = Lower(bars, BarsOf(output, FormatOf(precision_.decoder, precision_.stored)));
+  }
   if (dump_.dtype != "float32") {  // transformers itself is so far from its float32 then
     bars = Lower(bars, output == Output::kLogits ? Bars{0.995, 0.99} : Bars{0.9995, 0.995});
   }
@@ -465,10 +475,10 @@ void Comparison::CompareOutputs() {
   CompareAnswers(comparable);
 }
 
-// Of the model's small files, those that are not the dump's.
+// Of the model's small files, those that are not the dump's. GGUF models have none.
 std::vector<std::string> Comparison::ChangedFiles() const {
   std::vector<std::string> changed;
-  if (parts_.source && parts_.source->gguf() != nullptr) return changed;  // none of them is there
+  if (!FileExists(JoinPath(options_.model, "config.json"))) return changed;
   for (const auto& [name, hash] : dump_.files) {
     const Result<std::vector<uint8_t>> bytes = ReadFile(JoinPath(options_.model, name), limits::kMaxTokenizerBytes);
     if (!bytes.ok() || Sha256Hex(*bytes) != hash) changed.push_back(name);
@@ -490,7 +500,7 @@ void Comparison::ExplainTiles() {
                     "take a bicubic filter where the model asks for Lanczos",
                     dump_.image_processor));
   } else {
-    likely.push_back("other sizes in preprocessor_config.json, or the picture was decoded to other pixels");
+    likely.emplace_back("other sizes in preprocessor_config.json, or the picture was decoded to other pixels");
   }
 }
 
@@ -503,22 +513,20 @@ void Comparison::Explain() {
     likely.push_back(fmt::format("files that are not those that the dump was made from: {}", fmt::join(changed, ", ")));
   }
   const std::string& step = first->step;
-  if (step == "decoding") likely.push_back("another version of the picture decoder, or another file in the dump");
+  if (step == "decoding") likely.emplace_back("another version of the picture decoder, or another file in the dump");
   if (step == "tiles") ExplainTiles();
-  if (step == "prompt") likely.push_back("another chat template");
-  if (step == "tokens") likely.push_back("another tokenizer: the text is the same, its ids are not");
-  if (step == "weights") likely.push_back("other weights: another revision, a fine-tuned or damaged file");
+  if (step == "prompt") likely.emplace_back("another chat template");
+  if (step == "tokens") likely.emplace_back("another tokenizer: the text is the same, its ids are not");
+  if (step == "weights") likely.emplace_back("other weights: another revision, a fine-tuned or damaged file");
   if (step == "tower") {
-    likely.push_back("mean, std or rescale_factor in preprocessor_config.json, or layer_norm_eps in config.json");
+    likely.emplace_back("mean, std or rescale_factor in preprocessor_config.json, or layer_norm_eps in config.json");
   }
-  if (step == "connector") likely.push_back("scale_factor in config.json");
+  if (step == "connector") likely.emplace_back("scale_factor in config.json");
   if (step == "logits" || step == "answer")
-    likely.push_back("rope_theta, rms_norm_eps or tied embeddings in config.json");
+    likely.emplace_back("rope_theta, rms_norm_eps or tied embeddings in config.json");
   const bool arithmetic = step == "tower" || step == "connector" || step == "logits" || step == "answer";
-  if (arithmetic && parts_.source && parts_.source->gguf() != nullptr) {
-    likely.push_back("weights that the GGUF file keeps in fewer bits, or what its notes above say was put right");
-  } else if (arithmetic && changed.empty() && changed_tensors_.empty()) {
-    likely.push_back(
+  if (arithmetic && changed.empty() && changed_tensors_.empty()) {
+    likely.emplace_back(
         "our arithmetic, since all files are the dump's: run it again with --backend reference --precision "
         "exact, and if that parts as well, please report it with the dump");
   }
@@ -551,21 +559,6 @@ const Examination* Diagnosis::first_parting() const {
   return found == examinations.end() ? nullptr : &*found;
 }
 
-namespace {
-
-ModelLocation LocationOf(const DoctorOptions& options) {
-  return {.path = options.model, .mmproj = options.mmproj, .hf_defaults = options.hf_defaults};
-}
-
-// Of a model whose configuration can't be read it's what was asked for: the findings will say why.
-Result<ModelPrecision> PrecisionOf(const DoctorOptions& options, const Backend& backend) {
-  const Result<ModelSource> source = ModelSource::Open(LocationOf(options));
-  if (source.ok()) return ChoosePrecision(*source, options.precision, backend);
-  return ParsePrecision(options.precision.empty() ? "exact" : options.precision, backend);
-}
-
-}  // namespace
-
 Result<Diagnosis> Diagnose(const DoctorOptions& options) {
   std::optional<ReferenceDump> dump;
   if (!options.dump.empty()) {
@@ -573,10 +566,14 @@ Result<Diagnosis> Diagnose(const DoctorOptions& options) {
   }
   EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
                            CreateBackend({.name = options.backend, .threads = options.threads}));
-  EYESHOT_ASSIGN_OR_RETURN(const ModelPrecision precision, PrecisionOf(options, *backend));
+  const ModelLocation location{.path = options.model, .mmproj = options.mmproj, .hf_defaults = options.hf_defaults};
+  const Result<ModelSource> source = ModelSource::Open(location);
+  const std::string_view asked = options.precision.empty() && !source.ok() ? "exact" : options.precision;
+  EYESHOT_ASSIGN_OR_RETURN(const ModelPrecision precision,
+                           source.ok() ? ChoosePrecision(*source, asked, *backend) : ParsePrecision(asked, *backend));
   Diagnosis diagnosis;
   ModelParts parts =
-      CheckModel(LocationOf(options), precision, dump && dump->pillow13_order(), *backend, diagnosis.examinations);
+      CheckModel(location, source, precision, dump && dump->pillow13_order(), *backend, diagnosis.examinations);
   if (parts.model != nullptr) {
     diagnosis.precision = PrecisionName(precision, *backend);
     if (options.on_progress) options.on_progress(0);

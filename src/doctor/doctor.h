@@ -14,7 +14,7 @@
 namespace eyeshot {
 
 struct DoctorOptions {
-  std::string model;               // a folder, a GGUF file, or a folder with one
+  std::string model;               // a folder, or a GGUF file
   std::string mmproj;              // as of EngineOptions
   bool hf_defaults = false;        // as of EngineOptions
   std::string dump;                // a folder; empty: checks the model alone

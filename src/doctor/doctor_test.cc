@@ -106,6 +106,7 @@ TEST_F(DoctorTest, TheModelGivesWhatTransformersGives) {
   const Diagnosis diagnosis = Run();
   EXPECT_EQ(diagnosis.first_parting(), nullptr) << diagnosis.first_parting()->step << diagnosis.first_parting()->note;
   std::vector<std::string> steps;
+  steps.reserve(diagnosis.examinations.size());
   for (const Examination& e : diagnosis.examinations) steps.push_back(e.step);
   EXPECT_EQ(steps, (std::vector<std::string>{"configuration", "pictures", "tokenizer", "template", "generation",
                                              "tensors", "memory", "run", "decoding", "tiles", "prompt", "tokens",

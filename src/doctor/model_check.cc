@@ -12,7 +12,6 @@
 #include "formats/packed_weights.h"
 #include "formats/processor_config.h"
 #include "formats/safetensors.h"
-#include "models/model_source.h"
 #include "models/seeded_checkpoint.h"
 
 namespace eyeshot {
@@ -31,6 +30,13 @@ Examination Wrong(std::string step, std::string what, std::string note) {
   return examination;
 }
 
+Examination Skipped(std::string step, std::string note) {
+  Examination examination = Found(std::move(step), {});
+  examination.finding = Finding::kSkipped;
+  examination.note = std::move(note);
+  return examination;
+}
+
 // "a, b, c and 7 more"
 std::string SomeOf(const std::vector<std::string>& names) {
   const size_t shown = std::min(names.size(), kNamesShown);
@@ -40,51 +46,27 @@ std::string SomeOf(const std::vector<std::string>& names) {
   return text;
 }
 
-Examination CheckConfig(const ModelLocation& location, ModelParts& parts) {
-  Result<ModelSource> source = ModelSource::Open(location);
+Examination CheckConfig(const Result<ModelSource>& source, ModelParts& parts) {
   if (!source.ok()) return Wrong("configuration", "config.json", source.status().message());
   const Result<const ModelFamily*> family = FindModelFamily(source->config().model_type);
   if (!family.ok()) return Wrong("configuration", "config.json", family.status().message());
   parts.config = source->config();
-  parts.source = *std::move(source);
-  const ModelConfig& c = *parts.config;
-  if (!c.has_vision()) {
-    return Found("configuration",
-                 fmt::format("{}: decoder {} x {}, text alone", c.model_type, c.text.num_layers, c.text.hidden_size));
+  if (!parts.config->has_vision()) {
+    return Found("configuration", fmt::format("{}: decoder {} x {}, no vision tower", parts.config->model_type,
+                                              parts.config->text.num_layers, parts.config->text.hidden_size));
   }
+  const ModelConfig& c = *parts.config;
   return Found("configuration",
                fmt::format("{}: tower {} x {}, decoder {} x {}, tiles of {} pixels, {} visual tokens each",
                            c.model_type, c.vision.num_layers, c.vision.hidden_size, c.text.num_layers,
                            c.text.hidden_size, c.vision.image_size, c.visual_tokens_per_tile()));
 }
 
-// What is odd about GGUF files and was put right; nothing else has notes.
-void AddNotes(const ModelParts& parts, std::vector<Examination>& examinations) {
-  if (!parts.source) return;
-  for (const std::string& note : parts.source->notes()) {
-    Examination examination = Found("files", "");
-    examination.finding = Finding::kWarning;
-    examination.note = note;
-    examinations.push_back(std::move(examination));
-  }
-}
-
-// The part of the source, or of the folder where the configuration can't be read.
-template <typename T, typename FromSource, typename FromFolder>
-Result<T> Part(const ModelLocation& location, const ModelParts& parts, const FromSource& from_source,
-               const FromFolder& from_folder) {
-  return parts.source ? from_source(*parts.source) : from_folder(location.path);
-}
-
-Examination CheckProcessing(const ModelLocation& location, bool pillow13_order, ModelParts& parts) {
+Examination CheckProcessing(const std::string& dir, const Result<ModelSource>& source, bool pillow13_order,
+                            ModelParts& parts) {
   const std::string what = "preprocessor_config.json, processor_config.json";
-  if (parts.config && !parts.config->has_vision()) {
-    Examination examination = Found("pictures", "none: the model reads text alone");
-    examination.finding = Finding::kSkipped;
-    return examination;
-  }
-  Result<ImageProcessorConfig> config = Part<ImageProcessorConfig>(
-      location, parts, [](const ModelSource& source) { return source.Processor(); }, LoadProcessorConfig);
+  if (parts.config && !parts.config->has_vision()) return Skipped("pictures", "the model reads text alone");
+  Result<ImageProcessorConfig> config = source.ok() ? source->Processor() : LoadProcessorConfig(dir);
   if (!config.ok()) return Wrong("pictures", what, config.status().message());
   config->pillow13_order = pillow13_order;
   const Result<ImageProcessor> processor = ImageProcessor::Create(*config);
@@ -104,42 +86,39 @@ Examination CheckProcessing(const ModelLocation& location, bool pillow13_order, 
                                        config->has_video() ? "clips too" : "no settings for clips"));
 }
 
-Examination CheckTokenizer(const ModelLocation& location, ModelParts& parts) {
-  Result<Tokenizer> tokenizer = Part<Tokenizer>(
-      location, parts, [](const ModelSource& source) { return source.ReadTokenizer(); }, Tokenizer::Load);
+Examination CheckTokenizer(const std::string& dir, const Result<ModelSource>& source, ModelParts& parts) {
+  Result<Tokenizer> tokenizer = source.ok() ? source->ReadTokenizer() : Tokenizer::Load(dir);
   if (!tokenizer.ok()) return Wrong("tokenizer", "tokenizer.json", tokenizer.status().message());
   parts.tokenizer = *std::move(tokenizer);
-  if (!parts.config) return Found("tokenizer", fmt::format("{} tokens", parts.tokenizer->vocab_size()));
-  if (parts.tokenizer->vocab_size() > parts.config->text.vocab_size) {
-    return Wrong("tokenizer", "tokenizer.json",
-                 fmt::format("it has ids up to {}, the model's embedding {} rows", parts.tokenizer->vocab_size() - 1,
-                             parts.config->text.vocab_size));
-  }
-  if (!parts.config->has_vision()) return Found("tokenizer", fmt::format("{} tokens", parts.tokenizer->vocab_size()));
+  const std::string tokens = fmt::format("{} tokens", parts.tokenizer->vocab_size());
+  if (!parts.config) return Found("tokenizer", tokens);
+  if (!parts.config->has_vision()) return Found("tokenizer", tokens);
   const auto image = parts.tokenizer->TokenId("<image>");
   if (image != parts.config->image_token_id) {
     return Wrong("tokenizer", "tokenizer.json",
                  fmt::format("<image> is {}, and image_token_id of config.json {}",
                              image ? fmt::format("token {}", *image) : "no token", parts.config->image_token_id));
   }
-  return Found("tokenizer", fmt::format("{} tokens, <image> is {}", parts.tokenizer->vocab_size(), *image));
-}
-
-Examination CheckTemplate(ModelParts& parts) {
-  Examination examination = Found("template", "the chat template");
-  if (!parts.source || !parts.tokenizer) {
-    examination.finding = Finding::kSkipped;
-    return examination;
+  Examination examination = Found("tokenizer", fmt::format("{}, <image> is {}", tokens, *image));
+  if (parts.tokenizer->vocab_size() > parts.config->text.vocab_size) {  // granite-docling's has one
+    examination.finding = Finding::kWarning;
+    examination.note =
+        fmt::format("it has ids up to {}, the model's embedding {} rows: what uses the others is refused",
+                    parts.tokenizer->vocab_size() - 1, parts.config->text.vocab_size);
   }
-  Result<PromptFormat> format = parts.source->ReadPromptFormat(*parts.tokenizer);
-  if (!format.ok()) return Wrong("template", "the chat template", format.status().message());
-  parts.format = *std::move(format);
   return examination;
 }
 
-Examination CheckGeneration(const ModelLocation& location, const ModelParts& parts) {
-  const Result<GenerationConfig> generation = Part<GenerationConfig>(
-      location, parts, [](const ModelSource& source) { return source.Generation(); }, LoadGenerationConfig);
+Examination CheckTemplate(const Result<ModelSource>& source, ModelParts& parts) {
+  if (!parts.config || !parts.tokenizer) return Skipped("template", "");
+  Result<PromptFormat> format = source->ReadPromptFormat(*parts.tokenizer);
+  if (!format.ok()) return Wrong("template", "the chat template", format.status().message());
+  parts.format = *std::move(format);
+  return Found("template", "the chat template");
+}
+
+Examination CheckGeneration(const std::string& dir, const Result<ModelSource>& source, const ModelParts& parts) {
+  const Result<GenerationConfig> generation = source.ok() ? source->Generation() : LoadGenerationConfig(dir);
   if (!generation.ok()) return Wrong("generation", "generation_config.json", generation.status().message());
   std::vector<std::string> stops;
   for (const int32_t id : generation->eos_token_ids) {
@@ -157,27 +136,19 @@ Examination CheckGeneration(const ModelLocation& location, const ModelParts& par
 
 bool SameShape(const HostTensor& tensor, const TensorSpec& spec) { return tensor.shape == spec.shape; }
 
-// Those of GGUF files, under the names of a checkpoint.
-Examination CheckGgufTensors(const GgufModel& model, const ModelConfig& config) {
-  const size_t count = model.text().tensors().size() + (model.mmproj() ? model.mmproj()->tensors().size() : 0);
-  const std::string what =
-      fmt::format("{} tensors in {} file{}", count, model.mmproj() ? 2 : 1, model.mmproj() ? "s" : "");
-  std::vector<std::string> missing;
-  for (const TensorSpec& spec : SeededTensors(config, DType::kBF16)) {
-    const bool of_tower = spec.name.starts_with("model.vision_model.") || spec.name.starts_with("model.connector.");
-    if ((of_tower && !config.has_vision()) || (spec.name == "lm_head.weight" && config.tie_word_embeddings)) continue;
-    if (!model.Has(spec.name)) missing.push_back(spec.name);
+// Their tensors are checked as they are opened.
+Examination CheckGguf(const ModelSource& source) {
+  Examination examination = Found("tensors", "GGUF files");
+  const std::vector<std::string> notes = source.notes();
+  if (!notes.empty()) {
+    examination.finding = Finding::kWarning;
+    examination.note = fmt::format("{}", fmt::join(notes, "; "));
   }
-  if (!missing.empty()) {
-    return Wrong("tensors", what, fmt::format("{} are missing: {}", missing.size(), SomeOf(missing)));
-  }
-  Examination examination = Found("tensors", what);
-  examination.measure = "all there";
   return examination;
 }
 
-Examination CheckTensors(const std::string& dir, const ModelParts& parts) {
-  if (parts.source && parts.source->gguf() != nullptr) return CheckGgufTensors(*parts.source->gguf(), *parts.config);
+Examination CheckTensors(const std::string& dir, const Result<ModelSource>& source, const ModelParts& parts) {
+  if (source.ok() && source->gguf() != nullptr) return CheckGguf(*source);
   if (FileExists(JoinPath(dir, kPackedWeightsFile))) {
     const Result<PackedWeights> packed = PackedWeights::Open(JoinPath(dir, kPackedWeightsFile));
     if (!packed.ok()) return Wrong("tensors", kPackedWeightsFile, packed.status().message());
@@ -189,7 +160,7 @@ Examination CheckTensors(const std::string& dir, const ModelParts& parts) {
   const std::string what = fmt::format("{} tensors in {} file{}", checkpoint->tensors().size(),
                                        checkpoint->files().size(), checkpoint->files().size() == 1 ? "" : "s");
   Examination examination = Found("tensors", what);
-  if (!parts.config) return examination;
+  if (!parts.config || !parts.config->has_vision()) return examination;
   std::vector<std::string> missing;
   std::vector<std::string> misshapen;
   for (const TensorSpec& spec : SeededTensors(*parts.config, DType::kBF16)) {
@@ -222,15 +193,12 @@ uint64_t AvailableMemory() {
 
 Examination CheckMemory(const ModelParts& parts, const ModelPrecision& precision, const Backend& backend) {
   Examination examination = Found("memory", "the plan with a full context");
-  examination.finding = Finding::kSkipped;
-  if (!parts.config || (!parts.processing && parts.config->has_vision())) return examination;
+  if (!parts.config || !parts.processing) return Skipped("memory", "");
   const Result<const ModelFamily*> family = FindModelFamily(parts.config->model_type);
-  const ImageProcessorConfig processing = parts.processing.value_or(ImageProcessorConfig());
-  const Result<ImageProcessor> processor = ImageProcessor::Create(processing);
-  if (!family.ok() || !processor.ok()) return examination;
-  examination.finding = Finding::kOk;
-  const int edge = processing.longest_edge;
-  const int tiles = processor->Plan(edge, edge, processing.do_image_splitting).tiles();
+  const Result<ImageProcessor> processor = ImageProcessor::Create(*parts.processing);
+  if (!family.ok() || !processor.ok()) return Skipped("memory", "");
+  const int edge = parts.processing->longest_edge;
+  const int tiles = processor->Plan(edge, edge, parts.processing->do_image_splitting).tiles();
   const MemoryPlan plan = (*family)->plan(*parts.config, backend, precision, parts.config->text.max_positions, tiles);
   const uint64_t available = AvailableMemory();
   examination.measure = fmt::format("{:.0f} MB", static_cast<double>(plan.total()) / 1e6);
@@ -261,23 +229,21 @@ bool AllFinite(const std::vector<std::vector<float>>& rows) {
 
 }  // namespace
 
-ModelParts CheckModel(const ModelLocation& location, const ModelPrecision& precision, bool pillow13_order,
-                      Backend& backend, std::vector<Examination>& examinations) {
+ModelParts CheckModel(const ModelLocation& location, const Result<ModelSource>& source, const ModelPrecision& precision,
+                      bool pillow13_order, Backend& backend, std::vector<Examination>& examinations) {
+  const std::string& dir = location.path;
   ModelParts parts;
-  examinations.push_back(CheckConfig(location, parts));
-  AddNotes(parts, examinations);
-  examinations.push_back(CheckProcessing(location, pillow13_order, parts));
-  examinations.push_back(CheckTokenizer(location, parts));
-  examinations.push_back(CheckTemplate(parts));
-  examinations.push_back(CheckGeneration(location, parts));
-  examinations.push_back(CheckTensors(location.path, parts));
+  examinations.push_back(CheckConfig(source, parts));
+  examinations.push_back(CheckProcessing(dir, source, pillow13_order, parts));
+  examinations.push_back(CheckTokenizer(dir, source, parts));
+  examinations.push_back(CheckTemplate(source, parts));
+  examinations.push_back(CheckGeneration(dir, source, parts));
+  examinations.push_back(CheckTensors(dir, source, parts));
   examinations.push_back(CheckMemory(parts, precision, backend));
   Ledger ledger;
-  ModelOptions options;
-  options.model = location;
-  options.precision = precision;
-  options.pillow13_order = pillow13_order;
-  Result<std::unique_ptr<VisionLanguageModel>> model = LoadModel(options, backend, ledger);
+  Result<std::unique_ptr<VisionLanguageModel>> model = LoadModel(
+      {.model = location, .precision = precision, .pillow13_order = pillow13_order, .on_progress = {}, .on_weight = {}},
+      backend, ledger);
   if (model.ok()) {
     parts.model = *std::move(model);
     return parts;
@@ -293,11 +259,7 @@ ModelParts CheckModel(const ModelLocation& location, const ModelPrecision& preci
 }
 
 Examination CheckRun(VisionLanguageModel& model) {
-  if (!model.config().has_vision()) {
-    Examination skipped = Found("run", "a small picture: the model reads text alone");
-    skipped.finding = Finding::kSkipped;
-    return skipped;
-  }
+  if (!model.config().has_vision()) return Skipped("run", "the model reads text alone");
   const std::string what = "a small picture, one view, and a question";
   const Result<RunOutputs> outputs =
       RunModel(model, TestPicture(), "Describe the image.", false, {{0}, {0}, {0, 1}}, std::vector<int32_t>{0, 0});

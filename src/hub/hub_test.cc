@@ -38,6 +38,7 @@ HubListing Listing(const std::vector<std::string>& paths) {
 }
 std::vector<std::string> Paths(const std::vector<const HubFile*>& files) {
   std::vector<std::string> paths;
+  paths.reserve(files.size());
   for (const HubFile* file : files) paths.push_back(file->path);
   return paths;
 }

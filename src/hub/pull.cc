@@ -201,7 +201,8 @@ Result<PullReport> Pull::Run() {
   EYESHOT_RETURN_IF_ERROR(CheckDisk(files));
   for (const HubFile* file : files) EYESHOT_RETURN_IF_ERROR(Take(*file));
 
-  if (!IsCommit(repository_.revision)) {
+  // A cache that is up to date is only read: it may be another user's.
+  if (!IsCommit(repository_.revision) && FindSnapshot(settings_.cache, repository_) != report_.dir) {
     const std::string ref = cache_.ref(repository_.revision);
     EYESHOT_RETURN_IF_ERROR(MakeFolderOf(ref));
     const auto* bytes = reinterpret_cast<const uint8_t*>(listing.commit.data());

@@ -34,6 +34,7 @@ class Faults:
         self.busy = 0               # answers of 503 before the list comes
         self.redirect_loop = False
         self.cdn_url = None         # where LFS files are redirected to, instead of the CDN
+        self.open_list = False      # the list of a gated repository is shown to everyone, as the real hub does
         self.gone = set()           # files that the list has and the hub has not
         self.hold = None            # an Event that bodies wait for
 
@@ -161,7 +162,7 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(401, "RepoNotFound", "Invalid username or password.")
         elif revision not in ("main", "refs/pr/1", COMMIT):
             self.refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        elif self.allowed():
+        elif faults.open_list or self.allowed():
             listing = self.hub.listing(repo)
             if kind == "tree":
                 self.send_json([{"type": "file", "path": entry["rfilename"], "size": entry["size"],

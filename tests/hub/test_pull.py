@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -80,6 +81,12 @@ class Pull(HubTest):
         self.hub.requests.clear()
         out = json.loads(self.succeeds("pull", "--json", REPO, env=self.env()))
         self.assertEqual((out["downloaded_bytes"], out["commit"], self.hub.bodies()), (0, COMMIT, []))
+
+    def test_a_cache_that_is_up_to_date_is_only_read(self):
+        self.pull()
+        before = {path: path.lstat().st_mtime_ns for path in self.home.rglob("*")}
+        self.pull(REPO, "--verify")
+        self.assertEqual({path: path.lstat().st_mtime_ns for path in self.home.rglob("*")}, before)
 
     def test_json_has_files_and_hashes(self):
         out = json.loads(self.succeeds("pull", "--json", REPO, env=self.env()))
@@ -261,6 +268,25 @@ class Faults(HubTest):
         self.hub.faults.hold.set()
         self.assert_whole(self.pull())
 
+    def test_a_disk_without_room_is_told_before_the_download(self):
+        def huge(listing):
+            one = listing["siblings"][-1]
+            listing["siblings"] = [one | {"rfilename": f"{i}.gguf", "size": 60 << 30, "blobId": f"{i:040}"}
+                                   for i in range(5000)]  # 300 TiB
+            return listing
+        self.hub.listing_edit = huge
+        self.pull_fails([self.home / "hub", "bytes are needed", "free"], REPO, "--file", "*.gguf")
+        self.assertEqual(self.hub.bodies(), [])
+
+    def test_a_disk_that_fills_up(self):
+        def little_room():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+        done = subprocess.run([program.PROGRAM, "pull", REPO], env=os.environ | self.env(), capture_output=True, text=True,
+                              preexec_fn=little_room, restore_signals=False, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("File too large", done.stderr)
+        self.assert_whole(self.pull())
+
     def test_nobody_listens(self):
         gone = self.hub.url()
         with Hub({}) as other:
@@ -273,6 +299,8 @@ class Refusals(HubTest):
 
     def test_gated(self):
         self.hub.token = "hf_right"
+        self.pull_fails(["asked first", "restricted", f"https://huggingface.co/{REPO}", "HF_TOKEN"])
+        self.hub.faults.open_list = True
         self.pull_fails(["asked first", "restricted", f"https://huggingface.co/{REPO}", "HF_TOKEN"])
         self.hub.faults.status = (403, "GatedRepo", "not in the list")
         self.pull_fails(["not in the list", "token of that account"], HF_TOKEN="hf_wrong")
