@@ -16,7 +16,6 @@ import gguf
 import numpy as np
 import torch
 from safetensors import safe_open
-from transformers import AutoTokenizer
 
 LAYER = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q",
          "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
@@ -63,9 +62,8 @@ def text_file(args, config, tensors, path):
     writer.add_vocab_size(text["vocab_size"])
     writer.add_rope_dimension_count(head_dim)
 
-    tokenizer = AutoTokenizer.from_pretrained(args.model)
-    spec = json.loads(tokenizer.backend_tokenizer.to_str())
-    by_id = {i: t for t, i in tokenizer.get_vocab().items()}
+    spec = json.loads((pathlib.Path(args.model) / "tokenizer.json").read_text())
+    by_id = {i: t for t, i in spec["model"]["vocab"].items()}
     added = {t["id"]: t for t in spec["added_tokens"]}
     tokens, types = [], []
     for i in range(text["vocab_size"]):
@@ -83,12 +81,12 @@ def text_file(args, config, tensors, path):
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in spec["model"]["merges"]])
-    end = tokenizer.convert_tokens_to_ids("<end_of_utterance>")
+    end = next((t["id"] for t in spec["added_tokens"] if t["content"] == "<end_of_utterance>"), 2)
     eos = json.loads((pathlib.Path(args.model) / "generation_config.json").read_text()).get("eos_token_id", end)
     writer.add_eos_token_id(eos if isinstance(eos, int) else eos[0])
     writer.add_bos_token_id(1)
-    if tokenizer.chat_template or args.template:
-        writer.add_chat_template(tokenizer.chat_template or args.template)
+    if args.template:
+        writer.add_chat_template(args.template)
 
     prefix = "model.text_model." if any(n.startswith("model.text_model.") for n in tensors) else "model."
     add(writer, "token_embd.weight", tensors[prefix + "embed_tokens.weight"], args.type)
@@ -160,7 +158,10 @@ def main():
     model = pathlib.Path(args.model)
     config = json.loads((model / "config.json").read_text())
     template = model / "chat_template.json"
+    jinja = model / "chat_template.jinja"
     args.template = json.loads(template.read_text())["chat_template"] if template.exists() else None
+    if jinja.exists():
+        args.template = jinja.read_text()
     tensors = {}
     for file in sorted(model.glob("*.safetensors")):
         with safe_open(file, "pt") as shard:

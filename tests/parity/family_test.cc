@@ -1,6 +1,7 @@
 // Every checkpoint of the family at its true shape, with weights from a seed, against transformers 5.17 in float32
 // (tests/golden/family.py; fields in tests/golden/README.md). bench/family_parity.sh makes the checkpoints, up to 4.5
-// GB each, one after the other, and names the one to test in EYESHOT_FAMILY: "smolvlm-2.2b".
+// GB each, one after the other, and names the one to test in EYESHOT_FAMILY: "smolvlm-2.2b". EYESHOT_FAMILY_MODEL
+// names other files with the same weights: bench/gguf_parity.sh has them as GGUF.
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
@@ -25,7 +26,8 @@ class Family : public ::testing::Test {
  protected:
   void SetUp() override {
     if (Name().empty()) GTEST_SKIP() << "EYESHOT_FAMILY names no checkpoint: bench/family_parity.sh runs this";
-    if (!model_) model_.emplace(EYESHOT_SEEDED_CHECKPOINTS "/" + Name(), "exact");
+    const char* model = std::getenv("EYESHOT_FAMILY_MODEL");
+    if (!model_) model_.emplace(model != nullptr ? model : EYESHOT_SEEDED_CHECKPOINTS "/" + Name(), "exact");
   }
   static void TearDownTestSuite() { model_.reset(); }
 
