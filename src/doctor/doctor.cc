@@ -568,7 +568,7 @@ Result<Diagnosis> Diagnose(const DoctorOptions& options) {
                            CreateBackend({.name = options.backend, .threads = options.threads}));
   const ModelLocation location{.path = options.model, .mmproj = options.mmproj, .hf_defaults = options.hf_defaults};
   const Result<ModelSource> source = ModelSource::Open(location);
-  const std::string_view asked = options.precision.empty() && !source.ok() ? "exact" : options.precision;
+  const std::string asked = options.precision.empty() && !source.ok() ? "exact" : options.precision;
   EYESHOT_ASSIGN_OR_RETURN(const ModelPrecision precision,
                            source.ok() ? ChoosePrecision(*source, asked, *backend) : ParsePrecision(asked, *backend));
   Diagnosis diagnosis;

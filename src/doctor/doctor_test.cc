@@ -1,7 +1,9 @@
 // The built-in model and doctored copies of it, beside a dump that transformers made (tests/golden/README.md).
 #include "doctor/doctor.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -88,16 +90,19 @@ class DoctorTest : public testing::Test {
     EXPECT_NE(first->note.find(note), std::string::npos) << first->note;
   }
   static const Examination& Step(const Diagnosis& diagnosis, const std::string& step) {
-    return *std::find_if(diagnosis.examinations.begin(), diagnosis.examinations.end(),
-                         [&](const Examination& e) { return e.step == step; });
+    static const Examination none;
+    const auto found = std::find_if(diagnosis.examinations.begin(), diagnosis.examinations.end(),
+                                    [&](const Examination& e) { return e.step == step; });
+    EXPECT_NE(found, diagnosis.examinations.end()) << step;
+    return found == diagnosis.examinations.end() ? none : *found;
   }
   static bool IsLikely(const Diagnosis& diagnosis, const std::string& part) {
     return std::any_of(diagnosis.likely.begin(), diagnosis.likely.end(),
                        [&](const std::string& reason) { return reason.find(part) != std::string::npos; });
   }
 
-  std::string folder_ =
-      testing::TempDir() + "/doctor_test_" + testing::UnitTest::GetInstance()->current_test_info()->name();
+  std::string folder_ = fmt::format("{}/doctor_test_{}_{}", testing::TempDir(), getpid(),
+                                    testing::UnitTest::GetInstance()->current_test_info()->name());
   std::string model_ = folder_ + "/model";
   std::string dump_ = folder_ + "/dump";
 };

@@ -1,6 +1,7 @@
 // The parts of a download that need no network; tests/hub runs the whole against a hub on this machine.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -232,8 +233,8 @@ class CacheTest : public testing::Test {
     ASSERT_TRUE(MakeFolderOf(path).ok());
     ASSERT_TRUE(WriteFile(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()}).ok());
   }
-  std::string cache_ =
-      testing::TempDir() + "/hub_test_" + testing::UnitTest::GetInstance()->current_test_info()->name();
+  std::string cache_ = fmt::format("{}/hub_test_{}_{}", testing::TempDir(), getpid(),
+                                   testing::UnitTest::GetInstance()->current_test_info()->name());
   Repository repository_{"Org", "Name", "main"};
   RepositoryCache paths_{cache_, repository_};
 };
