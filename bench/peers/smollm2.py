@@ -79,7 +79,7 @@ def main():
     parser.add_argument("--precision", help="of Eyeshot; as the file is by default")
     parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--window", type=int, default=512)
-    parser.add_argument("--tie", type=float, default=0.1)
+    parser.add_argument("--tie", type=float, default=0.05)
     args = parser.parse_args()
     flags = ["--model", args.model] + (["--precision", args.precision] if args.precision else [])
     answers = eyeshot(args.eyeshot, "continue", *flags, "-n", args.max_tokens, QUESTIONS)
@@ -97,7 +97,7 @@ def main():
         "same_token_ids_of_text": ids == text["ids"],
         "perplexity": text["perplexity"],
         "llama_cpp_perplexity": theirs,
-        "difference_percent": 100 * (text["perplexity"] / theirs - 1),
+        "perplexity_ratio": text["perplexity"] / theirs,
     }, indent=1))
 
 
