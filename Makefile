@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 RELEASE := cmake --preset release --log-level=WARNING && cmake --build --preset release -j $(JOBS)
 
-.PHONY: help setup build demo test check check-asan check-tsan check-neon check-fuzz check-lint bench audit \
+.PHONY: help setup build demo test check check-asan check-tsan check-neon check-fuzz check-lint check-shapes bench audit \
         format lint fuzz install clean
 
 help:  ## this list
@@ -23,10 +23,10 @@ demo: setup  ## build the program and show what it does (no downloads)
 test:  ## build and run all tests under every instruction set of this machine
 	@scripts/test.sh
 
-check:  ## sanitizers, NEON under emulation, fuzzing, lint
+check:  ## sanitizers, NEON under emulation, fuzzing, lint, parity of large models
 	@scripts/check.sh
 
-check-asan check-tsan check-neon check-fuzz check-lint:
+check-asan check-tsan check-neon check-fuzz check-lint check-shapes:
 	@scripts/check.sh $(@:check-%=%)
 
 bench: build  ## run every benchmark
@@ -45,10 +45,10 @@ lint: ## clang-tidy on the files that changed since the last clean run
 	@cmake --preset release --log-level=WARNING
 	@python3 scripts/lint.py
 
-fuzz:  ## every fuzz target for SECONDS (default 60) each
+fuzz:  ## every fuzz target for SECONDS (default 3600) each
 	@scripts/setup.sh check
 	@cmake --preset fuzz --log-level=WARNING && cmake --build --preset fuzz -j $(JOBS)
-	@scripts/fuzz.sh $(or $(SECONDS),60)
+	@scripts/fuzz.sh $(or $(SECONDS),3600)
 
 install: build  ## install under PREFIX (default /usr/local; DESTDIR is honoured)
 	@cmake --install build/release --prefix $(PREFIX)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make check`: what `make test` is too short for. Parts: asan tsan neon fuzz lint; all of them without arguments.
+# `make check`: what `make test` is too short for. Parts: asan tsan neon fuzz lint shapes; all of them without arguments.
 # The last line is `N passed, N failed[, N skipped]`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -46,6 +46,15 @@ check_fuzz() {
   done
 }
 
+# Needs 4.5 GB of disk and 10 GB of memory for the largest.
+check_shapes() {
+  build_preset release
+  local name
+  for name in smolvlm-500m granite-docling smolvlm2-2.2b smolvlm-2.2b; do
+    run_step "parity at true shape: $name" bench/family_parity.sh "$name"
+  done
+}
+
 check_lint() {
   require "lint: configure" cmake --preset release --log-level=WARNING
   run_step "lint: scripts" shellcheck --external-sources scripts/*.sh .ci/run
@@ -54,12 +63,12 @@ check_lint() {
 }
 
 parts=("$@")
-[[ $# -gt 0 ]] || parts=(asan tsan neon fuzz lint)
+[[ $# -gt 0 ]] || parts=(asan tsan neon fuzz lint shapes)
 require "packages" scripts/setup.sh check
 for part in "${parts[@]}"; do
   case $part in
-    asan | tsan | neon | fuzz | lint) "check_$part" ;;
-    *) echo "check: no part is named '$part'; there are asan, tsan, neon, fuzz, lint" >&2; exit 2 ;;
+    asan | tsan | neon | fuzz | lint | shapes) "check_$part" ;;
+    *) echo "check: no part is named '$part'; there are asan, tsan, neon, fuzz, lint, shapes" >&2; exit 2 ;;
   esac
 done
 close_tally
