@@ -52,9 +52,9 @@ using FitFunction = std::function<Result<int>(double duration_s, int most)>;
 class MediaReader {
  public:
   // `fit` is needed where the flags say "auto". The references must stay.
-  MediaReader(const ModelFlags& model, const ClipFlags& flags, DecodeOptions decoding, Ledger& ledger,
+  MediaReader(const ModelFlags& model, const ClipFlags& flags, const DecodeOptions& decoding, Ledger& ledger,
               FitFunction fit = {})
-      : model_(model), flags_(flags), decoding_(std::move(decoding)), ledger_(ledger), fit_(std::move(fit)) {}
+      : model_(model), flags_(flags), decoding_(decoding), ledger_(ledger), fit_(std::move(fit)) {}
 
   Result<std::vector<ContentPart>> Read(const std::vector<std::string>& paths);
   // Those of the last Read(), in order.

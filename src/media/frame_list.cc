@@ -55,7 +55,8 @@ Result<double> ParseClock(std::string_view text) {
     const bool last = colon == std::string_view::npos;
     const bool digits = part.find_first_not_of(last ? "0123456789." : "0123456789") == std::string_view::npos;
     if (!digits || error != std::errc() || end != part.data() + part.size()) return wrong;
-    if ((parts > 0 && value >= 60) || ++parts > 3) return wrong;
+    if (parts > 0 && value >= 60) return wrong;
+    if (++parts > 3) return wrong;
     total = total * 60 + value;
     if (last) break;
     rest.remove_prefix(colon + 1);
@@ -109,6 +110,7 @@ Result<std::vector<FrameFile>> ListFrames(const std::string& folder) {
     return order != 0 ? order < 0 : a < b;
   });
   std::vector<FrameFile> frames;
+  frames.reserve(names.size());
   for (const std::string& name : names) frames.push_back({JoinPath(folder, name), std::nullopt});
   return frames;
 }

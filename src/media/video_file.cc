@@ -23,8 +23,8 @@ extern "C" {
 namespace eyeshot::media {
 namespace {
 
-// More threads keep more frames under way, of 3 MB each at 1080p, and are seldom faster. Frames of fewer pixels than 360p
-// are decoded in less time than threads take to hand them over, above all where other programs want the cores.
+// More threads keep more frames under way, of 3 MB each at 1080p, and are seldom faster. Frames of fewer pixels than
+// 360p are decoded in less time than threads take to hand them over, above all where other programs want the cores.
 constexpr int kMostDecoderThreads = 4;
 constexpr int kThreadedPixels = 640 * 360;
 constexpr size_t kIoBufferBytes = 1 << 16;
@@ -63,7 +63,7 @@ struct CodecDeleter {
 };
 struct IoDeleter {
   void operator()(AVIOContext* io) const {
-    av_freep(&io->buffer);
+    av_freep(static_cast<void*>(&io->buffer));
     avio_context_free(&io);
   }
 };

@@ -267,8 +267,8 @@ TEST(Video, CutOffFilesEndInAClipOrAnError) {
 TEST(Video, AFileWithoutFramesSaysSo) {
   // The header of a file in fragments, whose frames come later.
   const std::vector<uint8_t> bytes = Read("video/fragments.mp4");
-  const char kFragment[] = "moof";
-  const auto fragment = std::search(bytes.begin(), bytes.end(), kFragment, kFragment + 4) - bytes.begin() - 4;
+  constexpr std::string_view kBox = "moof";
+  const auto fragment = std::search(bytes.begin(), bytes.end(), kBox.begin(), kBox.end()) - bytes.begin() - 4;
   const Status status = DecodeVideo(std::span(bytes).first(static_cast<size_t>(fragment)), "empty").status();
   EXPECT_EQ(status.code(), StatusCode::kCorrupt) << status.message();
 }

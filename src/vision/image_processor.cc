@@ -271,7 +271,7 @@ Status ImageProcessor::Append(const Image& image, const TileBudget& budget, Thre
   }
 
   uint8_t* const out = Extend(grid, side, tiles);
-  const auto cut = static_cast<size_t>(grid.rows * grid.cols);
+  const auto cut = static_cast<size_t>(grid.rows) * static_cast<size_t>(grid.cols);
   pool.Run(cut, [&](size_t tile, size_t) {
     const int index = static_cast<int>(tile);
     CopyTile(resized.view(), index / grid.cols, index % grid.cols, side, out + tile * TileBytes(side));
