@@ -1,0 +1,39 @@
+// vLLM passed the decoder's message about a broken picture on to who had sent it, and with it an address on the heap;
+// JPEG 2000, which nobody needs, then ran code (CVE-2026-22778).
+#include <filesystem>
+#include <regex>
+
+#include "eyeshot/media.h"
+#include "small_gguf.h"
+
+namespace eyeshot::testing {
+namespace {
+
+TEST(VllmCve202622778, ErrorsNameNoAddressAndRepeatNoBytes) {
+  const std::regex address("0x[0-9a-fA-F]{5,}|[0-9a-f]{12,}");
+  int errors = 0;
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(EYESHOT_SOURCE_DIR "/tests/data/media/malformed")) {
+    if (!entry.is_regular_file()) continue;
+    const std::string bytes = ReadAll(entry.path());
+    const auto image = DecodeImage(Span(bytes), "sent");
+    if (image.ok()) continue;
+    const std::string message = image.status().message();
+    EXPECT_FALSE(std::regex_search(message, address)) << message;
+    EXPECT_TRUE(std::all_of(message.begin(), message.end(), [](char c) { return c >= ' ' && c <= '~'; })) << message;
+    ++errors;
+  }
+  EXPECT_GE(errors, 20);
+}
+
+TEST(VllmCve202622778, Jpeg2000IsNotDecoded) {
+  using namespace std::literals;
+  for (const std::string_view head : {"\0\0\0\x0cjP  \r\n\x87\n"sv, "\xff\x4f\xff\x51\0\x2f\0\0\0\0\0\0"sv}) {
+    std::vector<uint8_t> bytes(4096);
+    std::copy_n(head.data(), 12, bytes.begin());
+    ExpectError(DecodeImage(bytes, "sent").status(), StatusCode::kUnsupported, {"sent"});
+  }
+}
+
+}  // namespace
+}  // namespace eyeshot::testing
