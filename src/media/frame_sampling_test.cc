@@ -15,14 +15,14 @@ namespace {
 
 using Indices = std::vector<int64_t>;
 
-nlohmann::json Golden(const std::string& name) {
-  std::ifstream file(EYESHOT_SOURCE_DIR "/tests/data/golden/" + name);
+nlohmann::json Golden(const std::string& root, const std::string& name) {
+  std::ifstream file(root + "/tests/data/golden/" + name);
   return nlohmann::json::parse(file);
 }
 
 TEST(UniformFrames, EqualThoseOfTransformers) {
   size_t cases = 0;
-  const nlohmann::json goldens = Golden("prompts.json");
+  const nlohmann::json goldens = Golden(EYESHOT_UNPACKED_DIR, "prompts.json");
   for (const auto& golden : goldens.at("sampling")) {
     const double stream_fps = golden.at("stream_fps");
     const int64_t frames = golden.at("total_frames");
@@ -38,7 +38,7 @@ TEST(UniformFrames, EqualThoseOfTransformers) {
 // Random lengths, rates and limits, also durations that do not follow from frames and rate. Indices by digest.
 TEST(UniformFrames, EqualThoseOfTransformersForRandomVideos) {
   size_t cases = 0;
-  const nlohmann::json goldens = Golden("video.json");
+  const nlohmann::json goldens = Golden(EYESHOT_SOURCE_DIR, "video.json");
   for (const auto& golden : goldens.at("samplings")) {
     const Indices indices = UniformFrames(golden[0], golden[1], golden[2], golden[3], golden[4]);
     std::string text;

@@ -27,7 +27,7 @@ struct Model {
 };
 
 const json& Golden() {
-  static const json golden = json::parse(testing::ReadAll(EYESHOT_SOURCE_DIR "/tests/data/golden/prompts.json"));
+  static const json golden = json::parse(testing::ReadAll(testing::UnpackedPath("golden/prompts.json")));
   return golden;
 }
 

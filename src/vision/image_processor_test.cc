@@ -63,7 +63,7 @@ std::vector<uint8_t> PixelValues(const ImageProcessor& processor, const Tiles& t
 class ImageProcessorGoldens : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(ImageProcessorGoldens, TilesEqualTheReferenceToTheByte) {
-  const auto goldens = ReadGolden("golden/prompts.json");
+  const auto goldens = ReadGolden("golden/prompts.json", EYESHOT_UNPACKED_DIR);
   auto processor = ImageProcessor::Create(ConfigOf(goldens, GetParam()));
   ASSERT_TRUE(processor.ok()) << processor.status().message();
   ThreadPool pool(0);
@@ -98,7 +98,7 @@ INSTANTIATE_TEST_SUITE_P(All, ImageProcessorGoldens, ::testing::Values("smolvlm-
                          });
 
 TEST(ImageProcessor, VideoFramesEqualTheReferenceToTheByte) {
-  const auto goldens = ReadGolden("golden/prompts.json");
+  const auto goldens = ReadGolden("golden/prompts.json", EYESHOT_UNPACKED_DIR);
   ThreadPool pool(0);
   size_t cases = 0;
   for (const auto& golden : goldens.at("video_frames")) {

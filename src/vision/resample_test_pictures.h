@@ -43,8 +43,9 @@ inline Image Noise(uint64_t seed, int width, int height) {
   return image;
 }
 
-inline nlohmann::json ReadGolden(const std::string& path) {
-  std::ifstream file(std::string(EYESHOT_SOURCE_DIR) + "/tests/data/" + path);
+// `root`: EYESHOT_UNPACKED_DIR for those that are committed packed.
+inline nlohmann::json ReadGolden(const std::string& path, const std::string& root = EYESHOT_SOURCE_DIR) {
+  std::ifstream file(root + "/tests/data/" + path);
   return nlohmann::json::parse(file);
 }
 

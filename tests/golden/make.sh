@@ -14,6 +14,7 @@ python=${PYTHON:-python3}
 mkdir -p "$out"
 "$python" "$here/checkpoint.py" --config "$checkpoints/SmolVLM-256M-Instruct" --seed 1 --golden "$out/checkpoint.json"
 "$python" "$here/prompts.py" --checkpoints "$checkpoints" --media "$media" --model "$model" --out "$out/prompts.json"
+zstd -19 --quiet --force --rm "$out/prompts.json"
 "$python" "$here/prompts_family.py" --checkpoints "$checkpoints" --out "$out/prompts-family.json.zst"
 "$python" "$here/templates.py" --checkpoints "$checkpoints" --out "$out/templates.json.zst"
 "$python" "$here/tokenizer.py" --checkpoints "$checkpoints" --model "$model" --out "$out/tokenizer"
