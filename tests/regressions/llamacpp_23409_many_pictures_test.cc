@@ -1,5 +1,5 @@
-// llama.cpp's server died of an assertion where the pictures of one question have more tokens than a batch ("n_ubatch
-// >= n_tokens", 23409, 17422 and others).
+// llama.cpp's server died of an assertion where pictures have more tokens than a batch: "non-causal attention requires
+// n_ubatch >= n_tokens" (23409).
 #include "small_gguf.h"
 
 namespace eyeshot::testing {
