@@ -1,5 +1,5 @@
-// With llama.cpp the place of a picture among the words, and of pictures among each other, was not what was said, and
-// answers changed with it (13050); mlx-vlm put all of them last, then all of them first (mlx-vlm 133).
+// llama.cpp's users saw SmolVLM's answers change with the place of the picture in the prompt (13050); mlx-vlm put
+// pictures last wherever they were said (133).
 #include "kernels/backend.h"
 #include "models/model.h"
 #include "runtime/conversation.h"

@@ -1,4 +1,4 @@
-// llama.cpp died of a picture of 400 x 800 pixels: Llama 4's grid of that shape had more tiles than were made (13827).
+// llama.cpp died in the third slice of a picture of 400 x 800 pixels (13827, with Llama 4).
 #include "small_gguf.h"
 
 namespace eyeshot::testing {

@@ -1,5 +1,5 @@
-// Readers that call themselves for what is nested run out of stack: a file of some hundred kilobytes of brackets ended
-// whole programs. Each of ours stops at a limit.
+// A reader that calls itself for what is nested runs out of stack on some hundred kilobytes of brackets. Each of ours
+// stops at a limit.
 #include "formats/json.h"
 #include "small_gguf.h"
 #include "text/doctags.h"

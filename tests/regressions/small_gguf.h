@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -44,14 +45,9 @@ struct SmallGguf {
   std::string Text() const {
     GgufBuilder b;
     b.String("general.architecture", "llama").String("tokenizer.ggml.model", "gpt2");
-    const std::string l = "llama.", a = "llama.attention.";
-    Integers(b, integers,
-             {{l + "block_count", 1},
-              {l + "context_length", 1024},
-              {l + "embedding_length", 32},
-              {l + "feed_forward_length", 64},
-              {a + "head_count", 2},
-              {a + "head_count_kv", 1}});
+    Integers(b, integers, "llama.",
+             "block_count 1 context_length 1024 embedding_length 32 feed_forward_length 64 "
+             "attention.head_count 2 attention.head_count_kv 1");
     std::vector<std::string> all;
     for (int byte = 0; byte < 256; ++byte) all.push_back(ByteSymbol(static_cast<uint8_t>(byte)));
     all.insert(all.end(), tokens.begin(), tokens.end());
@@ -74,17 +70,10 @@ struct SmallGguf {
   std::string Mmproj() const {
     GgufBuilder b;
     b.String("general.architecture", "clip").String("clip.projector_type", "idefics3");
-    const std::string v = "clip.vision.";
-    b.Float(v + "attention.layer_norm_epsilon", epsilon);
-    Integers(b, tower,
-             {{v + "image_size", 32},
-              {v + "patch_size", 8},
-              {v + "embedding_length", 16},
-              {v + "feed_forward_length", 48},
-              {v + "block_count", 1},
-              {v + "attention.head_count", 2},
-              {v + "projector.scale_factor", 2},
-              {v + "preproc_image_size", 64}});
+    b.Float("clip.vision.attention.layer_norm_epsilon", epsilon);
+    Integers(b, tower, "clip.vision.",
+             "image_size 32 patch_size 8 embedding_length 16 feed_forward_length 48 "
+             "block_count 1 attention.head_count 2 projector.scale_factor 2 preproc_image_size 64");
     Weight(b, "mm.model.fc.weight", {64, 32});
     Weight(b, "v.position_embd.weight", {16, 16});
     const auto linear = [&](const std::string& name, std::vector<uint64_t> dims) {
@@ -102,8 +91,11 @@ struct SmallGguf {
  private:
   static std::string Block(const char* name) { return std::string("blk.0.") + name + ".weight"; }
 
-  static void Integers(GgufBuilder& b, Keys values, const Keys& defaults) {
-    values.insert(defaults.begin(), defaults.end());
+  // defaults: "key value key value"
+  static void Integers(GgufBuilder& b, Keys values, const std::string& prefix, const std::string& defaults) {
+    std::istringstream in(defaults);
+    uint32_t number = 0;
+    for (std::string key; in >> key >> number;) values.emplace(prefix + key, number);
     for (const auto& [key, value] : values) {
       if (value != 0) b.Integer(key, value);
     }

@@ -1,5 +1,5 @@
-// vLLM reserved another number of tokens for a picture than its tower gives, and ended (15057, SmolVLM and Idefics3);
-// in mlx-vlm 81 tokens met 1,053 rows (1919). Plan, tiles and prompt agree for every size.
+// vLLM crashed with SmolVLM and Idefics3 (15057), and in mlx-vlm 81 places for visual tokens met 1,053 rows (1919).
+// Plan, tiles and prompt agree for every size.
 #include <algorithm>
 
 #include "small_gguf.h"

@@ -25,5 +25,20 @@ TEST(Vllm48667, OneTileWithoutSplitting) {
   EXPECT_EQ(tiles.rgb.size(), 512u * 512 * 3);
 }
 
+// llama.cpp cuts such a picture all the same, and shows it twice: as row 1 column 1 and as global view.
+TEST(Vllm48667, APictureOfOneTileIsShownOnce) {
+  ImageProcessorConfig config;
+  config.longest_edge = 512;
+  config.max_image_edge = 512;
+  const auto processor = ImageProcessor::Create(config).value();
+  ThreadPool pool(1);
+  for (const int height : {512, 300, 1}) {
+    Tiles tiles;
+    const Image image{512, height, std::vector<uint8_t>(static_cast<size_t>(512 * height * 3), 7), 0, 0};
+    ASSERT_TRUE(processor.Append(image, true, pool, tiles).ok());
+    EXPECT_EQ(tiles.count(), 1) << height;
+  }
+}
+
 }  // namespace
 }  // namespace eyeshot
