@@ -127,7 +127,7 @@ struct MediaReader::Source {
 
 Result<VideoOptions> MediaReader::Options() {
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel found, FindModel(model_.model));
-  EYESHOT_ASSIGN_OR_RETURN(ImageProcessorConfig config, LoadProcessorConfig(found.dir));
+  EYESHOT_ASSIGN_OR_RETURN(ImageProcessorConfig config, ProcessorOf(model_, found.dir));
   if (model_.frame_edge != 0) config.video_longest_edge = model_.frame_edge;
   EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(config));
   VideoOptions options = processor.VideoDefaults(model_.threads);

@@ -35,20 +35,12 @@ Result<ModelFiles> ReadModelFiles(const ModelFlags& flags) {
   ModelFiles files;
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel model, FindModel(flags.model));
   files.dir = model.dir;
-  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig processing, LoadProcessorConfig(model.dir));
-  files.tokens_per_frame = processing.image_seq_len;
+  EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig processing, ProcessorOf(flags, model.dir));
+  EYESHOT_ASSIGN_OR_RETURN(PromptParts parts, ReadPromptParts(flags, model.dir, processing));
+  files.tokens_per_frame = parts.tokens_per_tile;
   files.context = flags.context;
-  if (FileExists(JoinPath(model.dir, "config.json"))) {
-    EYESHOT_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(model.dir));
-    files.tokens_per_frame = config.visual_tokens_per_tile();
-    if (files.context == 0) files.context = config.text.max_positions;
-  }
-  const bool has_tokenizer =
-      FileExists(JoinPath(model.dir, "tokenizer.json")) || FileExists(JoinPath(model.dir, "vocab.json"));
-  if (files.tokens_per_frame > 0 && has_tokenizer) {
-    EYESHOT_ASSIGN_OR_RETURN(const Tokenizer tokenizer, Tokenizer::Load(model.dir));
-    EYESHOT_ASSIGN_OR_RETURN(files.format, PromptFormat::Load(model.dir, tokenizer, files.tokens_per_frame));
-  }
+  if (parts.config && files.context == 0) files.context = parts.config->text.max_positions;
+  files.format = std::move(parts.format);
   return files;
 }
 

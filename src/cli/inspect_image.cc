@@ -31,14 +31,7 @@ struct PictureReport {
   std::optional<Prompt> prompt;        // where the folder has a tokenizer
 };
 
-bool HasTokenizer(const std::string& dir) {
-  return FileExists(JoinPath(dir, "tokenizer.json")) || FileExists(JoinPath(dir, "vocab.json"));
-}
-
-Result<Prompt> RenderPrompt(const std::string& dir, int64_t tokens_per_tile, const TileGrid& grid,
-                            const std::string& question) {
-  EYESHOT_ASSIGN_OR_RETURN(const Tokenizer tokenizer, Tokenizer::Load(dir));
-  EYESHOT_ASSIGN_OR_RETURN(const PromptFormat format, PromptFormat::Load(dir, tokenizer, tokens_per_tile));
+Result<Prompt> RenderPrompt(const PromptFormat& format, const TileGrid& grid, const std::string& question) {
   PromptMessage message{Role::kUser, {PromptImage{grid.rows, grid.cols}}};
   if (!question.empty()) message.parts.emplace_back(question);
   return format.Render(std::span(&message, 1), true);
@@ -58,13 +51,11 @@ Result<PictureReport> Examine(const InspectFlags& flags) {
   ThreadPool pool(flags.model.threads);
   EYESHOT_ASSIGN_OR_RETURN(const TileBudget budget, processor.Budget(image, flags.detail));
   EYESHOT_RETURN_IF_ERROR(processor.Append(image, budget, pool, report.tiles));
-  if (FileExists(JoinPath(model.dir, "config.json"))) {
-    EYESHOT_ASSIGN_OR_RETURN(report.config, LoadModelConfig(model.dir));
-  }
-  report.tokens_per_tile = report.config ? report.config->visual_tokens_per_tile() : processing.image_seq_len;
-  if (report.tokens_per_tile > 0 && HasTokenizer(model.dir)) {
-    EYESHOT_ASSIGN_OR_RETURN(
-        report.prompt, RenderPrompt(model.dir, report.tokens_per_tile, report.tiles.grids.front(), flags.question));
+  EYESHOT_ASSIGN_OR_RETURN(const PromptParts parts, ReadPromptParts(flags.model, model.dir, processing));
+  report.config = parts.config;
+  report.tokens_per_tile = parts.tokens_per_tile;
+  if (parts.format) {
+    EYESHOT_ASSIGN_OR_RETURN(report.prompt, RenderPrompt(*parts.format, report.tiles.grids.front(), flags.question));
   } else if (!flags.question.empty()) {
     return NotFoundError(fmt::format("{}: no tokenizer.json, which the prompt of a question needs", model.dir),
                          "add the tokenizer's files, or ask without --question");

@@ -179,6 +179,30 @@ Result<ImageProcessorConfig> ProcessorOf(const ModelFlags& flags, const std::str
                           "use a SmolVLM, or name its mmproj file with --mmproj");
 }
 
+Result<PromptParts> ReadPromptParts(const ModelFlags& flags, const std::string& path,
+                                    const ImageProcessorConfig& processing) {
+  PromptParts parts;
+  parts.tokens_per_tile = processing.image_seq_len;
+  const bool gguf = IsGgufModel(path);
+  std::optional<ModelSource> source;
+  if (gguf || FileExists(JoinPath(path, "config.json"))) {
+    EYESHOT_ASSIGN_OR_RETURN(source, ModelSource::Open(LocationOf(flags, path)));
+    parts.config = source->config();
+    parts.tokens_per_tile = parts.config->visual_tokens_per_tile();
+  }
+  const bool has_tokenizer =
+      gguf || FileExists(JoinPath(path, "tokenizer.json")) || FileExists(JoinPath(path, "vocab.json"));
+  if (parts.tokens_per_tile == 0 || !has_tokenizer) return parts;
+  if (source) {
+    EYESHOT_ASSIGN_OR_RETURN(const Tokenizer tokenizer, source->ReadTokenizer());
+    EYESHOT_ASSIGN_OR_RETURN(parts.format, source->ReadPromptFormat(tokenizer));
+    return parts;
+  }
+  EYESHOT_ASSIGN_OR_RETURN(const Tokenizer tokenizer, Tokenizer::Load(path));
+  EYESHOT_ASSIGN_OR_RETURN(parts.format, PromptFormat::Load(path, tokenizer, parts.tokens_per_tile));
+  return parts;
+}
+
 ModelLocation LocationOf(const ModelFlags& flags, const std::string& path) {
   return {.path = path, .mmproj = flags.mmproj, .hf_defaults = flags.hf_defaults};
 }

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "eyeshot/engine.h"
@@ -36,6 +37,15 @@ ModelLocation LocationOf(const ModelFlags& flags, const std::string& path);
 
 // How the model there cuts pictures; reads no more than it must. Errors: kUnsupported (a model without vision).
 Result<ImageProcessorConfig> ProcessorOf(const ModelFlags& flags, const std::string& path);
+
+// What a model's files say of tokens and prompts; a folder may have processor files alone.
+struct PromptParts {
+  std::optional<ModelConfig> config;   // where there is one
+  std::optional<PromptFormat> format;  // where there is a tokenizer
+  int64_t tokens_per_tile = 0;         // 0: no file says
+};
+Result<PromptParts> ReadPromptParts(const ModelFlags& flags, const std::string& path,
+                                    const ImageProcessorConfig& processing);
 
 struct FoundModel {
   std::string dir;
