@@ -57,7 +57,7 @@ struct SamplingOptions {
 struct AskOptions {
   int max_tokens = 256;
   SamplingOptions sampling;
-  PictureDetail detail;  // of the pictures of this question: how many tiles they may become
+  PictureDetail detail;  // of this question's pictures: how many tiles they may become
   std::vector<std::string> stop;  // the answer ends before any of these strings
   // true: special tokens but the end token stay in the answer, as DocTags needs (<fcel>, <page_break>). For a single
   // question: the next turn would hold them as text.

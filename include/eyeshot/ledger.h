@@ -51,15 +51,16 @@ struct StageCost {
   Joules joules;
 };
 
-// What a picture became, and what the reference would have made of it.
+// What a picture or clip became, and what the reference would have made of it.
 struct PictureCost {
   int width = 0;  // of the file, upright
   int height = 0;
   int rows = 0;  // of tiles; 0 x 0: one view
   int cols = 0;
+  int frames = 0;  // of a clip, one view each; 0: a picture
   int64_t visual_tokens = 0;
   int64_t reference_visual_tokens = 0;  // with the detail "reference"
-  bool shrunk = false;  // made smaller than "auto" wanted, so that the prompt fits into the context
+  bool shrunk = false;  // made smaller by "auto" so that the prompt fits into the context
 
   int64_t saved() const { return reference_visual_tokens - visual_tokens; }
 };
@@ -74,7 +75,7 @@ class EYESHOT_EXPORT Ledger {
   const StageCost& cost(StageId id) const { return costs_[static_cast<size_t>(id)]; }
   uint64_t total_wall_ns() const;
 
-  // The pictures that a question brought, in order.
+  // The pictures and clips that a question brought, in order.
   void AddPicture(const PictureCost& picture) { pictures_.push_back(picture); }
   const std::vector<PictureCost>& pictures() const { return pictures_; }
 

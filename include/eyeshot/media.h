@@ -43,7 +43,9 @@ struct PictureDetail {
   enum class Kind {
     kReference,  // "reference" or "high": as transformers, which enlarges every picture to its largest grid
     kLow,  // "low": one view
-    kAuto,  // "auto": no more tiles than the picture's own pixels fill, and fewer where the context is short
+    // "auto": no more tiles than the picture's own pixels fill. Where the context is short, fewer, and fewer visual
+    // tokens for each frame of a clip.
+    kAuto,
     kTiles,  // "1" to "6": the longer side in tiles
   };
   Kind kind = Kind::kReference;

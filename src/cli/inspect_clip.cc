@@ -124,7 +124,9 @@ void PrintClipText(const ClipReport& report) {
   const auto tokens = static_cast<int64_t>(report.prompt->ids.size());
   if (files.context > 0) {
     fmt::print("prompt    {} of {} tokens{}\n", tokens, files.context,
-               tokens < files.context ? "" : ": it does not fit; --max-frames auto takes what fits");
+               tokens < files.context ? ""
+                                      : ": it does not fit; --max-frames auto takes what fits, ask --detail auto takes "
+                                        "fewer visual tokens of each");
   }
   fmt::print("\nprompt, {} tokens:\n{}\n\nids:\n{}\n", tokens, ShortPrompt(report.prompt->text),
              ShortIds(report.prompt->ids));

@@ -50,6 +50,7 @@ OrderedJson PicturesJson(const Ledger& ledger) {
                         {"height", picture.height},
                         {"rows", picture.rows},
                         {"cols", picture.cols},
+                        {"frames", picture.frames},
                         {"visual_tokens", picture.visual_tokens},
                         {"reference_visual_tokens", picture.reference_visual_tokens},
                         {"shrunk", picture.shrunk}});

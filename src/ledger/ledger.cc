@@ -55,6 +55,13 @@ std::string Row(std::string_view name, const StageCost& cost, double total_ns) {
 }
 
 std::string PictureLine(size_t number, const PictureCost& picture) {
+  if (picture.frames > 0) {
+    return fmt::format(
+        "clip {}: {} frames of {} visual tokens, the reference takes {} each; made smaller to fit into "
+        "the context\n",
+        number, picture.frames, picture.visual_tokens / picture.frames,
+        picture.reference_visual_tokens / picture.frames);
+  }
   const std::string tiles =
       picture.rows == 0 ? "one view" : fmt::format("{} x {} tiles and one view", picture.rows, picture.cols);
   std::string line = fmt::format("picture {}: {} x {}, {}: {} visual tokens", number, picture.width, picture.height,

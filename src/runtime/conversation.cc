@@ -30,12 +30,26 @@ bool SameContent(const Visual& a, const Visual& b) {
     return a.budget == b.budget && (a.image == b.image || SamePixels(*a.image, *b.image));
   }
   if (a.frames == nullptr || b.frames == nullptr) return false;
+  if (a.stride != b.stride) return false;
   return a.frames == b.frames || (a.frames->tile_side == b.frames->tile_side &&
                                   std::equal(a.frames->images.begin(), a.frames->images.end(), b.frames->images.begin(),
                                              b.frames->images.end(), SamePixels));
 }
 
 }  // namespace
+
+std::vector<int32_t> RowsApart(int64_t tiles, int64_t side, int64_t stride) {
+  std::vector<int32_t> rows;
+  const int64_t first = (side - 1) % stride / 2;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    for (int64_t y = first; y < side; y += stride) {
+      for (int64_t x = first; x < side; x += stride) {
+        rows.push_back(static_cast<int32_t>((tile * side + y) * side + x));
+      }
+    }
+  }
+  return rows;
+}
 
 // A picture that was shown before needs no second way through the tower, and at an equal place its keys and values hold
 // as well.
@@ -64,6 +78,7 @@ Result<PromptPart> Conversation::AddPart(const ContentPart& part, const PictureD
     return UnsupportedError("a picture for a model that reads text alone", "use a SmolVLM, or leave the picture out");
   }
   Visual visual;
+  visual.tokens_per_tile = model_.config().visual_tokens_per_tile();
   PromptPart prompt_part;
   if (const auto* image = std::get_if<std::shared_ptr<const Image>>(&part)) {
     if (*image == nullptr || (*image)->width <= 0 || (*image)->height <= 0) {
@@ -80,7 +95,7 @@ Result<PromptPart> Conversation::AddPart(const ContentPart& part, const PictureD
     }
     visual.frames = frames;
     visual.tiles = static_cast<int64_t>(frames->images.size());
-    prompt_part = PromptVideo{frames->timestamps_s, frames->duration_s};
+    prompt_part = PromptVideo{.timestamps_s = frames->timestamps_s, .duration_s = frames->duration_s};
   }
   visuals_.push_back(std::move(visual));
   visual_keys_.emplace_back();
@@ -114,26 +129,43 @@ Status Conversation::Add(Message message, const PictureDetail& detail) {
   return Status::Ok();
 }
 
-bool Conversation::Shrink() {
-  const size_t first = visuals_before_.back();
-  const ImageProcessor& processor = model_.image_processor();
-  size_t largest = visuals_.size();
-  for (size_t i = first; i < visuals_.size(); ++i) {
-    if (visuals_[i].image == nullptr || !processor.Smaller(visuals_[i].budget)) continue;
-    if (largest == visuals_.size() || visuals_[i].tiles > visuals_[largest].tiles) largest = i;
+Visual* Conversation::LargestThatShrinks() {
+  Visual* largest = nullptr;
+  for (size_t i = visuals_before_.back(); i < visuals_.size(); ++i) {
+    Visual& visual = visuals_[i];
+    const bool shrinks = visual.image != nullptr ? model_.image_processor().Smaller(visual.budget).has_value()
+                                                 : visual.tokens_per_tile > 1;
+    if (shrinks && (largest == nullptr || visual.tokens() > largest->tokens())) largest = &visual;
   }
-  if (largest == visuals_.size()) return false;
-  Visual& visual = visuals_[largest];
-  visual.budget = *processor.Smaller(visual.budget);
-  visual.grid = processor.Plan(*visual.image, visual.budget);
-  visual.tiles = visual.grid.tiles();
-  visual.shrunk = true;
+  return largest;
+}
+
+bool Conversation::Shrink() {
+  Visual* const visual = LargestThatShrinks();
+  if (visual == nullptr) return false;
+  visual->shrunk = true;
+  const int64_t side = model_.config().visual_tokens_per_side();
+  if (visual->image != nullptr) {
+    visual->budget = *model_.image_processor().Smaller(visual->budget);
+    visual->grid = model_.image_processor().Plan(*visual->image, visual->budget);
+    visual->tiles = visual->grid.tiles();
+  } else {
+    // Sides of 8, 4, 2, 1 tokens, or 9, 5, 3, 2, 1.
+    visual->stride = std::min(visual->stride * 2, side);
+    const int64_t kept = (side + visual->stride - 1) / visual->stride;
+    visual->tokens_per_tile = kept * kept;
+  }
+  const size_t first = visuals_before_.back();
   for (size_t i = first; i < visuals_.size(); ++i) FindSame(i);
   // The visuals of a message are its parts other than texts, in order.
   size_t index = first;
   for (PromptPart& part : prompt_.back().parts) {
-    if (std::holds_alternative<std::string>(part)) continue;
-    if (index++ == largest) part = PromptImage{visual.grid.rows, visual.grid.cols};
+    if (std::holds_alternative<std::string>(part) || &visuals_[index++] != visual) continue;
+    if (auto* const clip = std::get_if<PromptVideo>(&part)) {
+      clip->tokens_per_frame = visual->tokens_per_tile;
+    } else {
+      part = PromptImage{visual->grid.rows, visual->grid.cols};
+    }
   }
   return true;
 }
@@ -192,7 +224,7 @@ Result<PromptPlan> Conversation::Plan() const {
     if (!follows) plan.runs.push_back({static_cast<int64_t>(i), static_cast<int64_t>(visual), row, 0});
     ++plan.runs.back().count;
     plan.keys.push_back(VisualKey(visual_keys_[visual], row));
-    if (++row == visuals_[visual].tiles * model_.config().visual_tokens_per_tile()) {
+    if (++row == visuals_[visual].tokens()) {
       plan.tiles += visuals_[visual].tiles;
       ++visual;
       row = 0;

@@ -25,24 +25,32 @@ struct Visual {
   TileGrid grid;                         // of a picture
   bool shrunk = false;                   // below what its detail asks for
   int64_t tiles = 0;
-  int64_t same_as = -1;                  // an earlier one with the same content, tile for tile; -1: none
-  std::shared_ptr<Buffer> buffer;        // holds the rows below; shared with visuals encoded together
-  MatrixView rows;                       // [tiles * tokens per tile, hidden]; empty: not encoded yet
+  int64_t stride = 1;  // of a clip: every so many visual tokens along each side of a frame are kept
+  int64_t tokens_per_tile = 0;  // of those that are kept
+  int64_t same_as = -1;  // an earlier one with the same content, tile for tile; -1: none
+  std::shared_ptr<Buffer> buffer;  // holds the rows below; shared with visuals encoded together
+  MatrixView rows;  // [tokens(), hidden]; empty: not encoded yet
+
+  int64_t tokens() const { return tiles * tokens_per_tile; }
 };
 
 // A run of visual tokens in a prompt.
 struct VisualRun {
   int64_t position = 0;  // of its first token in the prompt
-  int64_t visual = 0;    // index of the picture
-  int64_t row = 0;       // of the picture's visual tokens
+  int64_t visual = 0;  // index of the picture
+  int64_t row = 0;  // of the picture's visual tokens
   int64_t count = 0;
 };
+
+// Rows, in order, of visual tokens of `tiles` tiles of side x side each, that stand `stride` apart in both directions
+// and as far from one edge of the tile as from the other, or a token nearer to its left and upper ones.
+std::vector<int32_t> RowsApart(int64_t tiles, int64_t side, int64_t stride);
 
 // A rendered prompt.
 struct PromptPlan {
   std::vector<int32_t> ids;
-  std::vector<uint64_t> keys;     // of each position, for KvSequence
-  std::vector<VisualRun> runs;    // in order
+  std::vector<uint64_t> keys;  // of each position, for KvSequence
+  std::vector<VisualRun> runs;  // in order
   int64_t visual_tokens = 0;
   int64_t tiles = 0;
 };
@@ -53,7 +61,8 @@ class Conversation {
 
   // Checks and adds a message. Errors: kInvalidArgument (empty message, missing picture), kLimitExceeded.
   Status Add(Message message, const PictureDetail& detail);
-  // Takes a tile a side off the picture of the last message that has most tiles. False: all are one view.
+  // Takes a tile a side off the picture of the last message that has most tiles, or keeps fewer visual tokens of its
+  // clip's frames. False: all pictures are one view, and frames one token.
   bool Shrink();
   // Takes the last message back.
   void RemoveLast();
@@ -77,16 +86,17 @@ class Conversation {
  private:
   Result<PromptPart> AddPart(const ContentPart& part, const PictureDetail& detail);
   Status SetBudget(Visual& visual, const PictureDetail& detail) const;
+  Visual* LargestThatShrinks();
   void FindSame(size_t index);
   Status CheckVocabulary(std::span<const int32_t> ids) const;
 
   const VisionLanguageModel& model_;
   std::vector<Message> messages_;
-  std::vector<PromptMessage> prompt_;       // parallel to messages_
-  std::vector<size_t> visuals_before_;      // of each message
+  std::vector<PromptMessage> prompt_;  // parallel to messages_
+  std::vector<size_t> visuals_before_;  // of each message
   std::vector<Visual> visuals_;
-  uint64_t generation_ = 0;                 // grows with RemoveLast and Truncate: keys of pictures are never reused
-  std::vector<uint64_t> visual_keys_;       // parallel to visuals_
+  uint64_t generation_ = 0;  // grows with RemoveLast and Truncate: keys of pictures are never reused
+  std::vector<uint64_t> visual_keys_;  // parallel to visuals_
 };
 
 }  // namespace eyeshot

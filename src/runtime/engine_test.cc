@@ -240,6 +240,33 @@ TEST(EngineTest, AutomaticDetailFitsTheContext) {
   EXPECT_NE(answer->ledger.Table().find("made smaller to fit"), std::string::npos);
 }
 
+// Frames that don't fit keep fewer visual tokens, and the ledger says so; a clip that fits keeps them all.
+TEST(EngineTest, AutomaticDetailFitsSixtyFourFrames) {
+  std::vector<Image> images;
+  for (int i = 0; i < 64; ++i) images.push_back({8, 8, std::vector<uint8_t>(192, static_cast<uint8_t>(4 * i))});
+  const auto clip = std::make_shared<const Frames>(*FramesFromImages(std::move(images), 1));
+  const AskOptions options{.max_tokens = 1, .detail = {PictureDetail::Kind::kAuto, 0}};
+  const auto chat = NewChat();
+  EXPECT_EQ(chat->Ask({clip, "What happens?"}, {.max_tokens = 1}).status().code(), StatusCode::kContextFull);
+  const Answer answer = Ask(*chat, {clip, "What happens?"}, options);
+  EXPECT_EQ(answer.tiles, 64);
+  EXPECT_EQ(answer.visual_tokens, 64 * 16);
+  EXPECT_EQ(answer.ledger.cost(StageId::kReduce).tokens, 64u * 16);
+  ASSERT_EQ(answer.ledger.pictures().size(), 1u);
+  EXPECT_EQ(answer.ledger.pictures()[0].frames, 64);
+  EXPECT_EQ(answer.ledger.pictures()[0].saved(), 64 * 48);
+  EXPECT_TRUE(answer.ledger.pictures()[0].shrunk);
+  EXPECT_NE(answer.ledger.Table().find("clip 1: 64 frames of 16 visual tokens, the reference takes 64 each"),
+            std::string::npos);
+
+  std::vector<Image> few(2, Image{8, 8, std::vector<uint8_t>(192, 1)});
+  const Answer whole =
+      Ask(*NewChat(), {std::make_shared<const Frames>(*FramesFromImages(std::move(few), 1)), "Which?"}, options);
+  EXPECT_EQ(whole.visual_tokens, 128);
+  EXPECT_EQ(whole.ledger.cost(StageId::kReduce).runs, 0u);
+  EXPECT_EQ(whole.ledger.Table().find("clip 1"), std::string::npos);
+}
+
 // By content: another object with the same pixels, in another turn or in the same.
 TEST(EngineTest, APictureIsEncodedOnce) {
   const auto picture = Picture();

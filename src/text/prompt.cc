@@ -170,12 +170,11 @@ bool IsTime(double seconds) { return seconds >= 0 && seconds <= kMaxSeconds; }
 // Writes the text of a prompt and counts what is in it.
 class Writer {
  public:
-  explicit Writer(int64_t visual_tokens_per_tile) {
-    for (int64_t i = 0; i < visual_tokens_per_tile; ++i) slots_ += kImage;
-  }
+  explicit Writer(int64_t visual_tokens_per_tile) : visual_tokens_per_tile_(visual_tokens_per_tile) {}
 
   std::string& text() { return text_; }
   int64_t tiles() const { return tiles_; }
+  int64_t visual_tokens() const { return visual_tokens_; }
 
   // Messages as SmolVLM's template puts them. REQUIRES: CheckMessage() of each.
   Status Smolvlm(std::span<const PromptMessage> messages, bool add_generation_prompt) {
@@ -252,11 +251,13 @@ class Writer {
                         "use a smaller longest_edge");
     }
     for (int row = 1; row <= image.rows; ++row) {
-      for (int col = 1; col <= image.cols; ++col) Tile(fmt::format("<row_{}_col_{}>", row, col));
+      for (int col = 1; col <= image.cols; ++col) {
+        Tile(fmt::format("<row_{}_col_{}>", row, col), visual_tokens_per_tile_);
+      }
       text_ += '\n';
     }
     if (grid > 0) text_ += '\n';
-    Unsplit();
+    Unsplit(visual_tokens_per_tile_);
     return Status::Ok();
   }
 
@@ -274,12 +275,16 @@ class Writer {
           fmt::format("a clip's time of {} s", wrong == video.timestamps_s.end() ? video.duration_s : *wrong),
           fmt::format("give times from 0 to {} s", kMaxSeconds));
     }
+    if (video.tokens_per_frame < 0 || video.tokens_per_frame > visual_tokens_per_tile_) {
+      return InvalidArgumentError(fmt::format("{} visual tokens a frame", video.tokens_per_frame),
+                                  fmt::format("give 1 to {}, or 0 for all of them", visual_tokens_per_tile_));
+    }
     fmt::format_to(std::back_inserter(text_),
                    "You are provided the following series of {} frames from a {} [H:MM:SS] video.\n",
                    NumberWords(video.timestamps_s.size()), Duration(video.duration_s));
     for (const double seconds : video.timestamps_s) {
       fmt::format_to(std::back_inserter(text_), "\nFrame from {}:", Timestamp(seconds));
-      Unsplit();
+      Unsplit(video.tokens_per_frame > 0 ? video.tokens_per_frame : visual_tokens_per_tile_);
     }
     text_ += "\n\n";
     return Status::Ok();
@@ -290,20 +295,23 @@ class Writer {
     return InvalidArgumentError("pictures and clips in one prompt", "ask about the pictures and the clips separately");
   }
 
-  void Tile(std::string_view marker) {
-    text_.append(kFake).append(marker).append(slots_);
+  void Tile(std::string_view marker, int64_t visual_tokens) {
+    text_.append(kFake).append(marker);
+    for (int64_t i = 0; i < visual_tokens; ++i) text_ += kImage;
+    visual_tokens_ += visual_tokens;
     ++tiles_;
   }
 
   // One tile with the closing marker: a picture that is not split, the global view, or a frame.
-  void Unsplit() {
-    Tile(kGlobal);
+  void Unsplit(int64_t visual_tokens) {
+    Tile(kGlobal, visual_tokens);
     text_ += kFake;
   }
 
-  std::string slots_;  // of one tile
+  int64_t visual_tokens_per_tile_;
   std::string text_;
   int64_t tiles_ = 0;
+  int64_t visual_tokens_ = 0;
   size_t images_ = 0;
   size_t frames_ = 0;
 };
@@ -438,7 +446,7 @@ Result<Prompt> PromptFormat::Render(std::span<const PromptMessage> messages, boo
   const bool has_prefix =
       prompt.ids.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), prompt.ids.begin());
   if (!has_prefix) prompt.ids.insert(prompt.ids.begin(), prefix.begin(), prefix.end());
-  prompt.visual_tokens = writer.tiles() * visual_tokens_per_tile_;
+  prompt.visual_tokens = writer.visual_tokens();
   const auto found = std::count(prompt.ids.begin(), prompt.ids.end(), image_token_id_);
   if (found != prompt.visual_tokens) {
     return CorruptError(fmt::format("the tokenizer reads {} of {} visual slots", found, prompt.visual_tokens),

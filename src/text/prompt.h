@@ -31,6 +31,7 @@ struct PromptImage {
 struct PromptVideo {
   std::vector<double> timestamps_s;  // of each frame, from the start of the clip
   double duration_s = 0;             // of the whole clip
+  int64_t tokens_per_frame = 0;      // visual tokens; 0: as many as the model has for a tile
 };
 
 using PromptPart = std::variant<std::string, PromptImage, PromptVideo>;
@@ -43,8 +44,8 @@ struct PromptMessage {
 struct Prompt {
   std::string text;          // with every visual slot written out
   std::vector<int32_t> ids;  // of the text
-  // How many ids are the image token: visual_tokens_per_tile for each tile, in the order of messages, parts,
-  // tiles (row by row, the global view last) and frames.
+  // How many ids are the image token: visual_tokens_per_tile for each tile (PromptVideo may want fewer), in the order
+  // of messages, parts, tiles (row by row, the global view last) and frames.
   int64_t visual_tokens = 0;
 };
 

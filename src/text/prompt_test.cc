@@ -164,13 +164,27 @@ std::string TextOf(const std::vector<PromptMessage>& messages) {
   return prompt.ok() ? prompt->text : prompt.status().message();
 }
 
-PromptVideo Clip(size_t frames, double duration_s) { return {std::vector<double>(frames, 0.0), duration_s}; }
+PromptVideo Clip(size_t frames, double duration_s) {
+  return {.timestamps_s = std::vector<double>(frames, 0.0), .duration_s = duration_s};
+}
 
 std::string ClipIntroduction(size_t frames, double duration_s) {
   const std::string text = TextOf({User({Clip(frames, duration_s)})});
   const std::string head = "<|im_start|>User: You are provided the following series of ";
   EXPECT_EQ(text.substr(0, head.size()), head);
   return text.substr(head.size(), text.find('\n') - head.size());
+}
+
+TEST(PromptTest, FramesMayHaveFewerVisualTokens) {
+  const Model& model = GetModel("eyeshot-tiny");
+  PromptVideo clip = Clip(3, 3);
+  const auto visual_tokens = [&] { return model.format.Render(std::vector{User({clip})}, true)->visual_tokens; };
+  EXPECT_EQ(visual_tokens(), 3 * 64);
+  clip.tokens_per_frame = 16;
+  EXPECT_EQ(visual_tokens(), 3 * 16);
+  clip.tokens_per_frame = 65;
+  ExpectError(model.format.Render(std::vector{User({clip})}, true).status(), StatusCode::kInvalidArgument,
+              {"65 visual tokens a frame", "1 to 64"});
 }
 
 TEST(PromptTest, FramesAreCountedInWords) {

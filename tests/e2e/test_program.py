@@ -234,6 +234,15 @@ class Video(ProgramTest):
         self.assertRegex(err, r"2\d of 132 frames .* at most 2\d, which is what fits into the context")
         self.fails(3, ["not one frame"], "ask", "--context", 64, "--max-frames", "auto", self.CLIP, "What happens?")
 
+    def test_automatic_detail_answers_sixty_four_frames(self):
+        many = ("--fps", 25, "--max-frames", 64, self.CLIP, "What happens?")
+        result = json.loads(self.succeeds("ask", "--json", "--detail", "auto", *many))
+        self.assertEqual((result["tiles"], result["visual_tokens"]), (64, 64 * 16))
+        self.assertNotEqual(result["answer"], "")
+        clip, = result["pictures"]
+        self.assertEqual((clip["frames"], clip["reference_visual_tokens"], clip["shrunk"]), (64, 64 * 64, True))
+        self.assertIn("64 frames of 16 visual tokens, the reference takes 64 each", run("ask", "--detail", "auto", *many)[2])
+
     def test_pictures_as_frames(self):
         frames = [DEMO / f"clip_{i}.png" for i in range(1, 9)]
         want = "An orange circle moves right.\n"
