@@ -49,11 +49,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   for (const auto& [key, value] : file->metadata()) {
     EYESHOT_CHECK(!file->Describe(key).empty());
-    file->Integer(key, 0, 100);
-    file->NumberOr(key, 0, 1, 0);
-    file->BoolOr(key, false);
-    file->String(key);
-    file->Numbers(key, 1 << 16);
+    static_cast<void>(file->Integer(key, 0, 100));
+    static_cast<void>(file->NumberOr(key, 0, 1, 0));
+    static_cast<void>(file->BoolOr(key, false));
+    static_cast<void>(file->String(key));
+    static_cast<void>(file->Numbers(key, 1 << 16));
     const auto strings = file->Strings(key, 1 << 16, eyeshot::limits::kMaxTokenBytes);
     if (!strings.ok()) continue;
     for (const std::string_view text : *strings) {
