@@ -241,22 +241,24 @@ TEST(EngineTest, AutomaticDetailFitsTheContext) {
 }
 
 // Frames that don't fit keep fewer visual tokens, and the ledger says so; a clip that fits keeps them all.
-TEST(EngineTest, AutomaticDetailFitsSixtyFourFrames) {
+TEST(EngineTest, AutomaticDetailFitsFramesIntoTheContext) {
   std::vector<Image> images;
-  for (int i = 0; i < 64; ++i) images.push_back({8, 8, std::vector<uint8_t>(192, static_cast<uint8_t>(4 * i))});
+  for (int i = 0; i < 8; ++i) images.push_back({8, 8, std::vector<uint8_t>(192, static_cast<uint8_t>(32 * i))});
   const auto clip = std::make_shared<const Frames>(*FramesFromImages(std::move(images), 1));
   const AskOptions options{.max_tokens = 1, .detail = {PictureDetail::Kind::kAuto, 0}};
-  const auto chat = NewChat();
+  const auto small = Engine::Load({.model = EYESHOT_SOURCE_DIR "/models/eyeshot-tiny", .context_tokens = 400});
+  ASSERT_TRUE(small.ok());
+  const std::unique_ptr<Chat> chat = *(*small)->NewChat("");
   EXPECT_EQ(chat->Ask({clip, "What happens?"}, {.max_tokens = 1}).status().code(), StatusCode::kContextFull);
   const Answer answer = Ask(*chat, {clip, "What happens?"}, options);
-  EXPECT_EQ(answer.tiles, 64);
-  EXPECT_EQ(answer.visual_tokens, 64 * 16);
-  EXPECT_EQ(answer.ledger.cost(StageId::kReduce).tokens, 64u * 16);
+  EXPECT_EQ(answer.tiles, 8);
+  EXPECT_EQ(answer.visual_tokens, 8 * 16);
+  EXPECT_EQ(answer.ledger.cost(StageId::kReduce).tokens, 8u * 16);
   ASSERT_EQ(answer.ledger.pictures().size(), 1u);
-  EXPECT_EQ(answer.ledger.pictures()[0].frames, 64);
-  EXPECT_EQ(answer.ledger.pictures()[0].saved(), 64 * 48);
+  EXPECT_EQ(answer.ledger.pictures()[0].frames, 8);
+  EXPECT_EQ(answer.ledger.pictures()[0].saved(), 8 * 48);
   EXPECT_TRUE(answer.ledger.pictures()[0].shrunk);
-  EXPECT_NE(answer.ledger.Table().find("clip 1: 64 frames of 16 visual tokens, the reference takes 64 each"),
+  EXPECT_NE(answer.ledger.Table().find("clip 1: 8 frames of 16 visual tokens, the reference takes 64 each"),
             std::string::npos);
 
   std::vector<Image> few(2, Image{8, 8, std::vector<uint8_t>(192, 1)});
