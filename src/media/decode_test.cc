@@ -295,7 +295,7 @@ TEST(ScaledDecoding, TurnsThePictureAsWhole) {
   const auto half = LoadImage(kMedia + "exif/Portrait_8.jpg", Scaled(900, 0));
   ASSERT_TRUE(whole.ok() && half.ok());
   const auto at = [](const Image& image, int x, int y) {
-    return image.rgb[static_cast<size_t>((y * image.width + x) * 3)];
+    return image.rgb[static_cast<size_t>(y * image.width + x) * 3];
   };
   double off = 0;
   for (int y = 0; y < half->height; ++y) {

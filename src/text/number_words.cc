@@ -17,7 +17,7 @@ std::string NumberWords(size_t number) {
                                                       "fifty", "sixty", "seventy", "eighty", "ninety"};
   EYESHOT_CHECK(number <= 9999);
   if (number >= 1000) {
-    const std::string thousands = fmt::format("{} thousand", kSmall[number / 1000]);
+    std::string thousands = fmt::format("{} thousand", kSmall[number / 1000]);
     const size_t rest = number % 1000;
     if (rest == 0) return thousands;
     return fmt::format("{}{}{}", thousands, rest < 100 ? " and " : ", ", NumberWords(rest));

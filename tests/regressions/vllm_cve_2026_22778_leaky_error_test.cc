@@ -32,7 +32,7 @@ TEST(VllmCve202622778, Jpeg2000IsNotDecoded) {
   using namespace std::literals;
   for (const std::string_view head : {"\0\0\0\x0cjP  \r\n\x87\n"sv, "\xff\x4f\xff\x51\0\x2f\0\0\0\0\0\0"sv}) {
     std::vector<uint8_t> bytes(4096);
-    std::copy_n(head.data(), 12, bytes.begin());
+    std::copy(head.begin(), head.end(), bytes.begin());
     ExpectError(DecodeImage(bytes, "sent").status(), StatusCode::kUnsupported, {"sent"});
   }
 }
