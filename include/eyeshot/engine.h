@@ -28,7 +28,10 @@ struct EngineOptions {
   std::string mmproj;  // GGUF: the vision tower's file; "": the one beside the text file, if any; "none": text alone
   bool hf_defaults = false;  // GGUF: where the converter guessed a missing number, take that of transformers
   std::string name;  // what reports call it; "": the name of folder or file
-  std::string backend = "auto";   // "auto" (= "portable"), "portable", or "reference" (slow float32 oracle)
+  // "auto": a GPU where there is one that this build can use, else the CPU; "cpu"; "cuda", "cuda:1": that GPU.
+  std::string device = "auto";
+  uint64_t gpu_memory = 0;        // bytes of GPU memory that may be taken; 0: all of it
+  std::string backend = "auto";  // of a CPU: "auto" (= "portable"), "portable", or "reference" (slow float32 oracle)
   // How weights are kept and multiplied: "exact" (the checkpoint's bf16, float32 arithmetic), "bf16" (operands are
   // rounded to it), "int8" (8 bits by output), "q8_0", "int4", "q4_0" (by blocks of 32), "auto" (what we would choose),
   // or two of them for vision tower and decoder: "int8,q8_0". docs/performance.md has the speed and accuracy of each.

@@ -63,6 +63,8 @@ typedef struct eyeshot_engine_options {
   const char* kv_cache; /* "f16" or "int8"; NULL: "f16" */
   const char* mmproj; /* GGUF: the vision tower's file; NULL: the one beside the text file; "none": text alone */
   int hf_defaults; /* GGUF, 1: numbers of transformers where the converter guessed */
+  const char* device; /* "auto", "cpu", "cuda", "cuda:1"; NULL: "auto", a GPU where there is one */
+  uint64_t gpu_memory; /* bytes of GPU memory that may be taken; 0: all of it */
 } eyeshot_engine_options;
 
 /* A picture: a file, or the bytes of one in memory. JPEG, PNG, WebP or GIF. */

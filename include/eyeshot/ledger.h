@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,7 @@ struct Joules {
 // What one stage cost, added up over its runs.
 struct StageCost {
   uint64_t wall_ns = 0;
+  uint64_t device_ns = 0;  // that a GPU was at it, by its own clock; 0: the work was the CPU's
   uint64_t bytes = 0;   // read and written by the operations: weights, activations, files; not cache traffic
   uint64_t flops = 0;   // a multiply-add counts as two
   uint64_t tokens = 0;  // of the stage: patches in encode, visual tokens out of connect, text tokens in decode
@@ -65,6 +67,26 @@ struct PictureCost {
   int64_t saved() const { return reference_visual_tokens - visual_tokens; }
 };
 
+// What a GPU's management library said at one moment; empty: it didn't say.
+struct GpuReading {
+  uint64_t at_ns = 0;  // by the steady clock
+  std::optional<double> energy_j;  // of a counter that began some time ago
+  std::optional<double> power_w;   // of the whole board
+  std::optional<uint32_t> sm_clock_mhz;
+  std::optional<uint32_t> memory_clock_mhz;
+  std::optional<uint32_t> temperature_c;
+  std::optional<uint64_t> throttle_reasons;  // bits of nvmlClocksEventReasons
+  std::optional<uint64_t> memory_used_bytes;  // by all programs
+};
+
+// The GPU before and after a run, and what it took in between: of the whole board, whoever else works on it.
+struct GpuCost {
+  GpuReading before;
+  GpuReading after;
+  Joules joules;
+  uint64_t allocated_bytes = 0;  // the most that this program had taken at a time
+};
+
 // The costs of one run, by stage. A plain value: copy it freely. Not synchronized.
 class EYESHOT_EXPORT Ledger {
  public:
@@ -79,15 +101,23 @@ class EYESHOT_EXPORT Ledger {
   void AddPicture(const PictureCost& picture) { pictures_.push_back(picture); }
   const std::vector<PictureCost>& pictures() const { return pictures_; }
 
+  // Of a run on a GPU. Its readings are empty where the meter could not be read.
+  void SetGpu(const GpuCost& gpu) { gpu_ = gpu; }
+  const std::optional<GpuCost>& gpu() const { return gpu_; }
+
   // A table for a terminal: a line for each stage that happened, and their sum; then the pictures, where any differs
   // from what the reference would have made of it.
   std::string Table() const;
-  // A JSON array: [{"name", "wall_ms", "flops", "bytes", "tokens", "joules": {...} or null}, ...], all stages.
+  // A JSON object of the GPU, or null.
+  std::string GpuJson() const;
+  // A JSON array: [{"name", "wall_ms", "device_ms" (or null), "flops", "bytes", "tokens", "joules": {...} or null},
+  // ...], all stages.
   std::string Json() const;
 
  private:
   std::array<StageCost, kStageCount> costs_{};
   std::vector<PictureCost> pictures_;
+  std::optional<GpuCost> gpu_;
 };
 
 }  // namespace eyeshot

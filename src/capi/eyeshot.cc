@@ -203,6 +203,8 @@ eyeshot_code eyeshot_load(const char* model, const eyeshot_engine_options* optio
     if (c.kv_cache != nullptr) load.kv_cache = c.kv_cache;
     if (c.mmproj != nullptr) load.mmproj = c.mmproj;
     load.hf_defaults = c.hf_defaults != 0;
+    if (c.device != nullptr) load.device = c.device;
+    load.gpu_memory = c.gpu_memory;
     EYESHOT_ASSIGN_OR_RETURN(std::shared_ptr<eyeshot::Engine> loaded, eyeshot::Engine::Load(load));
     *engine = new eyeshot_engine{std::move(loaded)};
     return Status::Ok();

@@ -72,6 +72,19 @@ TEST_F(CApiTest, PrecisionsAreChosenByName) {
   eyeshot_string_free(error);
 }
 
+TEST_F(CApiTest, DevicesAreChosenByName) {
+  eyeshot_engine_options options;
+  eyeshot_engine_options_init(&options);
+  options.device = "cpu";
+  ASSERT_EQ(eyeshot_load(kModel.c_str(), &options, &engine_, nullptr), EYESHOT_OK);
+  options.device = "gpu";
+  eyeshot_engine* none = nullptr;
+  char* error = nullptr;
+  EXPECT_EQ(eyeshot_load(kModel.c_str(), &options, &none, &error), EYESHOT_INVALID_ARGUMENT);
+  EXPECT_NE(std::string(error).find("'gpu'"), std::string::npos);
+  eyeshot_string_free(error);
+}
+
 TEST_F(CApiTest, ErrorsLeaveTheConversationUsable) {
   Load();
   EXPECT_NE(Ask({{.path = "/nowhere.png"}}, "What?").find("/nowhere.png"), std::string::npos);

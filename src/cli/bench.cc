@@ -15,6 +15,7 @@
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
+#include "cli/loaded_model.h"
 #include "cli/model_flags.h"
 #include "cli/png_writer.h"
 #include "cli/progress.h"
@@ -23,17 +24,20 @@
 #include "cli/synthetic_picture.h"
 #include "formats/processor_config.h"
 #include "ledger/stage.h"
+#include "runtime/batch_speed.h"
 #include "vision/image_processor.h"
 
 namespace eyeshot::cli {
 namespace {
 
 constexpr const char* kQuestion = "Describe the image.";
+constexpr int64_t kTemplateTokens = 16;  // more than the template adds to a text
 
 struct BenchFlags {
   ModelFlags model;
   std::vector<int> tiles;                         // empty: every number that one picture can have
   std::vector<int64_t> depths = {64, 512, 1024};  // those that the context holds
+  std::vector<int64_t> batches;  // numbers of sequences that are decoded side by side, at each depth
   int tokens = 32;
   int repeat = 5;
   int warmup = 1;
@@ -67,8 +71,10 @@ struct DepthResult {
   double ms_per_token = 0;
   double tokens_per_s = 0;
   double prefill_tokens_per_s = 0;
-  double bytes_per_token = 0;       // weights, head, scales and cache
-  double read_bytes_per_s = 0;      // of a buffer of so many bytes, by all threads
+  double bytes_per_token = 0;  // weights, head, scales and cache
+  double read_bytes_per_s = 0;  // of a buffer of so many bytes, by all threads; 0: a GPU's
+  double joules_per_token = 0;  // of a GPU's whole board, the prompt's included; 0: unknown
+  uint64_t allocated_bytes = 0;  // of a GPU
 
   // Of the tokens a second that reading alone would allow.
   double ReadShare() const { return read_bytes_per_s > 0 ? tokens_per_s * bytes_per_token / read_bytes_per_s : 0; }
@@ -87,10 +93,14 @@ Ledger MedianOf(const std::vector<Ledger>& runs) {
   for (size_t i = 0; i < kStageCount; ++i) {
     const auto id = static_cast<StageId>(i);
     std::vector<double> times;
-    times.reserve(runs.size());
-    for (const Ledger& run : runs) times.push_back(static_cast<double>(run.cost(id).wall_ns));
+    std::vector<double> device_times;
+    for (const Ledger& run : runs) {
+      times.push_back(static_cast<double>(run.cost(id).wall_ns));
+      device_times.push_back(static_cast<double>(run.cost(id).device_ns));
+    }
     StageCost cost = runs.back().cost(id);
     cost.wall_ns = static_cast<uint64_t>(Median(std::move(times)));
+    cost.device_ns = static_cast<uint64_t>(Median(std::move(device_times)));
     median.Add(id, cost);
   }
   return median;
@@ -138,8 +148,10 @@ class Bench {
   void Print() const;
 
  private:
+  void PrintDepths() const;
   Result<PictureResult> RunPicture(const PictureCase& picture);
   Result<DepthResult> RunDepth(int64_t depth);
+  Status RunBatches();
   // Calls `once` for the warm-up and each repetition, which gives the ledgers.
   Result<std::vector<Ledger>> Repeat(const std::string& what, const std::function<Result<Answer>()>& once);
   Result<Answer> Ask(std::vector<ContentPart> parts, bool split);
@@ -151,6 +163,7 @@ class Bench {
   std::shared_ptr<Engine> engine_;
   std::vector<PictureResult> pictures_;
   std::vector<DepthResult> depths_;
+  std::vector<BatchSpeed> batches_;
 };
 
 Result<Answer> Bench::Ask(std::vector<ContentPart> parts, bool split) {
@@ -223,8 +236,38 @@ Result<DepthResult> Bench::RunDepth(int64_t depth) {
   // The last token of an answer is sampled, but not run.
   result.bytes_per_token =
       static_cast<double>(decode.bytes) / static_cast<double>(std::max<uint64_t>(1, decode.tokens - 1));
-  result.read_bytes_per_s = ReadBytesPerSecond(static_cast<size_t>(result.bytes_per_token), engine_->info().threads);
+  std::vector<double> joules;
+  for (const Ledger& run : runs) {
+    if (!run.gpu()) continue;
+    result.allocated_bytes = run.gpu()->allocated_bytes;
+    joules.push_back(run.gpu()->joules.value / static_cast<double>(decode.tokens));
+  }
+  if (!joules.empty()) result.joules_per_token = Median(std::move(joules));
+  if (engine_->info().device == "cpu") {
+    result.read_bytes_per_s = ReadBytesPerSecond(static_cast<size_t>(result.bytes_per_token), engine_->info().threads);
+  }
   return result;
+}
+
+// Below the engine, whose chats come one after the other.
+Status Bench::RunBatches() {
+  if (flags_.batches.empty()) return Status::Ok();
+  EYESHOT_ASSIGN_OR_RETURN(const LoadedModel loaded, LoadBelowEngine(flags_.model, flags_.model.device));
+  const int64_t longest = loaded.model->config().text.max_positions;
+  for (const int64_t depth : flags_.depths) {
+    for (const int64_t sequences : flags_.batches) {
+      if (depth + flags_.tokens + kTemplateTokens > longest) continue;
+      const auto progress = [&](double share) {
+        progress_.Show(fmt::format("{} x depth {}", sequences, depth), share);
+        return !interrupt_.flag()->load();
+      };
+      EYESHOT_ASSIGN_OR_RETURN(const BatchSpeed speed,
+                               MeasureBatch(*loaded.model, sequences, depth, flags_.tokens, progress));
+      batches_.push_back(speed);
+      progress_.Clear();
+    }
+  }
+  return Status::Ok();
 }
 
 Status Bench::Run() {
@@ -238,13 +281,12 @@ Status Bench::Run() {
     EYESHOT_ASSIGN_OR_RETURN(const PictureResult result, RunPicture(picture));
     pictures_.push_back(result);
   }
-  constexpr int64_t kTemplateTokens = 16;  // more than the template adds to a text
   for (int64_t depth : flags_.depths) {
     if (depth + kTemplateTokens + flags_.tokens > engine_->info().context_tokens) continue;
     EYESHOT_ASSIGN_OR_RETURN(const DepthResult result, RunDepth(depth));
     depths_.push_back(result);
   }
-  return Status::Ok();
+  return RunBatches();
 }
 
 OrderedJson PictureJson(const PictureResult& result) {
@@ -283,7 +325,16 @@ void Bench::Print() const {
                                 {"prefill_tokens_per_s", result.prefill_tokens_per_s},
                                 {"bytes_per_token", result.bytes_per_token},
                                 {"read_bytes_per_s", result.read_bytes_per_s},
-                                {"read_share", result.ReadShare()}});
+                                {"read_share", result.ReadShare()},
+                                {"joules_per_token", result.joules_per_token},
+                                {"allocated_bytes", result.allocated_bytes}});
+    }
+    json["batches"] = OrderedJson::array();
+    for (const BatchSpeed& speed : batches_) {
+      json["batches"].push_back({{"sequences", speed.sequences},
+                                 {"depth", speed.depth},
+                                 {"ms_per_step", speed.ms_per_step},
+                                 {"tokens_per_s", speed.tokens_per_s}});
     }
     PrintJson(json);
     return;
@@ -297,14 +348,26 @@ void Bench::Print() const {
                result.picture.height, result.picture.tiles, result.picture.tiles == 1 ? "" : "s", result.visual_tokens,
                result.TtftMs(), result.median.Table());
   }
+  PrintDepths();
+  if (batches_.empty()) return;
+  fmt::print("\n{:>14}{:>14}{:>12}{:>13}\n", "side by side", "prompt tokens", "ms a step", "tokens a s");
+  for (const BatchSpeed& speed : batches_) {
+    fmt::print("{:>14}{:>14}{:>12.3f}{:>13.1f}\n", speed.sequences, speed.depth, speed.ms_per_step, speed.tokens_per_s);
+  }
+}
+
+void Bench::PrintDepths() const {
   if (depths_.empty()) return;
   fmt::print("\n{:>14}{:>13}{:>13}{:>21}{:>15}{:>14}{:>12}\n", "prompt tokens", "ms a token", "tokens a s",
              "prefill tokens a s", "bytes a token", "read at most", "reached");
   for (const DepthResult& result : depths_) {
-    fmt::print("{:>14}{:>13.3f}{:>13.1f}{:>21.0f}{:>15}{:>9.1f} GB/s{:>11.0f}%\n", result.depth, result.ms_per_token,
-               result.tokens_per_s, result.prefill_tokens_per_s,
-               BytesText(static_cast<uint64_t>(result.bytes_per_token)), result.read_bytes_per_s / 1e9,
-               100 * result.ReadShare());
+    fmt::print("{:>14}{:>13.3f}{:>13.1f}{:>21.0f}{:>15}", result.depth, result.ms_per_token, result.tokens_per_s,
+               result.prefill_tokens_per_s, BytesText(static_cast<uint64_t>(result.bytes_per_token)));
+    if (result.read_bytes_per_s > 0) {
+      fmt::print("{:>9.1f} GB/s{:>11.0f}%\n", result.read_bytes_per_s / 1e9, 100 * result.ReadShare());
+    } else {
+      fmt::print("{:>14}{:>12}\n", "-", "-");
+    }
   }
 }
 
@@ -332,6 +395,11 @@ void AddBenchCommand(CLI::App& program, int& exit_code) {
       ->allow_extra_args(false)
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str()
+      ->type_name("N,...");
+  command->add_option("--batch", flags->batches, "Numbers of answers that are decoded side by side, at each depth")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Range(int64_t{1}, int64_t{1024}))
       ->type_name("N,...");
   command->add_option("-n,--tokens", flags->tokens, "Tokens of each answer")
       ->check(CLI::Range(1, 1 << 16))

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "cli/help.h"
+#include "cli/loaded_model.h"
 #include "cli/model_flags.h"
 #include "cli/progress.h"
 #include "cli/report.h"
@@ -29,26 +30,9 @@ struct TextFlags {
   bool json = false;
 };
 
-struct LoadedModel {
-  std::unique_ptr<Backend> backend;
-  std::unique_ptr<VisionLanguageModel> model;
-};
-
-Result<LoadedModel> Load(const ModelFlags& flags) {
-  EYESHOT_ASSIGN_OR_RETURN(const FoundModel found, FindModel(flags.model));
-  LoadedModel loaded;
-  EYESHOT_ASSIGN_OR_RETURN(loaded.backend, CreateBackend({.name = flags.backend, .threads = flags.threads}));
-  EYESHOT_ASSIGN_OR_RETURN(ModelSource source, ModelSource::Open(LocationOf(flags, found.dir)));
-  ModelOptions options;
-  EYESHOT_ASSIGN_OR_RETURN(options.precision, ChoosePrecision(source, flags.precision, *loaded.backend));
-  Ledger ledger;
-  EYESHOT_ASSIGN_OR_RETURN(loaded.model, LoadModel(std::move(source), options, *loaded.backend, ledger));
-  return loaded;
-}
-
 Status RunPerplexity(const TextFlags& flags) {
   EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(flags.file, limits::kMaxPromptBytes));
-  EYESHOT_ASSIGN_OR_RETURN(const LoadedModel loaded, Load(flags.model));
+  EYESHOT_ASSIGN_OR_RETURN(const LoadedModel loaded, LoadBelowEngine(flags.model, "cpu"));
   const std::vector<int32_t> ids = loaded.model->tokenizer().Encode(text);
   Progress progress(!flags.json);
   EYESHOT_ASSIGN_OR_RETURN(const TextScore score, ScoreText(*loaded.model, ids, flags.window,
@@ -71,7 +55,7 @@ Status RunPerplexity(const TextFlags& flags) {
 // One question a line; one JSON object a line.
 Status RunContinue(const TextFlags& flags) {
   EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(flags.file, limits::kMaxPromptBytes));
-  EYESHOT_ASSIGN_OR_RETURN(const LoadedModel loaded, Load(flags.model));
+  EYESHOT_ASSIGN_OR_RETURN(const LoadedModel loaded, LoadBelowEngine(flags.model, "cpu"));
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     const std::string question = text.substr(begin, end - begin);

@@ -54,6 +54,14 @@ struct ModelReport {
   std::vector<std::pair<int32_t, std::string>> stop_tokens;
 };
 
+// Plans are a CPU's unless a GPU is named.
+Result<std::unique_ptr<Backend>> PlanningBackend(const ModelFlags& flags) {
+  return CreateBackend({.name = flags.backend,
+                        .device = flags.device == "auto" ? "cpu" : flags.device,
+                        .threads = flags.threads,
+                        .gpu_memory = flags.gpu_memory});
+}
+
 void Count(std::string_view name, int64_t elements, Parameters& counts) {
   const auto has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
   const auto begins = [&](std::string_view part) { return name.starts_with(part); };
@@ -146,8 +154,7 @@ Result<ModelReport> Examine(const InspectFlags& flags) {
   report.family = family->name;
   EYESHOT_RETURN_IF_ERROR(ExamineWeights(source, report));
 
-  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
-                           CreateBackend({.name = flags.model.backend, .threads = flags.model.threads}));
+  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, PlanningBackend(flags.model));
   EYESHOT_ASSIGN_OR_RETURN(ModelPrecision precision, ChoosePrecision(source, flags.model.precision, *backend));
   EYESHOT_ASSIGN_OR_RETURN(precision.kv_cache, ParseKvFormat(flags.model.kv_cache));
   report.backend = backend->info();
@@ -289,7 +296,7 @@ struct PlanReport {
   int64_t context = 0;
   int tiles = 0;
   std::vector<std::pair<std::string, MemoryPlan>> plans;  // by precision, with a cache in f16
-  size_t int8_cache = 0;
+  size_t int8_cache = 0;  // 0: the backend has none
 };
 
 Result<PlanReport> Plan(const InspectFlags& flags) {
@@ -305,8 +312,7 @@ Result<PlanReport> Plan(const InspectFlags& flags) {
   ModelReport weights;
   weights.dir = flags.target;
   EYESHOT_RETURN_IF_ERROR(ExamineWeights(source, weights));
-  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
-                           CreateBackend({.name = flags.model.backend, .threads = flags.model.threads}));
+  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, PlanningBackend(flags.model));
   report.backend = backend->info();
   report.context = flags.model.context > 0 ? flags.model.context : config.text.max_positions;
   for (const char* name : kPlannedPrecisions) {
@@ -314,6 +320,7 @@ Result<PlanReport> Plan(const InspectFlags& flags) {
     if (!precision.ok()) continue;  // the backend lacks it
     precision = AtMost(*precision, weights.wide);
     report.plans.emplace_back(name, family->plan(config, *backend, *precision, report.context, report.tiles));
+    if (!backend->SupportsCache(KvFormat::kInt8)) continue;
     precision->kv_cache = KvFormat::kInt8;
     report.int8_cache = family->plan(config, *backend, *precision, report.context, report.tiles).kv_cache;
   }
@@ -333,7 +340,7 @@ constexpr PlanRow kPlanRows[] = {
     {"tower scratch", "tower_workspace", [](const MemoryPlan& p) { return p.tower_workspace; }},
     {"decoder scratch", "decoder_workspace", [](const MemoryPlan& p) { return p.decoder_workspace; }},
     {"pictures", "pictures", [](const MemoryPlan& p) { return p.pictures; }},
-    {"KV cache, f16", "kv_cache", [](const MemoryPlan& p) { return p.kv_cache; }},
+    {"KV cache", "kv_cache", [](const MemoryPlan& p) { return p.kv_cache; }},
     {"total", "total", [](const MemoryPlan& p) { return p.total(); }}};
 
 void PrintPlan(const PlanReport& report, bool json) {
@@ -357,9 +364,10 @@ void PrintPlan(const PlanReport& report, bool json) {
     for (const auto& [name, plan] : report.plans) fmt::print("{:>10}", BytesText(row.bytes(plan)));
   }
   fmt::print(
-      "\n\nWith --kv-cache int8 the cache takes {}. A cache takes memory only as a conversation grows.\n"
-      "Beside it: the program, its tokenizer, the decoded picture and scratch memory of kernels.\n",
-      BytesText(report.int8_cache));
+      "\n\n{}A cache takes memory only as a conversation grows.\nBeside it: the program, its tokenizer, the decoded "
+      "picture and scratch memory of kernels.\n",
+      report.int8_cache == 0 ? ""
+                             : fmt::format("With --kv-cache int8 the cache takes {}. ", BytesText(report.int8_cache)));
 }
 
 }  // namespace

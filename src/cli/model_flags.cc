@@ -100,7 +100,16 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
       ->type_name("FILE");
   command.add_flag("--hf-defaults", flags.hf_defaults,
                    "GGUF: numbers of transformers where the file has guesses of its converter");
-  command.add_option("--backend", flags.backend, "auto, portable, or reference (slow float32)")
+  command
+      .add_option(
+          "--device", flags.device,
+          "auto (a GPU where there is one that this build can use, else the CPU), cpu, cuda, or cuda:1 and so on")
+      ->type_name("D");
+  command
+      .add_option("--gpu-memory", flags.gpu_memory, "GPU memory that may be taken, as 750M or 2G; without it all of it")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->type_name("BYTES");
+  command.add_option("--backend", flags.backend, "Of a CPU: auto, portable, or reference (slow float32)")
       ->check(CLI::IsMember({"auto", "portable", "reference"}))
       ->type_name("NAME");
   command
@@ -156,6 +165,8 @@ Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty)
                     .mmproj = flags.mmproj,
                     .hf_defaults = flags.hf_defaults,
                     .name = found.name,
+                    .device = flags.device,
+                    .gpu_memory = flags.gpu_memory,
                     .backend = flags.backend,
                     .precision = flags.precision,
                     .kv_cache = flags.kv_cache,

@@ -18,6 +18,8 @@ struct ModelFlags {
   std::string model;  // empty: $EYESHOT_MODEL or the built-in model
   std::string mmproj;  // of a GGUF model; empty: the one beside it
   bool hf_defaults = false;
+  std::string device = "auto";
+  uint64_t gpu_memory = 0;  // bytes; 0: all
   std::string backend = "auto";
   std::string precision;  // empty: as the files are
   std::string kv_cache = "f16";
@@ -29,7 +31,7 @@ struct ModelFlags {
 
 // --model alone.
 void AddModelFlag(CLI::App& command, ModelFlags& flags);
-// --model, --mmproj, --hf-defaults, --backend, --precision, --threads, --context.
+// --model, --mmproj, --hf-defaults, --device, --gpu-memory, --backend, --precision, --threads, --context.
 void AddModelFlags(CLI::App& command, ModelFlags& flags);
 
 // Where a found model is, with the flags that say so.

@@ -70,6 +70,7 @@ OrderedJson AnswerJson(const Answer& answer, const ModelInfo& info, const Ledger
           {"tiles", answer.tiles},
           {"pictures", PicturesJson(ledger)},
           {"peak_rss_bytes", PeakResidentBytes()},
+          {"gpu", OrderedJson::parse(ledger.GpuJson())},
           {"stages", StagesJson(ledger)}};
 }
 

@@ -227,7 +227,7 @@ Status GgufModel::ReadVocabulary() {
                                   chat_template_.size(), limits::kMaxConfigBytes),
                       "download the file again");
   }
-  if (chat_template_.empty()) notes_.push_back("there is no chat template: SmolVLM's own is taken");
+  if (chat_template_.empty()) notes_.emplace_back("there is no chat template: SmolVLM's own is taken");
   return Status::Ok();
 }
 
@@ -265,7 +265,7 @@ Status GgufModel::ReadVision(const GgufModelOptions& options) {
   const HostTensor* const down = file.FindTensor("v.blk.0.ffn_down.weight");
   swapped_mlp_ = vision.intermediate_size != vision.hidden_size && down != nullptr && down->shape.size() == 2 &&
                  down->shape[1] == vision.hidden_size;
-  if (swapped_mlp_) notes_.push_back("ffn_up and ffn_down of the tower are swapped, as in early files: put right");
+  if (swapped_mlp_) notes_.emplace_back("ffn_up and ffn_down of the tower are swapped, as in early files: put right");
   return ReadScale();
 }
 

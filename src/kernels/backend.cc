@@ -1,11 +1,13 @@
 #include "kernels/backend.h"
 
 #include <array>
+#include <atomic>
 #include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "kernels/cpu_backend.h"
+#include "kernels/cuda_plugin.h"
 
 namespace eyeshot {
 namespace {
@@ -31,6 +33,11 @@ constexpr uint64_t kNormFlopsPerElement = 8;
 
 }  // namespace
 
+uint64_t KvCache::NextId() {
+  static std::atomic<uint64_t> next{1};
+  return next++;
+}
+
 void Backend::Linear(Stream& stream, const LinearArgs& args) {
   const PackedWeight& w = *args.weight;
   EYESHOT_CHECK(args.x.cols == w.inputs);
@@ -42,6 +49,7 @@ void Backend::Linear(Stream& stream, const LinearArgs& args) {
   const int64_t computed = w.gated ? 2 * w.outputs : w.outputs;
   Count(stream, MulAdds(args.x.rows, computed, w.inputs),
         w.bytes + Bytes(args.x) + Bytes(args.y) + Bytes(args.residual));
+  if (stream.count_only) return;
   DoLinear(stream, args);
 }
 
@@ -51,6 +59,7 @@ void Backend::LayerNorm(Stream& stream, const NormArgs& args) {
   EYESHOT_CHECK(args.bias != nullptr && args.bias->outputs == args.x.cols);
   if (args.x.rows == 0) return;
   Count(stream, kNormFlopsPerElement * static_cast<uint64_t>(args.x.rows * args.x.cols), Bytes(args.x) + Bytes(args.y));
+  if (stream.count_only) return;
   DoLayerNorm(stream, args);
 }
 
@@ -59,6 +68,7 @@ void Backend::RmsNorm(Stream& stream, const NormArgs& args) {
   EYESHOT_CHECK(args.gain != nullptr && args.gain->outputs == args.x.cols && args.bias == nullptr);
   if (args.x.rows == 0) return;
   Count(stream, kNormFlopsPerElement * static_cast<uint64_t>(args.x.rows * args.x.cols), Bytes(args.x) + Bytes(args.y));
+  if (stream.count_only) return;
   DoRmsNorm(stream, args);
 }
 
@@ -75,6 +85,7 @@ void Backend::PatchEmbed(Stream& stream, const PatchEmbedArgs& args) {
   if (tokens == 0) return;
   Count(stream, MulAdds(tokens, args.weight->outputs, args.weight->inputs),
         static_cast<uint64_t>(args.tiles.size) + args.weight->bytes + Bytes(args.y));
+  if (stream.count_only) return;
   DoPatchEmbed(stream, args);
 }
 
@@ -87,6 +98,7 @@ void Backend::EncodeAttention(Stream& stream, const EncodeAttentionArgs& args) {
   if (args.qkv.rows == 0) return;
   // q k^T and p v: each a multiply-add per query, key and channel.
   Count(stream, 2 * MulAdds(args.qkv.rows, args.max_tokens, width), Bytes(args.qkv) + Bytes(args.y));
+  if (stream.count_only) return;
   DoEncodeAttention(stream, args);
 }
 
@@ -99,6 +111,7 @@ void Backend::PixelShuffleLinear(Stream& stream, const PixelShuffleLinearArgs& a
   if (tokens == 0) return;
   Count(stream, MulAdds(tokens, args.weight->outputs, args.weight->inputs),
         args.weight->bytes + Bytes(args.x) + Bytes(args.y));
+  if (stream.count_only) return;
   DoPixelShuffleLinear(stream, args);
 }
 
@@ -107,6 +120,7 @@ void Backend::Gather(Stream& stream, const GatherArgs& args) {
   CheckShape(args.y, args.ids.size, args.table->inputs);
   if (args.ids.size == 0) return;
   Count(stream, 0, 2 * Bytes(args.y));
+  if (stream.count_only) return;
   DoGather(stream, args);
 }
 
@@ -116,6 +130,7 @@ void Backend::CopyRows(Stream& stream, const CopyRowsArgs& args) {
   EYESHOT_CHECK(args.to.empty() || args.to.size >= args.count);
   if (args.count == 0) return;
   Count(stream, 0, 2 * static_cast<uint64_t>(args.count * args.x.cols) * DTypeBytes(args.x.dtype));
+  if (stream.count_only) return;
   DoCopyRows(stream, args);
 }
 
@@ -128,6 +143,7 @@ void Backend::RotaryStore(Stream& stream, const RotaryStoreArgs& args) {
   EYESHOT_CHECK(args.batch->positions.size >= args.batch->tokens);
   if (args.qkv.rows == 0) return;
   Count(stream, 3 * static_cast<uint64_t>(args.qkv.rows * rotated * shape.head_dim), 2 * Bytes(args.qkv));
+  if (stream.count_only) return;
   DoRotaryStore(stream, args);
 }
 
@@ -147,6 +163,7 @@ void Backend::PagedAttention(Stream& stream, const PagedAttentionArgs& args) {
   const uint64_t kv_bytes = args.cache->bytes / static_cast<uint64_t>(shape.layers() * shape.blocks * shape.block_size);
   Count(stream, 4 * queries * seen * static_cast<uint64_t>(width),
         sequences * context * kv_bytes + Bytes(args.q) + Bytes(args.y));
+  if (stream.count_only) return;
   DoPagedAttention(stream, args);
 }
 
@@ -156,11 +173,13 @@ void Backend::Sample(Stream& stream, const SampleArgs& args) {
   EYESHOT_CHECK(args.seen.empty() || args.seen.size >= args.logits.rows * args.logits.cols);
   EYESHOT_CHECK(args.scratch.size >= args.logits.rows * args.logits.cols);
   Count(stream, static_cast<uint64_t>(args.logits.rows * args.logits.cols), Bytes(args.logits));
+  if (stream.count_only) return;
   DoSample(stream, args);
 }
 
 void Backend::MarkSeen(Stream& stream, DeviceSpan<const int32_t> ids, DeviceSpan<uint8_t> seen) {
   Count(stream, 0, static_cast<uint64_t>(ids.size) * sizeof(int32_t));
+  if (stream.count_only) return;
   DoMarkSeen(stream, ids, seen);
 }
 
@@ -206,13 +225,26 @@ Result<PackedWeightPtr> Backend::Adopt(const PackedShape&, std::span<const uint8
                           "use the portable backend, or the folder that was packed");
 }
 
-Result<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options) {
-  if (options.name == "reference") return NewReferenceBackend(options.threads);
-  if (options.name == "auto" || options.name == "portable") {
-    EYESHOT_ASSIGN_OR_RETURN(const Isa isa, ChooseIsa());
-    return NewPortableBackend(options.threads, isa);
+Result<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options, std::vector<std::string>* notes) {
+  if (options.name != "auto" && options.name != "portable" && options.name != "reference") {
+    return InvalidArgumentError(fmt::format("'{}' is no backend", options.name), "use auto, portable or reference");
   }
-  return InvalidArgumentError(fmt::format("'{}' is no backend", options.name), "use auto, portable or reference");
+  if (options.device != "cpu" && options.device != "auto") {
+    EYESHOT_ASSIGN_OR_RETURN(const int index, ParseCudaDevice(options.device));
+    if (options.name != "auto") {
+      return InvalidArgumentError(fmt::format("the backend '{}' for the device '{}'", options.name, options.device),
+                                  "leave one of them out: those backends are a CPU's");
+    }
+    return LoadCudaBackend({.device = index, .memory_limit = options.gpu_memory, .threads = options.threads});
+  }
+  if (options.name == "auto" && options.device == "auto" && HasCudaDriver()) {
+    auto backend = LoadCudaBackend({.memory_limit = options.gpu_memory, .threads = options.threads});
+    if (backend.ok()) return backend;
+    if (notes != nullptr) notes->push_back(fmt::format("running on the CPU: {}", backend.status().message()));
+  }
+  if (options.name == "reference") return NewReferenceBackend(options.threads);
+  EYESHOT_ASSIGN_OR_RETURN(const Isa isa, ChooseIsa());
+  return NewPortableBackend(options.threads, isa);
 }
 
 }  // namespace eyeshot

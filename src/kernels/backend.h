@@ -11,8 +11,10 @@
 #define EYESHOT_KERNELS_BACKEND_H_
 
 #include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -28,13 +30,14 @@
 namespace eyeshot {
 
 struct BackendInfo {
-  std::string name;       // "reference", "portable"
-  std::string device;     // "cpu"
-  std::string isa;        // "avx512", ...
+  std::string name;       // "reference", "portable", "cuda"
+  std::string device;     // "cpu", "cuda:0 (NVIDIA H100 80GB HBM3)"
+  std::string isa;        // "avx512", "sm_90", ...
   std::string precision;  // the name of exact weights: "float32", or "exact" (bfloat16, float32 arithmetic)
   int threads = 1;
   DType activation = DType::kF32;  // of the matrices between operations
   int tower_group = 1;             // tiles that one pass of the vision tower takes best
+  std::string pci_bus_id;          // of a GPU: what its meters know it by
 };
 
 // Device memory. Freed on destruction.
@@ -67,10 +70,9 @@ class Buffer {
 };
 
 // An ordered queue of operations, and what they did.
-class Stream {
+class Stream : public StageQueue {
  public:
-  virtual ~Stream() = default;
-  OpCounters counters;
+  bool count_only = false;  // operations are counted and not run: Backend::Repeat
 };
 
 // A weight in the layout that its backend's kernels want.
@@ -208,8 +210,13 @@ struct KvCacheShape {
 class KvCache {
  public:
   virtual ~KvCache() = default;
+  // Of no other cache of this process, nor of this one before its memory moved.
+  uint64_t id = NextId();
   KvCacheShape shape;
-  size_t bytes = 0;
+  size_t bytes = 0;  // with a full context
+
+ protected:
+  static uint64_t NextId();
 };
 
 // One step of several sequences over a paged cache. Sequence s owns query rows
@@ -270,6 +277,16 @@ struct SampleArgs {
   DeviceSpan<int32_t> next;  // [sequences] out
 };
 
+// What tells steps that can be repeated from others: see Backend::Repeat.
+struct StepKey {
+  uint64_t cache = 0;           // KvCache::id
+  const void* inputs = nullptr; // the first device array that the step reads
+  int64_t tokens = 0;
+  int64_t context = 0;          // PagedBatch::max_context
+
+  auto operator<=>(const StepKey&) const = default;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -279,10 +296,38 @@ class Backend {
   virtual Result<Buffer> Allocate(size_t bytes, std::string_view what) = 0;
   virtual Result<std::unique_ptr<KvCache>> NewKvCache(const KvCacheShape& shape) = 0;
   virtual std::unique_ptr<Stream> NewStream() = 0;
+  // Makes sure that the cache has memory for its first `blocks` blocks; where memory comes with use, as on a CPU, there
+  // is nothing to do. May move what the cache holds, and change its id. Error: kOutOfMemory.
+  virtual Status Reserve(Stream& stream, KvCache& cache, int64_t blocks) {
+    static_cast<void>(stream);
+    static_cast<void>(cache);
+    static_cast<void>(blocks);
+    return Status::Ok();
+  }
+  // Host memory may be reused when the call returns.
   virtual void Upload(Stream& stream, const void* host, void* device, size_t bytes) = 0;
+  // Waits for everything enqueued and for the copy. Sync() has its errors.
   virtual void Download(Stream& stream, const void* device, void* host, size_t bytes) = 0;
-  // Waits for everything enqueued; the error of any of it.
+  // Waits for everything enqueued; the error of any of it, or of anything before.
   virtual Status Sync(Stream& stream) = 0;
+
+  // Runs `enqueue`, or repeats what it enqueued when it was called with this key before. It may call operations of this
+  // stream alone, and those must be the same ones on the same memory whenever the key is the same. They are counted
+  // as if they had been called.
+  virtual void Repeat(Stream& stream, StepKey key, const std::function<void()>& enqueue) {
+    static_cast<void>(stream);
+    static_cast<void>(key);
+    enqueue();
+  }
+
+  // Whether NewKvCache takes the format.
+  virtual bool SupportsCache(KvFormat format) const {
+    static_cast<void>(format);
+    return true;
+  }
+  // Bytes that Allocate() may still give, and the most that were taken at a time; empty where memory is the host's.
+  virtual std::optional<size_t> AvailableBytes() const { return std::nullopt; }
+  virtual std::optional<size_t> PeakBytes() const { return std::nullopt; }
 
   // Whether PackLinear takes the format.
   virtual bool Supports(WeightFormat format) const { return format == WeightFormat::kExact; }
@@ -339,12 +384,17 @@ class Backend {
 };
 
 struct BackendOptions {
-  std::string name = "auto";  // "auto", "portable", "reference"
+  std::string name = "auto";  // "auto", or one of a CPU: "portable", "reference"
+  std::string device = "cpu";  // or "cuda", "cuda:1"; "auto": a GPU where there is one and `name` is "auto"
   int threads = 0;  // 0: AvailableCores()
+  size_t gpu_memory = 0;  // bytes that may be taken of a GPU; 0: all
 };
 
-// Errors: no such backend; EYESHOT_ISA names an instruction set that this CPU lacks.
-Result<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options);
+// Errors: no such backend or device; EYESHOT_ISA names an instruction set that this CPU lacks; of a GPU that was asked
+// for by name, those of LoadCudaBackend() (cuda_plugin.h). notes (may be null) gets why "auto" doesn't use a GPU that
+// has a driver.
+Result<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options,
+                                               std::vector<std::string>* notes = nullptr);
 
 }  // namespace eyeshot
 

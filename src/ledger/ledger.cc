@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#include "ledger/nvml.h"
+#include "ledger/stage.h"
+
 namespace eyeshot {
 namespace {
 
@@ -38,19 +41,23 @@ std::string JoulesJson(const Joules& joules) {
                      joules.high, EnergySourceName(joules.source));
 }
 
-std::string Row(std::string_view name, const StageCost& cost, double total_ns) {
-  const double seconds = static_cast<double>(cost.wall_ns) * 1e-9;
+// With `device`, a column of the device's time, to which rates refer then.
+std::string Row(std::string_view name, const StageCost& cost, double total_ns, bool device) {
+  const uint64_t busy_ns = cost.device_ns > 0 ? cost.device_ns : cost.wall_ns;
+  const double seconds = static_cast<double>(busy_ns) * 1e-9;
   const auto rate = [&](uint64_t amount) {
-    return amount == 0 || cost.wall_ns == 0 ? std::string("-") : WithPrefix(static_cast<double>(amount) / seconds);
+    return amount == 0 || busy_ns == 0 ? std::string("-") : WithPrefix(static_cast<double>(amount) / seconds);
   };
   const auto amount = [](uint64_t value) {
     return value == 0 ? std::string("-") : WithPrefix(static_cast<double>(value));
   };
   const double share = total_ns > 0 ? 100.0 * static_cast<double>(cost.wall_ns) / total_ns : 0.0;
-  return fmt::format("{:<13}{:>11.2f}{:>7.1f}{:>9}{:>10}{:>10}{:>10}{:>10}{:>9}\n", name,
-                     static_cast<double>(cost.wall_ns) / kNsPerMs, share,
-                     cost.tokens == 0 ? "-" : fmt::format("{}", cost.tokens), amount(cost.flops), rate(cost.flops),
-                     amount(cost.bytes), rate(cost.bytes),
+  const std::string device_ms =
+      cost.device_ns == 0 ? "-" : fmt::format("{:.2f}", static_cast<double>(cost.device_ns) / kNsPerMs);
+  return fmt::format("{:<13}{:>11.2f}{}{:>7.1f}{:>9}{:>10}{:>10}{:>10}{:>10}{:>9}\n", name,
+                     static_cast<double>(cost.wall_ns) / kNsPerMs, device ? fmt::format("{:>11}", device_ms) : "",
+                     share, cost.tokens == 0 ? "-" : fmt::format("{}", cost.tokens), amount(cost.flops),
+                     rate(cost.flops), amount(cost.bytes), rate(cost.bytes),
                      cost.joules.source == EnergySource::kNone ? "-" : fmt::format("{:.3g}", cost.joules.value));
 }
 
@@ -69,6 +76,48 @@ std::string PictureLine(size_t number, const PictureCost& picture) {
   if (picture.saved() != 0) line += fmt::format(", the reference takes {}", picture.reference_visual_tokens);
   if (picture.shrunk) line += "; made smaller to fit into the context";
   return line + "\n";
+}
+
+std::vector<std::string> Quoted(const std::vector<std::string_view>& names) {
+  std::vector<std::string> quoted;
+  for (const std::string_view name : names) quoted.push_back(fmt::format("\"{}\"", name));
+  return quoted;
+}
+
+// "GPU: 12.3 J (nvml_counter, 11.1 to 13.5), 310 W, SM 1980 MHz, memory 2619 MHz, 45 C, clocks held back by: power cap"
+std::string GpuLine(const GpuCost& gpu) {
+  std::string line = fmt::format("GPU: {:.0f} MB taken, ", static_cast<double>(gpu.allocated_bytes) * 1e-6);
+  const Joules& joules = gpu.joules;
+  line += joules.source == EnergySource::kNone
+              ? "no energy (too short a run, or no counter)"
+              : fmt::format("{:.3g} J of the whole board ({}, {:.3g} to {:.3g})", joules.value,
+                            EnergySourceName(joules.source), joules.low, joules.high);
+  const GpuReading& now = gpu.after;
+  if (now.power_w) line += fmt::format(", {:.0f} W", *now.power_w);
+  if (now.sm_clock_mhz) line += fmt::format(", SM {} MHz", *now.sm_clock_mhz);
+  if (now.memory_clock_mhz) line += fmt::format(", memory {} MHz", *now.memory_clock_mhz);
+  if (now.temperature_c) line += fmt::format(", {} C", *now.temperature_c);
+  const uint64_t reasons = gpu.before.throttle_reasons.value_or(0) | now.throttle_reasons.value_or(0);
+  const std::vector<std::string_view> names = ThrottleReasonNames(reasons);
+  if (!names.empty()) line += fmt::format(", clocks held back by: {}", fmt::join(names, ", "));
+  return line + "\n";
+}
+
+template <typename T>
+std::string OrNull(const std::optional<T>& value) {
+  return value ? fmt::format("{}", *value) : "null";
+}
+
+std::string ReadingJson(const GpuReading& reading) {
+  const std::string reasons =
+      reading.throttle_reasons
+          ? fmt::format("[{}]", fmt::join(Quoted(ThrottleReasonNames(*reading.throttle_reasons)), ","))
+          : "null";
+  return fmt::format(R"({{"at_ns":{},"energy_j":{},"power_w":{},"sm_clock_mhz":{},"memory_clock_mhz":{},)"
+                     R"("temperature_c":{},"throttled_by":{},"memory_used_bytes":{}}})",
+                     reading.at_ns, OrNull(reading.energy_j), OrNull(reading.power_w), OrNull(reading.sm_clock_mhz),
+                     OrNull(reading.memory_clock_mhz), OrNull(reading.temperature_c), reasons,
+                     OrNull(reading.memory_used_bytes));
 }
 
 }  // namespace
@@ -90,9 +139,23 @@ std::string_view EnergySourceName(EnergySource source) {
   return "unknown";
 }
 
+void ShareWaiting(std::span<KeptStage> stages) {
+  if (stages.empty()) return;
+  StageCost& last = stages.back().cost;
+  uint64_t waited = last.wall_ns > last.device_ns ? last.wall_ns - last.device_ns : 0;
+  for (KeptStage& stage : stages.first(stages.size() - 1)) {
+    StageCost& cost = stage.cost;
+    const uint64_t share = std::min(waited, cost.device_ns > cost.wall_ns ? cost.device_ns - cost.wall_ns : 0);
+    cost.wall_ns += share;
+    last.wall_ns -= share;
+    waited -= share;
+  }
+}
+
 void Ledger::Add(StageId id, const StageCost& cost) {
   StageCost& sum = costs_[static_cast<size_t>(id)];
   sum.wall_ns += cost.wall_ns;
+  sum.device_ns += cost.device_ns;
   sum.bytes += cost.bytes;
   sum.flops += cost.flops;
   sum.tokens += cost.tokens;
@@ -103,6 +166,7 @@ void Ledger::Add(StageId id, const StageCost& cost) {
 void Ledger::Add(const Ledger& other) {
   for (size_t i = 0; i < kStageCount; ++i) Add(static_cast<StageId>(i), other.costs_[i]);
   pictures_.insert(pictures_.end(), other.pictures_.begin(), other.pictures_.end());
+  if (other.gpu_) gpu_ = other.gpu_;
 }
 
 uint64_t Ledger::total_wall_ns() const {
@@ -112,21 +176,26 @@ uint64_t Ledger::total_wall_ns() const {
 }
 
 std::string Ledger::Table() const {
-  std::string table = fmt::format("{:<13}{:>11}{:>7}{:>9}{:>10}{:>10}{:>10}{:>10}{:>9}\n", "stage", "ms", "%", "tokens",
-                                  "FLOP", "FLOP/s", "bytes", "bytes/s", "joules");
+  const bool device =
+      std::any_of(costs_.begin(), costs_.end(), [](const StageCost& cost) { return cost.device_ns > 0; });
+  std::string table = fmt::format("{:<13}{:>11}{}{:>7}{:>9}{:>10}{:>10}{:>10}{:>10}{:>9}\n", "stage", "ms",
+                                  device ? fmt::format("{:>11}", "GPU ms") : "", "%", "tokens", "FLOP", "FLOP/s",
+                                  "bytes", "bytes/s", "joules");
   StageCost sum;
   for (size_t i = 0; i < kStageCount; ++i) {
     const StageCost& cost = costs_[i];
     if (cost.runs == 0) continue;
-    table += Row(StageName(static_cast<StageId>(i)), cost, static_cast<double>(total_wall_ns()));
+    table += Row(StageName(static_cast<StageId>(i)), cost, static_cast<double>(total_wall_ns()), device);
     sum.wall_ns += cost.wall_ns;
+    sum.device_ns += cost.device_ns;
     sum.flops += cost.flops;
     sum.bytes += cost.bytes;
     sum.joules = Sum(sum.joules, cost.joules);
   }
-  table += Row("total", sum, static_cast<double>(total_wall_ns()));
+  table += Row("total", sum, static_cast<double>(total_wall_ns()), device);
+  if (gpu_) table += GpuLine(*gpu_);
   if (sum.joules.source == EnergySource::kNone) {
-    table += "joules: no meter was read (source: none)\n";
+    table += gpu_ ? "joules of stages: not measured (source: none)\n" : "joules: no meter was read (source: none)\n";
   } else {
     table += fmt::format("joules: source {}{}\n", EnergySourceName(sum.joules.source),
                          sum.joules.source == EnergySource::kModel ? ", an estimate, not a measurement" : "");
@@ -137,14 +206,21 @@ std::string Ledger::Table() const {
   return table;
 }
 
+std::string Ledger::GpuJson() const {
+  if (!gpu_) return "null";
+  return fmt::format(R"({{"allocated_bytes":{},"joules":{},"before":{},"after":{}}})", gpu_->allocated_bytes,
+                     JoulesJson(gpu_->joules), ReadingJson(gpu_->before), ReadingJson(gpu_->after));
+}
+
 std::string Ledger::Json() const {
   std::string json = "[";
   for (size_t i = 0; i < kStageCount; ++i) {
     const StageCost& cost = costs_[i];
-    json +=
-        fmt::format(R"({}{{"name":"{}","wall_ms":{:.6f},"flops":{},"bytes":{},"tokens":{},"joules":{}}})",
-                    i == 0 ? "" : ",", StageName(static_cast<StageId>(i)), static_cast<double>(cost.wall_ns) / kNsPerMs,
-                    cost.flops, cost.bytes, cost.tokens, JoulesJson(cost.joules));
+    json += fmt::format(
+        R"({}{{"name":"{}","wall_ms":{:.6f},"device_ms":{},"flops":{},"bytes":{},"tokens":{},"joules":{}}})",
+        i == 0 ? "" : ",", StageName(static_cast<StageId>(i)), static_cast<double>(cost.wall_ns) / kNsPerMs,
+        cost.device_ns == 0 ? "null" : fmt::format("{:.6f}", static_cast<double>(cost.device_ns) / kNsPerMs),
+        cost.flops, cost.bytes, cost.tokens, JoulesJson(cost.joules));
   }
   return json + "]";
 }

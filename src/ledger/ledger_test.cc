@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <thread>
+#include <vector>
 
 #include "ledger/stage.h"
 
@@ -9,11 +10,12 @@ namespace {
 
 TEST(LedgerTest, StageChargesTimeAndTheGrowthOfTheCounters) {
   Ledger ledger;
-  OpCounters counters{100, 1000};
+  StageQueue queue;
+  queue.counters = {100, 1000};
   {
-    Stage stage(ledger, StageId::kEncode, &counters);
-    counters.flops += 7;
-    counters.bytes += 11;
+    Stage stage(ledger, StageId::kEncode, &queue);
+    queue.counters.flops += 7;
+    queue.counters.bytes += 11;
     stage.AddTokens(5);
     stage.AddBytes(1);
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -46,9 +48,36 @@ TEST(LedgerTest, TableAndJsonSayThatNoMeterWasRead) {
   EXPECT_EQ(table.find("decode "), std::string::npos);
   EXPECT_NE(table.find("source: none"), std::string::npos);
   const std::string json = ledger.Json();
-  EXPECT_NE(json.find(R"("name":"encode","wall_ms":2.000000,"flops":4000000000,"bytes":5,"tokens":256)"),
-            std::string::npos);
+  EXPECT_NE(
+      json.find(R"("name":"encode","wall_ms":2.000000,"device_ms":null,"flops":4000000000,"bytes":5,"tokens":256)"),
+      std::string::npos);
   EXPECT_NE(json.find(R"("joules":{"value":null,"low":null,"high":null,"source":"none"})"), std::string::npos);
+}
+
+// The host enqueues in 1 ms what takes the device 10, and waits for it in the next stage.
+TEST(LedgerTest, WaitingIsChargedToTheStageThatIsWaitedFor) {
+  std::vector<KeptStage> stages = {{StageId::kEncode, {.wall_ns = 1'000'000, .device_ns = 10'000'000}},
+                                   {StageId::kConnect, {.wall_ns = 3'000'000, .device_ns = 2'000'000}},
+                                   {StageId::kPrefill, {.wall_ns = 14'000'000, .device_ns = 4'000'000}}};
+  ShareWaiting(stages);
+  EXPECT_EQ(stages[0].cost.wall_ns, 10'000'000u);
+  EXPECT_EQ(stages[1].cost.wall_ns, 3'000'000u);
+  EXPECT_EQ(stages[2].cost.wall_ns, 5'000'000u);
+  // Nothing to share: the last one was at work all its time.
+  std::vector<KeptStage> busy = {{StageId::kEncode, {.wall_ns = 1, .device_ns = 10}},
+                                 {StageId::kPrefill, {.wall_ns = 5, .device_ns = 5}}};
+  ShareWaiting(busy);
+  EXPECT_EQ(busy[0].cost.wall_ns, 1u);
+  EXPECT_EQ(busy[1].cost.wall_ns, 5u);
+}
+
+TEST(LedgerTest, TimeOfADeviceHasAColumnAndIsWhatRatesReferTo) {
+  Ledger ledger;
+  ledger.Add(StageId::kEncode, {.wall_ns = 4'000'000, .device_ns = 2'000'000, .flops = 4'000'000'000, .runs = 1});
+  const std::string table = ledger.Table();
+  EXPECT_NE(table.find("GPU ms"), std::string::npos);
+  EXPECT_NE(table.find("2.00 T"), std::string::npos) << table;
+  EXPECT_NE(ledger.Json().find(R"("wall_ms":4.000000,"device_ms":2.000000,)"), std::string::npos);
 }
 
 TEST(LedgerTest, MeasuredAndEstimatedJoulesAddUpToAnEstimate) {

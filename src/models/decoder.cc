@@ -10,6 +10,7 @@ namespace eyeshot {
 DecoderWorkspace::DecoderWorkspace(Arena& arena, const TextConfig& config, DType activation, int64_t tokens,
                                    int64_t sequences, int64_t max_blocks, int64_t groups)
     : max_tokens(tokens), max_sequences(sequences) {
+  const size_t begin = arena.used();
   ids = arena.Array<int32_t>(tokens);
   positions = arena.Array<int32_t>(tokens);
   slots = arena.Array<int32_t>(groups * tokens);
@@ -17,6 +18,7 @@ DecoderWorkspace::DecoderWorkspace(Arena& arena, const TextConfig& config, DType
   context_length = arena.Array<int32_t>(groups * sequences);
   block_table = arena.Array<int32_t>(groups * sequences * max_blocks);
   logit_rows = arena.Array<int32_t>(sequences);
+  inputs = {reinterpret_cast<uint8_t*>(ids.data), static_cast<int64_t>(arena.used() - begin)};
   x = arena.Matrix(activation, tokens, config.hidden_size);
   normed = arena.Matrix(activation, tokens, config.hidden_size);
   qkv = arena.Matrix(activation, tokens, (config.num_heads + 2 * config.num_kv_heads) * config.head_dim);

@@ -40,6 +40,7 @@ class DecoderHook {
 struct DecoderWorkspace {
   int64_t max_tokens = 0;
   int64_t max_sequences = 0;
+  DeviceSpan<uint8_t> inputs;          // holds the arrays below, so that one copy brings a step's
   DeviceSpan<int32_t> ids;             // [max_tokens]
   DeviceSpan<int32_t> positions;       // [max_tokens]
   DeviceSpan<int32_t> slots;           // [groups, max_tokens]

@@ -61,7 +61,7 @@ class VisionLanguageModel {
   // Visual tokens of tiles: out [tiles * visual_tokens_per_tile, hidden] on the device. pixels: [tiles, side,
   // side, 3] on the host, before normalization, all of one kind. Charges `encode` and `connect` of the ledger.
   // on_progress (may be empty) gets the share that is done and returns false to cancel (kCancelled). The hook may be
-  // null. One call at a time.
+  // null. One call at a time. Does not wait for a device; pixels may go when it returns.
   virtual Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
                         Ledger& ledger, const std::function<bool(double)>& on_progress, LayerHook* hook) = 0;
 };

@@ -119,22 +119,21 @@ Status SmolVlm::EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles
       static_cast<const float*>(normalization_buffer_.data()) + (kind == TileKind::kFrame ? kTable : 0);
   TokenRuns runs;
   {
-    Stage stage(ledger, StageId::kEncode, &stream.counters);
+    Stage stage(ledger, StageId::kEncode, &stream);
     runs = tower_.Begin(stream, workspace_, pixels, tiles, {table, kTable});
     stage.AddTokens(static_cast<uint64_t>(runs.x.rows));
     EYESHOT_RETURN_IF_ERROR(tower_.RunLayers(stream, workspace_, runs, 0, config_.vision.num_layers, hook));
     tower_.Finish(stream, runs);
     if (hook != nullptr) EYESHOT_RETURN_IF_ERROR(hook->AfterTower(backend_, stream, runs));
-    EYESHOT_RETURN_IF_ERROR(backend_.Sync(stream));
   }
-  Stage stage(ledger, StageId::kConnect, &stream.counters);
+  Stage stage(ledger, StageId::kConnect, &stream);
   backend_.PixelShuffleLinear(stream, {.x = runs.x,
                                        .grid = config_.vision.patches_per_side(),
                                        .scale = config_.scale_factor,
                                        .weight = connector_.get(),
                                        .y = out});
   stage.AddTokens(static_cast<uint64_t>(out.rows));
-  return backend_.Sync(stream);
+  return Status::Ok();
 }
 
 }  // namespace

@@ -1,62 +1,70 @@
 #include "runtime/decoder_runner.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/check.h"
 #include "base/error.h"
 
 namespace eyeshot {
 
-Result<std::unique_ptr<DecoderRunner>> DecoderRunner::Create(const VisionLanguageModel& model, int64_t context_tokens) {
+Result<std::unique_ptr<DecoderRunner>> DecoderRunner::Create(const VisionLanguageModel& model, int64_t context_tokens,
+                                                             int64_t sequences) {
   std::unique_ptr<DecoderRunner> runner(new DecoderRunner(model));
-  EYESHOT_RETURN_IF_ERROR(runner->Allocate(context_tokens));
+  EYESHOT_RETURN_IF_ERROR(runner->Allocate(context_tokens, sequences));
   return runner;
 }
 
-void DecoderRunner::Layout(Arena& arena, int64_t context_tokens) {
-  const int64_t tokens = std::min(kPrefillChunk, context_tokens);
+void DecoderRunner::Layout(Arena& arena, int64_t context_tokens, int64_t sequences) {
+  const int64_t tokens = std::max(std::min(kPrefillChunk, context_tokens), sequences);
   const int64_t blocks = (context_tokens + kKvBlockSize - 1) / kKvBlockSize;
   const int64_t vocabulary = model_.config().text.vocab_size;
-  workspace_ = DecoderWorkspace(arena, model_.config().text, model_.backend().info().activation, tokens, 1, blocks, 1);
-  params_ = arena.Array<SamplerParams>(1);
-  steps_ = arena.Array<uint32_t>(1);
-  seen_ = arena.Array<uint8_t>(vocabulary);
-  scratch_ = arena.Array<uint64_t>(vocabulary);
-  next_ = arena.Array<int32_t>(1);
+  workspace_ =
+      DecoderWorkspace(arena, model_.config().text, model_.backend().info().activation, tokens, sequences, blocks, 1);
+  params_ = arena.Array<SamplerParams>(sequences);
+  steps_ = arena.Array<uint32_t>(sequences);
+  seen_ = arena.Array<uint8_t>(sequences * vocabulary);
+  scratch_ = arena.Array<uint64_t>(sequences * vocabulary);
+  next_ = arena.Array<int32_t>(sequences);
 }
 
-Status DecoderRunner::Allocate(int64_t context_tokens) {
+Status DecoderRunner::Allocate(int64_t context_tokens, int64_t sequences) {
   Arena measure;
-  Layout(measure, context_tokens);
+  Layout(measure, context_tokens, sequences);
   EYESHOT_ASSIGN_OR_RETURN(buffer_, model_.backend().Allocate(measure.used(), "the decoder's workspace"));
   Arena arena(buffer_.data(), buffer_.bytes());
-  Layout(arena, context_tokens);
-  positions_.resize(static_cast<size_t>(workspace_.max_tokens));
-  slots_.resize(static_cast<size_t>(workspace_.max_tokens));
+  Layout(arena, context_tokens, sequences);
+  inputs_.resize(static_cast<size_t>(workspace_.inputs.size));
   return Status::Ok();
 }
 
-// Positions [first, first + count) of the sequence, which has room for them (slots_ is filled already).
-DecoderStep DecoderRunner::UploadStep(Stream& stream, const KvSequence& sequence, int64_t first, int64_t count) {
-  Backend& backend = model_.backend();
-  for (int64_t i = 0; i < count; ++i) positions_[static_cast<size_t>(i)] = static_cast<int32_t>(first + i);
-  const int32_t query_start[2] = {0, static_cast<int32_t>(count)};
-  const auto context = static_cast<int32_t>(first + count);
-  const auto last = static_cast<int32_t>(count - 1);
+std::span<int32_t> DecoderRunner::Input(DeviceSpan<int32_t> array) {
+  const auto offset = reinterpret_cast<const uint8_t*>(array.data) - workspace_.inputs.data;
+  return {reinterpret_cast<int32_t*>(inputs_.data() + offset), static_cast<size_t>(array.size)};
+}
+
+// Tokens `ids` at positions from `first` on of the sequence, which has room for them (their slots are set already).
+DecoderStep DecoderRunner::UploadStep(Stream& stream, const KvSequence& sequence, int64_t first,
+                                      std::span<const int32_t> ids) {
+  const auto count = static_cast<int64_t>(ids.size());
+  std::copy(ids.begin(), ids.end(), Input(workspace_.ids).begin());
+  const std::span<int32_t> positions = Input(workspace_.positions);
+  for (int64_t i = 0; i < count; ++i) positions[static_cast<size_t>(i)] = static_cast<int32_t>(first + i);
+  const std::span<int32_t> query_start = Input(workspace_.query_start);
+  query_start[0] = 0;
+  query_start[1] = static_cast<int32_t>(count);
+  const int64_t context = first + count;
+  Input(workspace_.context_length)[0] = static_cast<int32_t>(context);
+  Input(workspace_.logit_rows)[0] = static_cast<int32_t>(count - 1);
   const std::span<const int32_t> table = sequence.block_table();
-  const size_t bytes = static_cast<size_t>(count) * sizeof(int32_t);
-  backend.Upload(stream, positions_.data(), workspace_.positions.data, bytes);
-  backend.Upload(stream, slots_.data(), workspace_.slots.data, bytes);
-  backend.Upload(stream, query_start, workspace_.query_start.data, sizeof(query_start));
-  backend.Upload(stream, &context, workspace_.context_length.data, sizeof(context));
-  backend.Upload(stream, table.data(), workspace_.block_table.data, table.size_bytes());
-  backend.Upload(stream, &last, workspace_.logit_rows.data, sizeof(last));
+  std::copy(table.begin(), table.end(), Input(workspace_.block_table).begin());
+  model_.backend().Upload(stream, inputs_.data(), workspace_.inputs.data, inputs_.size());
 
   DecoderStep step;
   step.x = workspace_.x.Rows(0, count);
   step.batch = {.tokens = count,
                 .sequences = 1,
-                .max_blocks = workspace_.block_table.size,
+                .max_blocks = workspace_.block_table.size / workspace_.max_sequences,
                 .positions = workspace_.positions.Sub(0, count),
                 .query_start = workspace_.query_start,
                 .slots = workspace_.slots.Sub(0, count),
@@ -71,7 +79,7 @@ Status DecoderRunner::Run(Stream& stream, KvCache& cache, DecoderStep& step, boo
   EYESHOT_RETURN_IF_ERROR(decoder.RunLayers(stream, workspace_, cache, step, 0, decoder.config().num_layers, nullptr));
   last_rows_ = step.x;
   if (want_logits) decoder.Logits(stream, workspace_, step, 1);
-  return model_.backend().Sync(stream);
+  return Status::Ok();
 }
 
 Status DecoderRunner::Prefill(Stream& stream, KvCache& cache, KvSequence& sequence, const PromptPlan& plan,
@@ -80,14 +88,17 @@ Status DecoderRunner::Prefill(Stream& stream, KvCache& cache, KvSequence& sequen
   const auto total = static_cast<int64_t>(plan.ids.size());
   const int64_t begin = sequence.size();
   EYESHOT_CHECK(begin < total && total <= sequence.capacity());
+  const int64_t blocks = (total + cache.shape.block_size - 1) / cache.shape.block_size;
+  EYESHOT_RETURN_IF_ERROR(backend.Reserve(stream, cache, std::min(blocks, cache.shape.blocks)));  // at once
   while (sequence.size() < total) {
     const int64_t first = sequence.size();
     const int64_t count = std::min(workspace_.max_tokens, total - first);
     for (int64_t i = 0; i < count; ++i) {
-      slots_[static_cast<size_t>(i)] = sequence.Append(plan.keys[static_cast<size_t>(first + i)]);
+      Input(workspace_.slots)[static_cast<size_t>(i)] = sequence.Append(plan.keys[static_cast<size_t>(first + i)]);
     }
-    DecoderStep step = UploadStep(stream, sequence, first, count);
-    backend.Upload(stream, plan.ids.data() + first, workspace_.ids.data, static_cast<size_t>(count) * sizeof(int32_t));
+    EYESHOT_RETURN_IF_ERROR(ReserveBlocks(stream, cache, sequence));
+    DecoderStep step = UploadStep(stream, sequence, first,
+                                  std::span(plan.ids).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
     model_.decoder().Embed(stream, workspace_.ids.Sub(0, count), step.x);
     for (const VisualRun& run : plan.runs) {
       const int64_t from = std::max(run.position, first);
@@ -105,19 +116,80 @@ Status DecoderRunner::Prefill(Stream& stream, KvCache& cache, KvSequence& sequen
       return CancelledError(fmt::format("cancelled after {} of {} prompt tokens", first + count, total));
     }
   }
-  return Status::Ok();
+  return backend.Sync(stream);
 }
 
 Status DecoderRunner::Step(Stream& stream, KvCache& cache, KvSequence& sequence, int32_t token) {
-  const int64_t position = sequence.size();
-  slots_[0] = sequence.Append(static_cast<uint32_t>(token));
-  DecoderStep step = UploadStep(stream, sequence, position, 1);
-  model_.backend().Upload(stream, &token, workspace_.ids.data, sizeof(token));
-  model_.decoder().Embed(stream, workspace_.ids.Sub(0, 1), step.x);
-  return Run(stream, cache, step, true);
+  KvSequence* const one = &sequence;
+  return StepBatch(stream, cache, {&one, 1}, {&token, 1});
 }
 
-void DecoderRunner::StartSampling(Stream& stream, const SamplingOptions& options, std::span<const int32_t> prompt) {
+Status DecoderRunner::ReserveBlocks(Stream& stream, KvCache& cache, const KvSequence& sequence) {
+  const std::span<const int32_t> table = sequence.block_table();
+  return model_.backend().Reserve(stream, cache, int64_t{*std::max_element(table.begin(), table.end())} + 1);
+}
+
+// One token of each sequence, which has room for it.
+DecoderStep DecoderRunner::UploadBatch(Stream& stream, std::span<KvSequence* const> sequences,
+                                       std::span<const int32_t> tokens) {
+  const auto count = static_cast<int64_t>(sequences.size());
+  const int64_t blocks = workspace_.block_table.size / workspace_.max_sequences;
+  int64_t longest = 0;
+  Input(workspace_.query_start)[0] = 0;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    KvSequence& sequence = *sequences[i];
+    const int64_t position = sequence.size();
+    Input(workspace_.ids)[i] = tokens[i];
+    Input(workspace_.positions)[i] = static_cast<int32_t>(position);
+    Input(workspace_.slots)[i] = sequence.Append(static_cast<uint32_t>(tokens[i]));
+    Input(workspace_.query_start)[i + 1] = static_cast<int32_t>(i + 1);
+    Input(workspace_.context_length)[i] = static_cast<int32_t>(position + 1);
+    Input(workspace_.logit_rows)[i] = static_cast<int32_t>(i);
+    const std::span<const int32_t> table = sequence.block_table();
+    std::copy(table.begin(), table.end(), Input(workspace_.block_table).begin() + static_cast<int64_t>(i) * blocks);
+    longest = std::max(longest, position + 1);
+  }
+  model_.backend().Upload(stream, inputs_.data(), workspace_.inputs.data, inputs_.size());
+
+  DecoderStep step;
+  step.x = workspace_.x.Rows(0, count);
+  step.batch = {.tokens = count,
+                .sequences = count,
+                .max_blocks = blocks,
+                .positions = workspace_.positions.Sub(0, count),
+                .query_start = workspace_.query_start,
+                .slots = workspace_.slots.Sub(0, count),
+                .context_length = workspace_.context_length,
+                .block_table = workspace_.block_table,
+                .max_context = longest};
+  return step;
+}
+
+Status DecoderRunner::StepBatch(Stream& stream, KvCache& cache, std::span<KvSequence* const> sequences,
+                                std::span<const int32_t> tokens) {
+  const auto count = static_cast<int64_t>(sequences.size());
+  EYESHOT_CHECK(count > 0 && count <= workspace_.max_sequences && tokens.size() == sequences.size());
+  DecoderStep step = UploadBatch(stream, sequences, tokens);
+  for (const KvSequence* sequence : sequences) EYESHOT_RETURN_IF_ERROR(ReserveBlocks(stream, cache, *sequence));
+  Backend& backend = model_.backend();
+  const LlamaDecoder& decoder = model_.decoder();
+  Status status;
+  const auto enqueue = [&] {
+    decoder.Embed(stream, workspace_.ids.Sub(0, count), step.x);
+    status = decoder.RunLayers(stream, workspace_, cache, step, 0, decoder.config().num_layers, nullptr);
+    decoder.Logits(stream, workspace_, step, count);
+  };
+  // By reference: a copy of it would be allocated.
+  backend.Repeat(stream,
+                 {.cache = cache.id, .inputs = workspace_.ids.data, .tokens = count, .context = step.batch.max_context},
+                 std::ref(enqueue));
+  EYESHOT_RETURN_IF_ERROR(status);
+  last_rows_ = step.x;
+  return Status::Ok();
+}
+
+void DecoderRunner::StartSampling(Stream& stream, const SamplingOptions& options, std::span<const int32_t> prompt,
+                                  int64_t sequence) {
   Backend& backend = model_.backend();
   const SamplerParams params{.temperature = options.temperature,
                              .top_p = options.top_p,
@@ -127,32 +199,40 @@ void DecoderRunner::StartSampling(Stream& stream, const SamplingOptions& options
                              .seed_low = static_cast<uint32_t>(options.seed),
                              .seed_high = static_cast<uint32_t>(options.seed >> 32)};
   const uint32_t steps = 0;
-  backend.Upload(stream, &params, params_.data, sizeof(params));
-  backend.Upload(stream, &steps, steps_.data, sizeof(steps));
-  use_seen_ = options.repetition_penalty != 1.0f;
-  if (!use_seen_) return;
-  const std::vector<uint8_t> none(static_cast<size_t>(seen_.size), 0);
-  backend.Upload(stream, none.data(), seen_.data, none.size());
+  backend.Upload(stream, &params, params_.data + sequence, sizeof(params));
+  backend.Upload(stream, &steps, steps_.data + sequence, sizeof(steps));
+  if (options.repetition_penalty == 1.0f) return;
+  use_seen_ = true;
+  const int64_t vocabulary = model_.config().text.vocab_size;
+  const DeviceSpan<uint8_t> seen = seen_.Sub(sequence * vocabulary, vocabulary);
+  const std::vector<uint8_t> none(static_cast<size_t>(vocabulary), 0);
+  backend.Upload(stream, none.data(), seen.data, none.size());
   for (size_t first = 0; first < prompt.size(); first += static_cast<size_t>(workspace_.max_tokens)) {
     const std::span<const int32_t> part =
         prompt.subspan(first, std::min(prompt.size() - first, static_cast<size_t>(workspace_.max_tokens)));
     backend.Upload(stream, part.data(), workspace_.ids.data, part.size_bytes());
-    backend.MarkSeen(stream, workspace_.ids.Sub(0, static_cast<int64_t>(part.size())), seen_);
+    backend.MarkSeen(stream, workspace_.ids.Sub(0, static_cast<int64_t>(part.size())), seen);
   }
 }
 
 Result<int32_t> DecoderRunner::Sample(Stream& stream) {
+  int32_t token = 0;
+  EYESHOT_RETURN_IF_ERROR(SampleBatch(stream, {&token, 1}));
+  return token;
+}
+
+Status DecoderRunner::SampleBatch(Stream& stream, std::span<int32_t> next) {
   Backend& backend = model_.backend();
-  backend.Sample(stream, {.logits = logits(),
+  const auto count = static_cast<int64_t>(next.size());
+  EYESHOT_CHECK(count > 0 && count <= workspace_.max_sequences);
+  backend.Sample(stream, {.logits = workspace_.logits.Rows(0, count),
                           .params = params_,
                           .steps = steps_,
                           .seen = use_seen_ ? seen_ : DeviceSpan<uint8_t>(),
                           .scratch = scratch_,
                           .next = next_});
-  int32_t token = 0;
-  backend.Download(stream, next_.data, &token, sizeof(token));
-  EYESHOT_RETURN_IF_ERROR(backend.Sync(stream));
-  return token;
+  backend.Download(stream, next_.data, next.data(), next.size_bytes());
+  return backend.Sync(stream);
 }
 
 }  // namespace eyeshot

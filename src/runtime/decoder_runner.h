@@ -1,4 +1,4 @@
-// DecoderRunner: one sequence through the decoder: prompts in chunks, answers token by token.
+// DecoderRunner: sequences through the decoder: prompts in chunks, answers token by token, several side by side.
 #ifndef EYESHOT_RUNTIME_DECODER_RUNNER_H_
 #define EYESHOT_RUNTIME_DECODER_RUNNER_H_
 
@@ -15,23 +15,31 @@
 
 namespace eyeshot {
 
-// The memory of the steps of one sequence, taken once: prefill chunks, logits, the sampler's state.
+// The memory of steps, taken once: prefill chunks, logits, the sampler's state of each sequence of a batch.
 class DecoderRunner {
  public:
-  static Result<std::unique_ptr<DecoderRunner>> Create(const VisionLanguageModel& model, int64_t context_tokens);
+  // For answers to up to `sequences` prompts side by side, each with a context of up to `context_tokens`.
+  static Result<std::unique_ptr<DecoderRunner>> Create(const VisionLanguageModel& model, int64_t context_tokens,
+                                                       int64_t sequences = 1);
 
   // Runs positions [sequence.size(), plan.ids.size()) and leaves the logits of the last one. on_progress (may be
   // empty) gets the share that is done and returns false to cancel (kCancelled). Pictures must be encoded.
   Status Prefill(Stream& stream, KvCache& cache, KvSequence& sequence, const PromptPlan& plan,
                  std::span<const Visual> visuals, const std::function<bool(double)>& on_progress);
 
-  // Runs one token of an answer and leaves its logits. Does not allocate.
+  // Runs one token of an answer and leaves its logits. Neither waits for a device nor allocates.
   Status Step(Stream& stream, KvCache& cache, KvSequence& sequence, int32_t token);
+  // The same for a token of each of several sequences of one cache; row i of the logits is sequence i's.
+  Status StepBatch(Stream& stream, KvCache& cache, std::span<KvSequence* const> sequences,
+                   std::span<const int32_t> tokens);
 
-  // Sets the sampler up for an answer to `prompt`.
-  void StartSampling(Stream& stream, const SamplingOptions& options, std::span<const int32_t> prompt);
+  // Sets the sampler of one sequence of a batch up for an answer to `prompt`.
+  void StartSampling(Stream& stream, const SamplingOptions& options, std::span<const int32_t> prompt,
+                     int64_t sequence = 0);
   // The next token by the logits that Prefill or Step left. Does not allocate.
   Result<int32_t> Sample(Stream& stream);
+  // The next token of each of the first next.size() sequences, by the logits that StepBatch left.
+  Status SampleBatch(Stream& stream, std::span<int32_t> next);
 
   // The logits that the last step left: [1, vocabulary] float32 on the device.
   MatrixView logits() const { return workspace_.logits.Rows(0, 1); }
@@ -40,24 +48,27 @@ class DecoderRunner {
 
  private:
   explicit DecoderRunner(const VisionLanguageModel& model) : model_(model) {}
-  Status Allocate(int64_t context_tokens);
-  void Layout(Arena& arena, int64_t context_tokens);
-  DecoderStep UploadStep(Stream& stream, const KvSequence& sequence, int64_t first, int64_t count);
+  Status Allocate(int64_t context_tokens, int64_t sequences);
+  void Layout(Arena& arena, int64_t context_tokens, int64_t sequences);
+  DecoderStep UploadStep(Stream& stream, const KvSequence& sequence, int64_t first, std::span<const int32_t> ids);
+  DecoderStep UploadBatch(Stream& stream, std::span<KvSequence* const> sequences, std::span<const int32_t> tokens);
+  Status ReserveBlocks(Stream& stream, KvCache& cache, const KvSequence& sequence);
+  // Where one of the workspace's input arrays has its host copy.
+  std::span<int32_t> Input(DeviceSpan<int32_t> array);
   Status Run(Stream& stream, KvCache& cache, DecoderStep& step, bool want_logits);
 
   const VisionLanguageModel& model_;
   Buffer buffer_;
   DecoderWorkspace workspace_;
   MatrixView last_rows_;
-  std::vector<int32_t> positions_;  // host copies of one step's inputs
-  std::vector<int32_t> slots_;
+  std::vector<uint8_t> inputs_;  // host copy of workspace_.inputs
 
-  DeviceSpan<SamplerParams> params_;  // [1]
-  DeviceSpan<uint32_t> steps_;        // [1]
-  DeviceSpan<uint8_t> seen_;          // [vocabulary]
-  DeviceSpan<uint64_t> scratch_;      // [vocabulary]
-  DeviceSpan<int32_t> next_;          // [1]
-  bool use_seen_ = false;
+  DeviceSpan<SamplerParams> params_;  // [sequences]
+  DeviceSpan<uint32_t> steps_;        // [sequences]
+  DeviceSpan<uint8_t> seen_;          // [sequences, vocabulary]
+  DeviceSpan<uint64_t> scratch_;      // [sequences, vocabulary]
+  DeviceSpan<int32_t> next_;          // [sequences]
+  bool use_seen_ = false;  // some answer had a repetition penalty
 };
 
 }  // namespace eyeshot

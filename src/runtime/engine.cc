@@ -8,7 +8,10 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/limits.h"
+#include "formats/packed_weights.h"
+#include "ledger/nvml.h"
 #include "ledger/stage.h"
 #include "models/model.h"
 #include "models/model_source.h"
@@ -29,6 +32,7 @@ class EngineImpl;
 class ChatImpl final : public Chat {
  public:
   ChatImpl(std::shared_ptr<EngineImpl> engine, std::unique_ptr<KvCache> cache, int64_t capacity);
+  ~ChatImpl() override;
 
   Result<Answer> Ask(std::vector<ContentPart> parts, const AskOptions& options) override;
   Result<int> FramesThatFit(double duration_s, int most, std::string_view question,
@@ -40,6 +44,7 @@ class ChatImpl final : public Chat {
 
  private:
   Result<Answer> Run(const AskOptions& options);
+  Result<Answer> Answered(const AskOptions& options);
   static int64_t Needed(const PromptPlan& plan);
   Status CheckFits(const PromptPlan& plan, const AskOptions& options) const;
   void AddPictures(Ledger& ledger) const;
@@ -72,10 +77,15 @@ class EngineImpl final : public Engine {
   VideoOptions VideoDefaults() const override { return model_->image_processor().VideoDefaults(pool_.threads()); }
   Result<std::unique_ptr<Chat>> NewChat(std::string_view system) override;
 
+  // A device's caches are used by one chat after the other: steps that were recorded for one can be repeated.
+  Result<std::unique_ptr<KvCache>> TakeCache();
+  void GiveCache(std::unique_ptr<KvCache> cache);
+
   VisionLanguageModel& model() { return *model_; }
   Backend& backend() { return *backend_; }
   DecoderRunner& runner() { return *runner_; }
   ThreadPool& pool() { return pool_; }
+  GpuMeter* gpu_meter() { return gpu_meter_.get(); }
   std::mutex& turn() { return turn_; }
 
  private:
@@ -85,10 +95,13 @@ class EngineImpl final : public Engine {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<VisionLanguageModel> model_;
   std::unique_ptr<DecoderRunner> runner_;
+  std::unique_ptr<GpuMeter> gpu_meter_;  // null: no GPU, or it can't be read
   ModelInfo info_;
   KvFormat kv_format_ = KvFormat::kHalf;
   Ledger load_ledger_;
   std::mutex turn_;  // held by the chat that runs
+  std::mutex spare_turn_;
+  std::unique_ptr<KvCache> spare_cache_;  // of a chat that has ended
 };
 
 // "a/b/" and "a/b" are both named "b".
@@ -98,36 +111,80 @@ std::string FolderName(std::string_view path) {
   return std::string(slash == std::string_view::npos || path.size() == 1 ? path : path.substr(slash + 1));
 }
 
+// Packed weights and 8-bit caches are a CPU's.
+std::string DeviceFor(const EngineOptions& options) {
+  const bool packed = FileExists(JoinPath(options.model, kPackedWeightsFile));
+  return options.device == "auto" && (packed || options.kv_cache != "f16") ? "cpu" : options.device;
+}
+
+// Where memory is a GPU's, it is planned before any is taken.
+Status CheckMemory(const ModelSource& source, const ModelPrecision& precision, int64_t context,
+                   const Backend& backend) {
+  const std::optional<size_t> available = backend.AvailableBytes();
+  if (!available) return Status::Ok();
+  EYESHOT_ASSIGN_OR_RETURN(const ModelFamily* family, FindModelFamily(source.config().model_type));
+  const MemoryPlan plan = family->plan(source.config(), backend, precision, context, 1);
+  if (plan.total() <= *available) return Status::Ok();
+  const auto megabytes = [](size_t bytes) { return (bytes + 999'999) / 1'000'000; };
+  return OutOfMemoryError(
+      fmt::format(
+          "the model needs {} MB of GPU memory ({} of weights, {} of scratch memory, {} of a key/value cache of "
+          "{} tokens, {} of each tile), and {} MB can be had beside the {} that are taken",
+          megabytes(plan.total()), megabytes(plan.tower_weights + plan.connector_weights + plan.decoder_weights),
+          megabytes(plan.tower_workspace + plan.decoder_workspace), megabytes(plan.kv_cache), context,
+          megabytes(plan.pictures), megabytes(*available), megabytes(backend.PeakBytes().value_or(0))),
+      "take a smaller --context, model or --precision (int8, int4), raise --gpu-memory, end other programs on the GPU, "
+      "or use --device cpu");
+}
+
 Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& options) {
   if (options.threads < 0 || options.threads > limits::kMaxThreads) {
     return InvalidArgumentError(fmt::format("{} threads were asked for", options.threads),
                                 fmt::format("use 0 (all cores) to {}", limits::kMaxThreads));
   }
   std::shared_ptr<EngineImpl> engine(new EngineImpl(options.threads));
-  EYESHOT_ASSIGN_OR_RETURN(engine->backend_, CreateBackend({.name = options.backend, .threads = options.threads}));
+  std::vector<std::string> notes;
+  EYESHOT_ASSIGN_OR_RETURN(engine->backend_, CreateBackend({.name = options.backend,
+                                                            .device = DeviceFor(options),
+                                                            .threads = options.threads,
+                                                            .gpu_memory = static_cast<size_t>(options.gpu_memory)},
+                                                           &notes));
   EYESHOT_ASSIGN_OR_RETURN(
       ModelSource source,
       ModelSource::Open({.path = options.model, .mmproj = options.mmproj, .hf_defaults = options.hf_defaults}));
-  std::vector<std::string> notes = source.notes();
+  for (std::string& note : source.notes()) notes.push_back(std::move(note));
   EYESHOT_ASSIGN_OR_RETURN(ModelPrecision precision, ChoosePrecision(source, options.precision, *engine->backend_));
   EYESHOT_ASSIGN_OR_RETURN(precision.kv_cache, ParseKvFormat(options.kv_cache));
+  if (!engine->backend_->SupportsCache(precision.kv_cache)) {
+    return UnsupportedError(
+        fmt::format("a key/value cache in {} on {}", options.kv_cache, engine->backend_->info().device),
+        "leave --kv-cache out: a GPU keeps it in bfloat16");
+  }
   engine->kv_format_ = precision.kv_cache;
-  EYESHOT_ASSIGN_OR_RETURN(engine->model_, LoadModel(std::move(source),
-                                                     {.precision = precision,
-                                                      .pillow13_order = options.pillow13_resize,
-                                                      .frame_edge = options.frame_edge,
-                                                      .on_progress = options.on_progress},
-                                                     *engine->backend_, engine->load_ledger_));
-  const ModelConfig& config = engine->model_->config();
+  const ModelConfig& config = source.config();
   const int64_t longest = config.text.max_positions;
   if (options.context_tokens < 0 || options.context_tokens > longest) {
     return InvalidArgumentError(fmt::format("a context of {} tokens was asked for", options.context_tokens),
                                 fmt::format("use 1 to {}, what the model was made for, or 0 for all of it", longest));
   }
   const int64_t context = options.context_tokens == 0 ? longest : options.context_tokens;
+  EYESHOT_RETURN_IF_ERROR(CheckMemory(source, precision, context, *engine->backend_));
+  EYESHOT_ASSIGN_OR_RETURN(engine->model_, LoadModel(std::move(source),
+                                                     {.precision = precision,
+                                                      .pillow13_order = options.pillow13_resize,
+                                                      .frame_edge = options.frame_edge,
+                                                      .on_progress = options.on_progress},
+                                                     *engine->backend_, engine->load_ledger_));
   EYESHOT_ASSIGN_OR_RETURN(engine->runner_, DecoderRunner::Create(*engine->model_, context));
 
   const BackendInfo& backend = engine->backend_->info();
+  if (!backend.pci_bus_id.empty()) {
+    auto meter = GpuMeter::Open(backend.pci_bus_id);
+    if (meter.ok())
+      engine->gpu_meter_ = *std::move(meter);
+    else
+      notes.push_back(std::string(meter.status().message()));
+  }
   engine->info_ = {.name = options.name.empty() ? FolderName(options.model) : options.name,
                    .family = std::string(engine->model_->family()),
                    .device = backend.device,
@@ -136,15 +193,28 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
                    .threads = backend.threads,
                    .parameters = engine->model_->parameters(),
                    .context_tokens = context,
-                   .vocabulary = config.text.vocab_size,
-                   .has_vision = config.has_vision(),
+                   .vocabulary = engine->model_->config().text.vocab_size,
+                   .has_vision = engine->model_->config().has_vision(),
                    .notes = std::move(notes)};
   return engine;
 }
 
+Result<std::unique_ptr<KvCache>> EngineImpl::TakeCache() {
+  {
+    const std::lock_guard<std::mutex> turn(spare_turn_);
+    if (spare_cache_ != nullptr) return std::move(spare_cache_);
+  }
+  return backend_->NewKvCache(model_->decoder().CacheShape(info_.context_tokens, kKvBlockSize, kv_format_));
+}
+
+void EngineImpl::GiveCache(std::unique_ptr<KvCache> cache) {
+  if (!backend_->AvailableBytes()) return;  // a CPU's caches only have memory that was used
+  const std::lock_guard<std::mutex> turn(spare_turn_);
+  spare_cache_ = std::move(cache);
+}
+
 Result<std::unique_ptr<Chat>> EngineImpl::NewChat(std::string_view system) {
-  const KvCacheShape shape = model_->decoder().CacheShape(info_.context_tokens, kKvBlockSize, kv_format_);
-  EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<KvCache> cache, backend_->NewKvCache(shape));
+  EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<KvCache> cache, TakeCache());
   auto chat = std::make_unique<ChatImpl>(std::static_pointer_cast<EngineImpl>(shared_from_this()), std::move(cache),
                                          info_.context_tokens);
   if (!system.empty()) EYESHOT_RETURN_IF_ERROR(chat->AddSystem(system));
@@ -162,6 +232,8 @@ ChatImpl::ChatImpl(std::shared_ptr<EngineImpl> engine, std::unique_ptr<KvCache> 
   // The template ends every message with this token; some published eos settings name another one.
   if (const auto end = engine_->model().tokenizer().TokenId("<end_of_utterance>")) stop_tokens_.push_back(*end);
 }
+
+ChatImpl::~ChatImpl() { engine_->GiveCache(std::move(cache_)); }
 
 Status ChatImpl::AddSystem(std::string_view system) {
   EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::System(std::string(system)), PictureDetail()));
@@ -199,6 +271,8 @@ Result<Answer> ChatImpl::Ask(std::vector<ContentPart> parts, const AskOptions& o
   EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::User(std::move(parts)), options.detail));
   Result<Answer> answer = Run(options);
   if (!answer.ok()) {
+    // What was enqueued uses memory that the next question uses too. Its errors are those of the answer.
+    static_cast<void>(engine_->backend().Sync(*stream_));
     conversation_.RemoveLast();
     return answer;
   }
@@ -221,8 +295,26 @@ Result<int> ChatImpl::FramesThatFit(double duration_s, int most, std::string_vie
   return conversation_.FramesThatFit(conversation_.messages().size(), message, room);
 }
 
+// The GPU before and after the question are read when its queue is empty.
 Result<Answer> ChatImpl::Run(const AskOptions& options) {
+  const std::optional<size_t> taken = engine_->backend().PeakBytes();
+  if (!taken) return Answered(options);
+  GpuMeter* meter = engine_->gpu_meter();
+  GpuCost cost;
+  if (meter != nullptr) cost.before = meter->Read();
+  Result<Answer> answer = Answered(options);
+  if (!answer.ok()) return answer;
+  if (meter != nullptr) cost.after = meter->Read();
+  cost.allocated_bytes = engine_->backend().PeakBytes().value_or(0);
+  cost.joules = JoulesBetween(cost.before, cost.after);
+  answer->ledger.SetGpu(cost);
+  return answer;
+}
+
+Result<Answer> ChatImpl::Answered(const AskOptions& options) {
   Answer answer;
+  Ledger abandoned;  // what a question that failed has left
+  stream_->Collect(abandoned);
   EYESHOT_ASSIGN_OR_RETURN(PromptPlan plan, conversation_.Plan());
   if (options.detail.kind == PictureDetail::Kind::kAuto) {
     while (Needed(plan) > sequence_.capacity() && conversation_.Shrink()) {
@@ -243,7 +335,7 @@ Result<Answer> ChatImpl::Run(const AskOptions& options) {
   EYESHOT_RETURN_IF_ERROR(EncodeMissing(plan, cached, options, answer));
 
   {
-    Stage stage(answer.ledger, StageId::kPrefill, &stream_->counters);
+    Stage stage(answer.ledger, StageId::kPrefill, stream_.get());
     stage.AddTokens(static_cast<uint64_t>(answer.prompt_tokens - cached));
     const auto progress = [&](double share) {
       if (options.on_progress) options.on_progress(StageId::kPrefill, share);
@@ -252,6 +344,7 @@ Result<Answer> ChatImpl::Run(const AskOptions& options) {
     EYESHOT_RETURN_IF_ERROR(
         engine_->runner().Prefill(*stream_, *cache_, sequence_, plan, conversation_.visuals(), progress));
   }
+  stream_->Collect(answer.ledger);
   EYESHOT_RETURN_IF_ERROR(Generate(plan, options, answer));
   return answer;
 }
@@ -402,7 +495,7 @@ Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, int64_t tile_c
 Status ChatImpl::Thin(Visual& visual, Ledger& ledger) {
   VisionLanguageModel& model = engine_->model();
   Backend& backend = model.backend();
-  Stage stage(ledger, StageId::kReduce, &stream_->counters);
+  Stage stage(ledger, StageId::kReduce, stream_.get());
   const int64_t side = model.config().visual_tokens_per_side();
   const std::vector<int32_t> kept = RowsApart(visual.tiles, side, visual.stride);
   const auto count = static_cast<int64_t>(kept.size());
@@ -439,11 +532,12 @@ Status ChatImpl::Generate(const PromptPlan& plan, const AskOptions& options, Ans
   while (answer.completion_tokens < limit) {
     int32_t token = 0;
     {
-      Stage stage(answer.ledger, StageId::kDecode, &stream_->counters);
+      Stage stage(answer.ledger, StageId::kDecode, stream_.get());
       EYESHOT_ASSIGN_OR_RETURN(token, runner.Sample(*stream_));
       stage.AddTokens(1);
       ++answer.completion_tokens;
     }
+    stream_->Collect(answer.ledger);
     bool stopped = !options.ignore_end && IsStopToken(token);
     if (stopped) answer.finish_reason = FinishReason::kStop;
     if (!stopped) {
@@ -465,7 +559,7 @@ Status ChatImpl::Generate(const PromptPlan& plan, const AskOptions& options, Ans
       answer.finish_reason = FinishReason::kCancelled;
       break;
     }
-    Stage stage(answer.ledger, StageId::kDecode, &stream_->counters);
+    Stage stage(answer.ledger, StageId::kDecode, stream_.get());
     EYESHOT_RETURN_IF_ERROR(runner.Step(*stream_, *cache_, sequence_, token));
   }
   text.Finish();

@@ -160,8 +160,7 @@ TEST(EngineTest, CancelsBetweenTokensAndBeforeThem) {
 TEST(EngineTest, PromptsThatDoNotFitAreRefusedWithNumbersAndLeaveTheChatAsItWas) {
   const auto chat = NewChat();
   Ask(*chat, {"Hello"}, {.max_tokens = 2});
-  std::vector<ContentPart> parts;
-  for (int i = 0; i < 12; ++i) parts.emplace_back(Picture());
+  std::vector<ContentPart> parts(12, ContentPart(Picture()));
   parts.emplace_back("What is the same in all of them?");
   const auto answer = chat->Ask(parts);
   ASSERT_FALSE(answer.ok());
@@ -243,6 +242,7 @@ TEST(EngineTest, AutomaticDetailFitsTheContext) {
 // Frames that don't fit keep fewer visual tokens, and the ledger says so; a clip that fits keeps them all.
 TEST(EngineTest, AutomaticDetailFitsFramesIntoTheContext) {
   std::vector<Image> images;
+  images.reserve(8);
   for (int i = 0; i < 8; ++i) images.push_back({8, 8, std::vector<uint8_t>(192, static_cast<uint8_t>(32 * i))});
   const auto clip = std::make_shared<const Frames>(*FramesFromImages(std::move(images), 1));
   const AskOptions options{.max_tokens = 1, .detail = {PictureDetail::Kind::kAuto, 0}};

@@ -10,8 +10,8 @@
 
 namespace eyeshot {
 
-// Pieces are aligned to 64 bytes: a cache line, and the widest vector.
-inline constexpr size_t kArenaAlignment = 64;
+// Pieces are aligned to 256 bytes: what cuBLASLt's fastest products want, and more than a cache line or a vector.
+inline constexpr size_t kArenaAlignment = 256;
 
 constexpr size_t AlignUp(size_t bytes) { return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }
 

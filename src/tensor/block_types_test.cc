@@ -39,7 +39,7 @@ TEST_P(BlockTypes, DequantizeAsTheReferenceToTheBit) {
   ConvertToF32(GetParam(), bytes.data(), values.size(), values.data());
   for (size_t i = 0; i < golden.at("first").size(); ++i) EXPECT_EQ(values[i], golden.at("first")[i].get<float>()) << i;
   EXPECT_EQ(Sha256Hex({reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(float)}),
-            golden.at("sha256"));
+            golden.at("sha256").get<std::string>());
 }
 
 INSTANTIATE_TEST_SUITE_P(All, BlockTypes,

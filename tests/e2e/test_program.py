@@ -80,7 +80,8 @@ class Ask(ProgramTest):
         result = json.loads(self.succeeds("ask", "--json", DEMO / "chart.png", "How many bars does the chart have?"))
         self.assertEqual(list(result), ["answer", "finish_reason", "model", "device", "precision", "prompt_tokens",
                                         "visual_tokens", "completion_tokens", "tiles", "pictures", "peak_rss_bytes",
-                                        "stages"])
+                                        "gpu", "stages"])
+        self.assertIsNone(result["gpu"])
         self.assertEqual(result["answer"], "5")
         self.assertEqual(result["finish_reason"], "stop")
         self.assertEqual(result["model"], "eyeshot-tiny")
@@ -88,7 +89,7 @@ class Ask(ProgramTest):
         self.assertGreater(result["peak_rss_bytes"], 30e6)
         self.assertEqual([stage["name"] for stage in result["stages"]], STAGES)
         for stage in result["stages"]:
-            self.assertEqual(set(stage), {"name", "wall_ms", "flops", "bytes", "tokens", "joules"})
+            self.assertEqual(set(stage), {"name", "wall_ms", "device_ms", "flops", "bytes", "tokens", "joules"})
         by_name = {stage["name"]: stage for stage in result["stages"]}
         self.assertEqual(by_name["prefill"]["tokens"], result["prompt_tokens"])
         for name in ("load", "decode_image", "encode", "prefill", "decode"):
@@ -549,6 +550,7 @@ class Bench(ProgramTest):
             self.assertEqual([stage["name"] for stage in picture["stages"]], STAGES)
             self.assertGreater(picture["ttft_ms"], 0)
         self.assertEqual(len(result["decode"]), 1)
+        self.assertEqual(result["batches"], [])
         self.assertGreater(result["decode"][0]["tokens_per_s"], 0)
         for key in ("cpu", "isa", "threads", "precision", "model"):
             self.assertTrue(result[key], key)
@@ -556,7 +558,61 @@ class Bench(ProgramTest):
     def test_table(self):
         text = self.succeeds("bench", "--repeat", 1, "--warmup", 0, "--tiles", 3, "--depths", 16, "--tokens", 2)
         self.assertRegex(text, r"(?m)^encode +\d")
+        text = self.succeeds("bench", "--repeat", 1, "--warmup", 0, "--tiles", 1, "--depths", 40, "--batch", "2,5",
+                             "--tokens", 3)
+        self.assertRegex(text, r"(?m)^ +side by side +prompt tokens +ms a step +tokens a s\n +2 +40 .*\n +5 +40 ")
         self.fails(1, ["--tiles 2", "1, 3, 5"], "bench", "--tiles", 2)
+
+
+class Gpu(ProgramTest):
+    """--device, with the CUDA plug-in over an emulated GPU and with a stand-in for NVIDIA's meter"""
+
+    GPU = {"EYESHOT_CUDA_PLUGIN": os.environ.get("EYESHOT_TEST_CUDA_PLUGIN", ""),
+           "EYESHOT_NVML": os.environ.get("EYESHOT_TEST_NVML", "")}
+    QUESTION = ("--detail", "low", DEMO / "icon.png", "What is this?")
+
+    def test_answers_with_its_own_times_and_a_meter(self):
+        result = json.loads(self.succeeds("ask", "--json", "--device", "cuda", *self.QUESTION, env=self.GPU))
+        self.assertEqual(result["answer"], "An orange circle.")
+        self.assertEqual((result["device"], result["precision"]), ("cuda:0 (emulated GPU)", "bf16"))
+        for stage in result["stages"]:
+            on_gpu = stage["name"] in ("encode", "connect", "prefill", "decode")
+            self.assertEqual(stage["device_ms"] is not None, on_gpu, stage)
+        self.assertEqual(result["gpu"]["joules"]["value"], 50)
+        self.assertEqual(result["gpu"]["joules"]["source"], "nvml_counter")
+        self.assertEqual(result["gpu"]["after"]["sm_clock_mhz"], 1980)
+        self.assertIn("power cap", result["gpu"]["after"]["throttled_by"])
+
+    def test_weights_of_few_bits(self):
+        code, out, err = run("ask", "--device", "cuda:0", "--precision", "int8,q4_0", *self.QUESTION, env=self.GPU)
+        self.assertEqual((code, out), (0, "An orange circle.\n"), err)
+        self.assertRegex(err, r"(?m)^stage +ms +GPU ms")
+        self.assertRegex(err, r"(?m)^GPU: \d+ MB taken, 50 J .*312 W, SM 1980 MHz")
+
+    def test_memory_is_planned(self):
+        self.fails(1, ["needs", "of weights", "key/value cache of 2048 tokens", "27 MB can be had beside the 34 that are taken", "--gpu-memory"],
+                   "ask", "--device", "cuda", "--gpu-memory", "60M", "Hi", env=self.GPU)
+        self.fails(1, ["--kv-cache"], "ask", "--device", "cuda", "--kv-cache", "int8", "Hi", env=self.GPU)
+        plan = self.succeeds("inspect", "--plan", "--device", "cuda", MODEL, env=self.GPU)
+        self.assertIn("cuda backend", plan)
+
+    def test_what_cannot_be_used_is_named(self):
+        self.fails(1, ["'gpu'", "cuda:1"], "ask", "--device", "gpu", "Hi")
+        self.fails(1, ["portable", "cuda"], "ask", "--device", "cuda", "--backend", "portable", "Hi", env=self.GPU)
+        self.fails(1, ["/nowhere.so"], "ask", "--device", "cuda", "Hi", env={"EYESHOT_CUDA_PLUGIN": "/nowhere.so"})
+        self.fails(1, ["is of version none"], "ask", "--device", "cuda", "Hi",
+                   env={"EYESHOT_CUDA_PLUGIN": self.GPU["EYESHOT_NVML"]})
+        code, _, err = run("ask", "-n", 1, "--device", "cuda", *self.QUESTION,
+                           env=self.GPU | {"EYESHOT_NVML": "/nowhere.so"})
+        self.assertEqual(code, 0, err)
+        self.assertIn("note: no meter of the GPU", err)
+
+    @unittest.skipIf(os.path.exists("/dev/nvidiactl"), "this machine has a GPU")
+    def test_without_a_gpu(self):
+        self.fails(1, ["--device cpu"], "ask", "--device", "cuda", "Hi")
+        code, out, err = run("ask", "-n", 1, "Hi")
+        self.assertEqual(code, 0, err)
+        self.assertEqual(err.count("on cpu"), 1, err)
 
 
 class Eval(ProgramTest):

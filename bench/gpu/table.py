@@ -1,0 +1,80 @@
+"""The table of a run of bench/gpu.sh: what was measured beside what is asked for and what transformers takes."""
+
+# What is measured, how to find it in the results, the most (or, with ">=", the least) that is asked for, and the unit.
+ROWS = [
+    ("decode 256M, one sequence", ("bench 256M", "decode", 1, "ms_per_token"), 0.45, "ms a token", "decode_ms"),
+    ("decode 500M", ("bench 500M", "decode", 1, "ms_per_token"), 0.6, "ms a token", None),
+    ("decode 2.2B", ("bench 2.2B", "decode", 1, "ms_per_token"), 1.7, "ms a token", "decode_ms"),
+    ("energy of a token, 256M", ("energy 256M", "joules_per_token"), 0.15, "J", None),
+    ("tower, 17 tiles, 256M", ("bench 256M", "stage encode"), 11, "ms", "encode_ms"),
+    ("tower, 17 tiles, 2.2B", ("bench 2.2B", "stage encode"), 27, "ms", "encode_ms"),
+    ("prefill, 256M", ("bench 256M", "stage prefill"), 3, "ms", "prefill_ms"),
+    ("prefill, 2.2B", ("bench 2.2B", "stage prefill"), 12, "ms", "prefill_ms"),
+    ("decode 256M, 64 sequences of 1,100 tokens", ("bench 256M", "batch 64"), ">= 40000", "tokens/s", None),
+    ("memory taken, 256M, 17 tiles", ("bench 256M", "decode", 1, "allocated_bytes"), 0.75e9, "bytes", "allocated_bytes"),
+    ("memory taken, 256M, 64 frames", ("frames", "gpu", "allocated_bytes"), 1e9, "bytes", None),
+    ("memory taken, 2.2B, 17 tiles", ("bench 2.2B", "decode", 1, "allocated_bytes"), 5.5e9, "bytes", "allocated_bytes"),
+]
+VARIANTS = ("eager", "sdpa", "compile")
+
+
+def find(results: dict, path: tuple):
+    """The value at a path, or None."""
+    step = results["steps"].get(path[0])
+    if step is None or not step["ok"]:
+        return None
+    value = step["result"]
+    for key in path[1:]:
+        if isinstance(key, str) and key.startswith("stage "):
+            stages = {stage["name"]: stage for stage in value["pictures"][0]["stages"]}
+            return stages[key.removeprefix("stage ")]["device_ms"]
+        if key == "batch 64":
+            return next((batch["tokens_per_s"] for batch in value["batches"]
+                         if batch["sequences"] == 64 and batch["depth"] >= 1000), None)
+        value = value[key]
+    return value
+
+
+def shown(value, unit: str) -> str:
+    """A figure for people."""
+    if value is None:
+        return "not measured"
+    if unit == "bytes":
+        return f"{value / 1e9:.2f} GB"
+    return f"{value:,.0f} {unit}" if value >= 1000 else f"{value:.3g} {unit}"
+
+
+def peers(results: dict, row: tuple) -> str:
+    """What transformers takes for the same."""
+    if row[4] is None:
+        return "-"
+    size = "2.2B" if "2.2B" in row[0] else "256M"
+    found = [(variant, find(results, (f"transformers {variant} {size}", row[4]))) for variant in VARIANTS]
+    return ", ".join(f"{variant} {shown(value, row[3])}" for variant, value in found if value is not None) or "not measured"
+
+
+def verdict(value, bar) -> str:
+    """Whether the bar is met."""
+    if value is None:
+        return ""
+    if isinstance(bar, str):
+        return "met" if value >= float(bar.removeprefix(">= ")) else "missed"
+    return "met" if value <= bar else "missed"
+
+
+def markdown(results: dict) -> str:
+    """The whole page."""
+    machine = results["steps"].get("machine", {}).get("result") or {}
+    lines = [f"# Eyeshot on {machine.get('name', 'an unknown GPU')}, {results['date']}", "",
+             "| what | Eyeshot | asked for | | transformers |", "|---|---|---|---|---|"]
+    for row in ROWS:
+        value = find(results, row[1])
+        bar = row[2] if isinstance(row[2], str) else f"<= {shown(row[2], row[3])}"
+        lines.append(f"| {row[0]} | {shown(value, row[3])} | {bar} | {verdict(value, row[2])} | {peers(results, row)} |")
+    lines += ["", "| step | | seconds |", "|---|---|---|"]
+    for name, step in results["steps"].items():
+        said = "ok" if step["ok"] else step["reason"]
+        if step["ok"] and name.split()[0] in ("machine", "peak", "alone", "eval", "memcheck", "racecheck", "parity"):
+            said = str(step["result"])
+        lines.append(f"| {name} | {said.replace('|', '/')} | {step['seconds']} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,387 @@
+// The dialect that the kernels of this folder are written in: CUDA C++ by nvcc, and plain C++ for the emulator, so that
+// every kernel, its indices, barriers and tensor core fragments included, runs in tests on machines without a GPU.
+//
+// Kernels (files *-inl.h) use nothing of CUDA but what is here. Pointers are device memory. Shared memory is dynamic
+// alone.
+#ifndef EYESHOT_KERNELS_CUDA_GPU_H_
+#define EYESHOT_KERNELS_CUDA_GPU_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(EYESHOT_CUDA_EMULATED)
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "kernels/cuda/emulator.h"
+#include "tensor/dtype.h"
+#define EYESHOT_DEVICE inline
+#define EYESHOT_KERNEL(threads) static void
+#define EYESHOT_UNROLL
+#else
+#include <cuda_runtime.h>
+#define EYESHOT_DEVICE __device__ __forceinline__
+// A kernel that is launched with at most so many threads a block.
+#define EYESHOT_KERNEL(threads) static __global__ void __launch_bounds__(threads)
+#define EYESHOT_UNROLL _Pragma("unroll")
+#endif
+
+namespace eyeshot::cuda {
+
+constexpr int kWarp = 32;
+
+// bfloat16, as bits.
+struct Bf16 {
+  uint16_t bits;
+};
+
+struct alignas(16) Vec16 {  // 16 bytes that are loaded and stored as one
+  uint32_t word[4];
+};
+
+struct Grid {
+  int64_t x = 1;
+  int64_t y = 1;  // at most 65,535
+  int64_t z = 1;  // the same
+};
+
+using StreamHandle = void*;  // cudaStream_t
+
+#if defined(EYESHOT_CUDA_EMULATED)
+
+inline int ThreadIndex() { return emulator::Current().thread; }
+inline int BlockThreads() { return emulator::Current().threads; }
+inline int BlockX() { return emulator::Current().block_x; }
+inline int BlockY() { return emulator::Current().block_y; }
+inline int BlockZ() { return emulator::Current().block_z; }
+inline int GridX() { return emulator::Current().grid_x; }
+inline void SyncThreads() { emulator::BlockBarrier(); }
+inline void SyncWarp() { emulator::WarpBarrier(); }
+inline unsigned char* SharedMemory() { return emulator::SharedMemory(); }
+
+template <typename T>
+T Shuffle(T value, int lane) {
+  T all[kWarp];
+  emulator::Exchange(&value, sizeof(T), all);
+  return all[lane & (kWarp - 1)];
+}
+template <typename T>
+T ShuffleXor(T value, int mask) {
+  return Shuffle(value, (emulator::Current().thread ^ mask) & (kWarp - 1));
+}
+
+inline float FromBf16(Bf16 value) { return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16); }
+inline Bf16 ToBf16(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  if (std::isnan(value)) return {static_cast<uint16_t>((bits >> 16) | 0x40u)};
+  return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
+}
+inline uint32_t PackBf16(float low, float high) {
+  return static_cast<uint32_t>(ToBf16(low).bits) | static_cast<uint32_t>(ToBf16(high).bits) << 16;
+}
+inline float FromHalf(uint16_t bits) { return F32FromF16(bits); }
+inline float FloatFromBits(uint32_t bits) { return std::bit_cast<float>(bits); }
+inline uint32_t BitsOfFloat(float value) { return std::bit_cast<uint32_t>(value); }
+inline Vec16 Load16(const void* from) {
+  emulator::CheckAligned(from, sizeof(Vec16));
+  Vec16 value;
+  std::memcpy(&value, from, sizeof(value));
+  return value;
+}
+inline Vec16 LoadOnce16(const void* from) { return Load16(from); }
+inline uint32_t LoadOnce4(const void* from) {
+  emulator::CheckAligned(from, sizeof(uint32_t));
+  uint32_t value;
+  std::memcpy(&value, from, sizeof(value));
+  return value;
+}
+inline void Store16(void* to, const Vec16& value) {
+  emulator::CheckAligned(to, sizeof(Vec16));
+  std::memcpy(to, &value, sizeof(value));
+}
+inline float LoadFresh4(const float* from) { return *from; }
+inline uint32_t AtomicIncrement(uint32_t* counter) { return (*counter)++; }
+inline void FenceDevice() {}
+inline double Log(double x) { return std::log(x); }
+inline float Exp2(float x) { return std::exp2(x); }
+inline float FastExp2(float x) { return std::exp2(x); }
+inline float Log2(float x) { return std::log2(x); }
+inline float Exp(float x) { return std::exp(x); }
+inline float Tanh(float x) { return std::tanh(x); }
+inline float Rsqrt(float x) { return 1.0f / std::sqrt(x); }
+inline float Max(float a, float b) { return a > b ? a : b; }
+inline void SinCos(float x, float* sine, float* cosine) {
+  *sine = std::sin(x);
+  *cosine = std::cos(x);
+}
+// d += a b, of 4 x (8-bit) products.
+inline int32_t Dot4(uint32_t a, uint32_t b, int32_t sum) {
+  for (int i = 0; i < 4; ++i) {
+    sum += static_cast<int8_t>(a >> (8 * i)) * static_cast<int8_t>(b >> (8 * i));
+  }
+  return sum;
+}
+
+// See below.
+inline void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  struct Fragments {
+    uint32_t a[4];
+    uint32_t b[2];
+  };
+  Fragments own;
+  for (int i = 0; i < 4; ++i) own.a[i] = a[i];
+  for (int i = 0; i < 2; ++i) own.b[i] = b[i];
+  Fragments all[kWarp];
+  emulator::Exchange(&own, sizeof(own), all);
+  const auto half = [](uint32_t word, int k) { return FromBf16({static_cast<uint16_t>(word >> (16 * (k & 1)))}); };
+  const auto a_at = [&](int row, int k) { return half(all[row % 8 * 4 + k % 8 / 2].a[row / 8 + k / 8 * 2], k); };
+  const auto b_at = [&](int k, int column) { return half(all[column * 4 + k % 8 / 2].b[k / 8], k); };
+  const int lane = emulator::Current().thread & (kWarp - 1);
+  for (int i = 0; i < 4; ++i) {
+    const int row = lane / 4 + i / 2 * 8;
+    const int column = lane % 4 * 2 + i % 2;
+    float sum = 0;
+    for (int k = 0; k < 16; ++k) sum += a_at(row, k) * b_at(k, column);
+    d[i] += sum;
+  }
+}
+
+// See below. Each lane brings its row, as the instruction does.
+inline void LoadMatrices(const void* row, uint32_t (&words)[4]) {
+  const Vec16 own = Load16(row);
+  Vec16 rows[kWarp];
+  emulator::Exchange(&own, sizeof(own), rows);
+  const int lane = emulator::Current().thread & (kWarp - 1);
+  for (int i = 0; i < 4; ++i) words[i] = rows[8 * i + lane / 4].word[lane % 4];
+}
+inline void LoadMatricesTransposed(const void* row, uint32_t (&words)[4]) {
+  const Vec16 own = Load16(row);
+  Vec16 rows[kWarp];
+  emulator::Exchange(&own, sizeof(own), rows);
+  const int lane = emulator::Current().thread & (kWarp - 1);
+  const int column = lane / 4;
+  const auto at = [&](int r) { return (rows[r].word[column / 2] >> (16 * (column % 2))) & 0xffffu; };
+  for (int i = 0; i < 4; ++i) words[i] = at(8 * i + lane % 4 * 2) | at(8 * i + lane % 4 * 2 + 1) << 16;
+}
+
+// Copies happen as late as they may, at AsyncWait(), and until then the target is NaN, so that a missing wait shows.
+struct AsyncCopy {
+  void* to;
+  const void* from;  // null: zeros
+};
+inline thread_local std::vector<AsyncCopy> async_copies[1024];  // of each thread of the block
+inline void AsyncCopy16(void* shared, const void* from, bool valid) {
+  emulator::CheckAligned(shared, sizeof(Vec16));
+  if (valid) emulator::CheckAligned(from, sizeof(Vec16));
+  std::memset(shared, 0xff, sizeof(Vec16));
+  async_copies[emulator::Current().thread].push_back({shared, valid ? from : nullptr});
+}
+inline void AsyncWait() {
+  std::vector<AsyncCopy>& copies = async_copies[emulator::Current().thread];
+  for (const AsyncCopy& copy : copies) Store16(copy.to, copy.from == nullptr ? Vec16{} : Load16(copy.from));
+  copies.clear();
+}
+
+// Enqueues a kernel, with its arguments as they are now.
+template <typename... P, typename... A>
+void Launch(void (*kernel)(P...), Grid grid, int threads, size_t shared_bytes, StreamHandle, A... args) {
+  emulator::Enqueue(
+      [=] { emulator::Run(grid.x, grid.y, grid.z, threads, shared_bytes, [&] { kernel(static_cast<P>(args)...); }); });
+}
+
+#else
+
+EYESHOT_DEVICE int ThreadIndex() { return static_cast<int>(threadIdx.x); }
+EYESHOT_DEVICE int BlockThreads() { return static_cast<int>(blockDim.x); }
+EYESHOT_DEVICE int BlockX() { return static_cast<int>(blockIdx.x); }
+EYESHOT_DEVICE int BlockY() { return static_cast<int>(blockIdx.y); }
+EYESHOT_DEVICE int BlockZ() { return static_cast<int>(blockIdx.z); }
+EYESHOT_DEVICE int GridX() { return static_cast<int>(gridDim.x); }
+EYESHOT_DEVICE void SyncThreads() { __syncthreads(); }
+EYESHOT_DEVICE void SyncWarp() { __syncwarp(); }
+EYESHOT_DEVICE unsigned char* SharedMemory() {
+  extern __shared__ __align__(128) unsigned char shared[];
+  return shared;
+}
+
+// The value of lane `lane` (all lanes of the warp call together).
+template <typename T>
+EYESHOT_DEVICE T Shuffle(T value, int lane) {
+  return __shfl_sync(0xffffffffu, value, lane);
+}
+template <typename T>
+EYESHOT_DEVICE T ShuffleXor(T value, int mask) {
+  return __shfl_xor_sync(0xffffffffu, value, mask);
+}
+
+EYESHOT_DEVICE float FloatFromBits(uint32_t bits) { return __uint_as_float(bits); }
+EYESHOT_DEVICE uint32_t BitsOfFloat(float value) { return __float_as_uint(value); }
+EYESHOT_DEVICE float FromBf16(Bf16 value) { return __uint_as_float(static_cast<uint32_t>(value.bits) << 16); }
+EYESHOT_DEVICE float FromHalf(uint16_t bits) {  // float16
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+  return value;
+}
+// Two values as one word, the first in its low half; to the nearest, ties to even.
+EYESHOT_DEVICE uint32_t PackBf16(float low, float high) {
+  uint32_t packed;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+  return packed;
+}
+EYESHOT_DEVICE Bf16 ToBf16(float value) { return {static_cast<uint16_t>(PackBf16(value, 0.0f))}; }
+
+EYESHOT_DEVICE Vec16 Load16(const void* from) { return *static_cast<const Vec16*>(from); }
+// Of memory that is read once, and that no kernel writes: weights.
+EYESHOT_DEVICE Vec16 LoadOnce16(const void* from) {
+  Vec16 v;
+  asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+      : "=r"(v.word[0]), "=r"(v.word[1]), "=r"(v.word[2]), "=r"(v.word[3])
+      : "l"(from));
+  return v;
+}
+EYESHOT_DEVICE uint32_t LoadOnce4(const void* from) {
+  uint32_t word;
+  asm("ld.global.nc.L1::no_allocate.u32 %0, [%1];" : "=r"(word) : "l"(from));
+  return word;
+}
+EYESHOT_DEVICE void Store16(void* to, const Vec16& value) { *static_cast<Vec16*>(to) = value; }
+
+// What another block of this kernel may have written: past the L1 cache, which doesn't hear of it.
+EYESHOT_DEVICE float LoadFresh4(const float* from) { return __ldcg(from); }
+// What it was before.
+EYESHOT_DEVICE uint32_t AtomicIncrement(uint32_t* counter) { return atomicAdd(counter, 1u); }
+// Writes before are seen by all blocks before those behind.
+EYESHOT_DEVICE void FenceDevice() { __threadfence(); }
+
+EYESHOT_DEVICE double Log(double x) { return log(x); }
+EYESHOT_DEVICE float Exp2(float x) { return exp2f(x); }
+// One instruction: 2 ulp, and 0 for what would be denormal.
+EYESHOT_DEVICE float FastExp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+EYESHOT_DEVICE float Log2(float x) { return log2f(x); }
+EYESHOT_DEVICE float Exp(float x) { return __expf(x); }
+EYESHOT_DEVICE float Tanh(float x) { return tanhf(x); }
+EYESHOT_DEVICE float Rsqrt(float x) { return rsqrtf(x); }
+EYESHOT_DEVICE float Max(float a, float b) { return fmaxf(a, b); }
+EYESHOT_DEVICE void SinCos(float x, float* sine, float* cosine) { sincosf(x, sine, cosine); }
+EYESHOT_DEVICE int32_t Dot4(uint32_t a, uint32_t b, int32_t sum) {
+  return __dp4a(static_cast<int>(a), static_cast<int>(b), sum);
+}
+
+// d[16, 8] += a[16, 16] b[16, 8] of a whole warp. With g = lane / 4 and t = lane % 4, a lane holds
+//   a: (g, 2t), (g + 8, 2t), (g, 2t + 8), (g + 8, 2t + 8), each with the next column in the word's high half
+//   b: rows 2t and 2t + 8 of column g, each with the next row in the high half
+//   d: (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1)
+// Source: PTX ISA, "Matrix fragments for mma.m16n8k16".
+EYESHOT_DEVICE void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// Four 8x8 matrices of 16-bit elements from shared memory into words that MmaBf16 takes. Lane i gives the address of
+// row i % 8 (16 bytes) of matrix i / 8. With g = lane / 4 and t = lane % 4, word m of a lane holds elements (g, 2t) and
+// (g, 2t + 1) of matrix m; transposed, (2t, g) and (2t + 1, g). Source: PTX ISA, "ldmatrix".
+EYESHOT_DEVICE void LoadMatrices(const void* row, uint32_t (&words)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(row)))
+               : "memory");
+}
+EYESHOT_DEVICE void LoadMatricesTransposed(const void* row, uint32_t (&words)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(row)))
+               : "memory");
+}
+
+// Begins to copy 16 bytes to shared memory (zeros unless `valid`; `from` isn't read then). This thread has them after
+// its AsyncWait(), other threads after a barrier behind that.
+EYESHOT_DEVICE void AsyncCopy16(void* shared, const void* from, bool valid) {
+  asm volatile(
+      "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
+      "l"(from), "r"(valid ? 16 : 0)
+      : "memory");
+}
+EYESHOT_DEVICE void AsyncWait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
+template <typename... P, typename... A>
+void Launch(void (*kernel)(P...), Grid grid, int threads, size_t shared_bytes, StreamHandle stream, A... args) {
+  constexpr size_t kAlwaysAllowed = 48 << 10;
+  if (shared_bytes > kAlwaysAllowed) {
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+  }
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = static_cast<cudaStream_t>(stream);
+  cudaLaunchKernelEx(&config, kernel, static_cast<P>(args)...);  // Synchronize() has its errors
+}
+
+#endif
+
+EYESHOT_DEVICE int Lane() { return ThreadIndex() & (kWarp - 1); }
+EYESHOT_DEVICE int WarpIndex() { return ThreadIndex() / kWarp; }
+
+// Of all lanes of a warp, in every lane.
+EYESHOT_DEVICE float WarpSum(float value) {
+  EYESHOT_UNROLL
+  for (int mask = kWarp / 2; mask > 0; mask /= 2) value += ShuffleXor(value, mask);
+  return value;
+}
+EYESHOT_DEVICE float WarpMax(float value) {
+  EYESHOT_UNROLL
+  for (int mask = kWarp / 2; mask > 0; mask /= 2) value = Max(value, ShuffleXor(value, mask));
+  return value;
+}
+
+// Sums of kCount values each over the lanes of a warp; lane l returns that of value l / (32 / kCount). At each step a
+// lane keeps half of its values and gives the other half away, so that this takes hardly more steps than one sum.
+template <typename T, int kCount, int kMask = kWarp / 2>
+EYESHOT_DEVICE T ScatteredWarpSum(const T (&values)[kCount]) {
+  if constexpr (kMask == 0) {
+    return values[0];
+  } else if constexpr (kCount == 1) {
+    const T both[1] = {values[0] + ShuffleXor(values[0], kMask)};
+    return ScatteredWarpSum<T, 1, kMask / 2>(both);
+  } else {
+    constexpr int kHalf = kCount / 2;
+    const bool upper = (Lane() & kMask) != 0;
+    T mine[kHalf];
+    EYESHOT_UNROLL
+    for (int i = 0; i < kHalf; ++i) {
+      const T kept = upper ? values[kHalf + i] : values[i];
+      const T given = upper ? values[i] : values[kHalf + i];
+      mine[i] = kept + ShuffleXor(given, kMask);
+    }
+    return ScatteredWarpSum<T, kHalf, kMask / 2>(mine);
+  }
+}
+
+// Of all threads of a block, in every thread. `scratch`: 32 floats of shared memory, free again afterwards.
+EYESHOT_DEVICE float BlockSum(float value, float* scratch) {
+  value = WarpSum(value);
+  if (Lane() == 0) scratch[WarpIndex()] = value;
+  SyncThreads();
+  float sum = Lane() < BlockThreads() / kWarp ? scratch[Lane()] : 0.0f;
+  sum = WarpSum(sum);
+  SyncThreads();
+  return sum;
+}
+
+// The halves of a word.
+EYESHOT_DEVICE float LowBf16(uint32_t word) { return FloatFromBits(word << 16); }
+EYESHOT_DEVICE float HighBf16(uint32_t word) { return FloatFromBits(word & 0xffff0000u); }
+
+constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace eyeshot::cuda
+
+#endif  // EYESHOT_KERNELS_CUDA_GPU_H_

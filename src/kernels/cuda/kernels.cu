@@ -1,0 +1,5 @@
+// Every kernel, for GPUs.
+#include "kernels/cuda/attention-inl.h"
+#include "kernels/cuda/linear-inl.h"
+#include "kernels/cuda/rows-inl.h"
+#include "kernels/cuda/sampling-inl.h"

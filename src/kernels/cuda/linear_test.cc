@@ -1,0 +1,305 @@
+// MatrixVector and Dequantize on the emulator, against plain loops over the same weights and the same rounded x.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/linear-inl.h"
+
+namespace eyeshot::cuda {
+namespace {
+
+using Format = WeightMatrix::Format;
+constexpr Format kFormats[] = {Format::kBf16, Format::kInt8, Format::kQ8, Format::k4Bit};
+
+// Memory that is aligned as that of a device.
+class DeviceBytes {
+ public:
+  explicit DeviceBytes(size_t bytes) : storage_(bytes / sizeof(Vec16) + 1) {}
+  void* data() { return storage_.data(); }
+  template <typename T>
+  T* As() {
+    return static_cast<T*>(data());
+  }
+
+ private:
+  std::vector<Vec16> storage_;
+};
+
+struct TestWeight {
+  TestWeight(Format format, int64_t outputs, int64_t inputs, bool gated, uint32_t seed);
+
+  WeightMatrix matrix;
+  std::vector<float> plain;  // [rows, inputs]
+
+ private:
+  DeviceBytes values_;
+  DeviceBytes scales_;
+  std::vector<float> levels_;
+};
+
+TestWeight::TestWeight(Format format, int64_t outputs, int64_t inputs, bool gated, uint32_t seed)
+    : values_(static_cast<size_t>(2 * outputs * inputs * 2)),
+      scales_(static_cast<size_t>(2 * outputs * (inputs + 32))) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  const int64_t rows = gated ? 2 * outputs : outputs;
+  const int64_t blocks = CeilDiv(inputs, 32);
+  for (int i = 0; i < 16; ++i) levels_.push_back(uniform(random) * 8);
+  if (format == Format::kInt8) {
+    for (int64_t i = 0; i < rows; ++i) scales_.As<float>()[i] = 0.01f * (1.5f + uniform(random));
+  } else if (format != Format::kBf16) {
+    for (int64_t i = 0; i < rows * blocks; ++i) scales_.As<uint16_t>()[i] = F16FromF32(0.05f * uniform(random));
+  }
+  for (int64_t i = 0; i < rows * inputs; ++i) {
+    const int64_t row = i / inputs;
+    const int64_t column = i % inputs;
+    float value = 0;
+    if (format == Format::kBf16) {
+      values_.As<uint16_t>()[i] = Bf16FromF32(uniform(random));
+      value = F32FromBf16(values_.As<uint16_t>()[i]);
+    } else if (format == Format::k4Bit) {
+      const auto nibble = static_cast<uint32_t>(random() % 16);
+      uint32_t& word = values_.As<uint32_t>()[i / 8];
+      word = (column % 8 == 0 ? 0u : word) | nibble << (4 * (column % 8));
+      value = levels_[nibble];
+    } else {
+      values_.As<int8_t>()[i] = static_cast<int8_t>(static_cast<int>(random() % 256) - 128);
+      value = values_.As<int8_t>()[i];
+    }
+    if (format == Format::kInt8) value *= scales_.As<float>()[row];
+    if (format == Format::kQ8 || format == Format::k4Bit) {
+      value *= F32FromF16(scales_.As<uint16_t>()[row * blocks + column / 32]);
+    }
+    plain.push_back(value);
+  }
+  matrix = {format, values_.data(), scales_.data(), levels_.data(), outputs, inputs, gated};
+}
+
+struct Case {
+  int64_t rows = 1;
+  int64_t outputs = 1;
+  int64_t inputs = 8;
+  bool gated = false;
+  bool bias = false;
+  bool gelu = false;
+  bool residual = false;
+  bool in_place = false;  // the residual is y
+  bool float_y = false;
+  int64_t x_padding = 8;  // of rows; x is read by 16 bytes where it's a multiple of 8
+  int64_t x_missing = 0;  // columns of x that the weight has more
+};
+
+std::string Describe(Format format, const Case& c) {
+  return "format " + std::to_string(static_cast<int>(format)) + " rows " + std::to_string(c.rows) + " outputs " +
+         std::to_string(c.outputs) + " inputs " + std::to_string(c.inputs) + (c.gated ? " gated" : "") +
+         (c.bias ? " bias" : "") + (c.gelu ? " gelu" : "") + (c.residual ? " residual" : "") +
+         (c.in_place ? " in place" : "") + (c.float_y ? " float" : "");
+}
+
+// A value, and how far from it a right result may be.
+struct Expected {
+  double value = 0;
+  double bound = 0;
+};
+
+constexpr double kUnit = 0x1p-24;  // relative rounding error of float32
+
+// A sum of n products takes a lane n / 32 additions (each rounds, as do products), then its scales, and the warp 5
+// more; rows end in pieces of up to 32 values, so that one lane may have that many more than its share.
+Expected Dot(const float* x, const float* w, int64_t n) {
+  Expected sum;
+  double magnitude = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    sum.value += static_cast<double>(x[i]) * w[i];
+    magnitude += std::abs(static_cast<double>(x[i]) * w[i]);
+  }
+  sum.bound = (static_cast<double>(n) / 16 + 80) * kUnit * magnitude;
+  return sum;
+}
+
+double Silu(double x) { return x / (1 + std::exp(-x)); }
+
+Expected Gate(const Expected& gate, const Expected& up) {
+  const double silu = Silu(gate.value);
+  // The slope of silu is at most 1.1.
+  const double silu_bound = 1.1 * gate.bound + 8 * kUnit * (1 + std::abs(gate.value));
+  return {silu * up.value, silu_bound * (std::abs(up.value) + up.bound) + std::abs(silu) * up.bound};
+}
+
+Expected Gelu(const Expected& x) {
+  const double value =
+      0.5 * x.value * (1 + std::tanh(0.7978845608028654 * (x.value + 0.044715 * std::pow(x.value, 3))));
+  // Its slope is at most 1.13; the sum 1 + tanh may cancel.
+  return {value, 1.13 * x.bound + 8 * kUnit * (1 + std::abs(x.value))};
+}
+
+// What MatrixVector works on, with NaN where it must not look and a mark where it must not write.
+class VectorRun {
+ public:
+  VectorRun(const TestWeight& weight, const Case& c) : weight_(weight), case_(c) {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    std::uniform_real_distribution<float> uniform(-1, 1);
+    x_stride_ = c.inputs + c.x_padding;
+    x_ = DeviceBytes(static_cast<size_t>(c.rows * x_stride_ * 2));
+    for (int64_t i = 0; i < c.rows * x_stride_; ++i) {
+      const bool inside = i % x_stride_ < c.inputs - c.x_missing;
+      x_.As<uint16_t>()[i] = Bf16FromF32(inside ? uniform(random_) : nan);
+    }
+    y_stride_ = c.outputs + 3;
+    y_ = DeviceBytes(static_cast<size_t>(c.rows * y_stride_ * 4));
+    for (int64_t i = 0; i < c.rows * y_stride_; ++i) {
+      if (c.float_y) {
+        y_.As<float>()[i] = kMark;
+      } else {
+        y_.As<uint16_t>()[i] = Bf16FromF32(c.in_place && i % y_stride_ < c.outputs ? 8 * uniform(random_) : kMark);
+      }
+    }
+    residual_stride_ = c.in_place ? y_stride_ : c.outputs + 5;
+    for (int64_t i = 0; i < c.rows * residual_stride_; ++i) {
+      residual_.push_back(c.in_place ? y_.As<uint16_t>()[i]
+                                     : Bf16FromF32(i % residual_stride_ < c.outputs ? 8 * uniform(random_) : nan));
+    }
+    for (int64_t i = 0; i < c.outputs; ++i) bias_.push_back(uniform(random_));
+  }
+
+  void Run() {
+    LinearArgs args;
+    args.x = {x_.data(), DType::kBF16, case_.rows, case_.inputs - case_.x_missing, x_stride_};
+    args.activation = case_.gelu ? Activation::kGeluTanh : Activation::kNone;
+    args.y = {y_.data(), case_.float_y ? DType::kF32 : DType::kBF16, case_.rows, case_.outputs, y_stride_};
+    if (case_.residual) {
+      args.residual = {residual_.data(), DType::kBF16, case_.rows, case_.outputs, residual_stride_};
+      if (case_.in_place) args.residual = args.y;
+    }
+    MatrixVector(nullptr, weight_.matrix, case_.bias ? bias_.data() : nullptr, args);
+  }
+
+  void Check() {
+    for (int64_t row = 0; row < case_.rows; ++row) {
+      std::vector<float> x(static_cast<size_t>(case_.inputs));
+      for (int64_t i = 0; i < case_.inputs - case_.x_missing; ++i) {
+        x[static_cast<size_t>(i)] = F32FromBf16(x_.As<uint16_t>()[row * x_stride_ + i]);
+      }
+      for (int64_t i = 0; i < y_stride_; ++i) {
+        const int64_t at = row * y_stride_ + i;
+        const float y = case_.float_y ? y_.As<float>()[at] : F32FromBf16(y_.As<uint16_t>()[at]);
+        if (i >= case_.outputs) {
+          ASSERT_EQ(y, kMark) << "row " << row << " column " << i;
+          continue;
+        }
+        const Expected expected = ExpectedAt(x.data(), row, i);
+        ASSERT_NEAR(y, expected.value, expected.bound) << "row " << row << " column " << i;
+      }
+    }
+  }
+
+ private:
+  static constexpr float kMark = 77;
+
+  Expected ExpectedAt(const float* x, int64_t row, int64_t output) const {
+    const float* w = weight_.plain.data() + output * case_.inputs;
+    Expected e = Dot(x, w, case_.inputs);
+    if (case_.gated) e = Gate(e, Dot(x, w + case_.outputs * case_.inputs, case_.inputs));
+    if (case_.bias) e.value += bias_[static_cast<size_t>(output)];
+    if (case_.gelu) e = Gelu(e);
+    if (case_.residual) e.value += F32FromBf16(residual_[static_cast<size_t>(row * residual_stride_ + output)]);
+    e.bound += 8 * kUnit * (std::abs(e.value) + 16);  // of the additions: terms are below 8, 8 and |value|
+    if (!case_.float_y) e.bound += std::abs(e.value) * 0x1p-8;  // at least its rounding
+    return e;
+  }
+
+  const TestWeight& weight_;
+  Case case_;
+  std::mt19937 random_{7};
+  int64_t x_stride_ = 0;
+  int64_t y_stride_ = 0;
+  int64_t residual_stride_ = 0;
+  DeviceBytes x_{0};
+  DeviceBytes y_{0};
+  std::vector<uint16_t> residual_;
+  std::vector<float> bias_;
+};
+
+void RunCase(Format format, const Case& c, const TestWeight& weight) {
+  SCOPED_TRACE(Describe(format, c));
+  VectorRun run(weight, c);
+  run.Run();
+  run.Check();
+}
+
+void RunCase(Format format, const Case& c) { RunCase(format, c, TestWeight(format, c.outputs, c.inputs, c.gated, 3)); }
+
+void RunShapes(Format format) {
+  for (int64_t inputs : {8, 72, 576, 4304}) {
+    for (int64_t outputs : {1, 5, 33}) {
+      for (bool gated : {false, true}) {
+        const TestWeight weight(format, outputs, inputs, gated, static_cast<uint32_t>(inputs + outputs));
+        for (int64_t rows : {1, 2, 3, 8}) {
+          const Case base = {.rows = rows, .outputs = outputs, .inputs = inputs, .gated = gated};
+          Case c = base;
+          c.float_y = true;
+          RunCase(format, c, weight);
+          c = base;
+          c.bias = c.gelu = true;
+          c.x_padding = 3;
+          RunCase(format, c, weight);
+          c = base;
+          c.residual = c.in_place = true;
+          RunCase(format, c, weight);
+          c = base;
+          c.bias = c.gelu = c.residual = c.float_y = true;
+          RunCase(format, c, weight);
+          if (::testing::Test::HasFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaLinearTest, Bf16ProductsAreThoseOfPlainLoops) { RunShapes(Format::kBf16); }
+TEST(CudaLinearTest, Int8ProductsAreThoseOfPlainLoops) { RunShapes(Format::kInt8); }
+TEST(CudaLinearTest, Q8ProductsAreThoseOfPlainLoops) { RunShapes(Format::kQ8); }
+TEST(CudaLinearTest, FourBitProductsAreThoseOfPlainLoops) { RunShapes(Format::k4Bit); }
+
+// x that doesn't fit in shared memory at once: 16,384 elements of 1 row, 2048 of each of 8.
+TEST(CudaLinearTest, LongRowsGoInTiles) {
+  for (Format format : kFormats) {
+    RunCase(format, {.rows = 1, .outputs = 3, .inputs = 2 * 16384 + 1056, .float_y = true});
+    RunCase(format, {.rows = 5, .outputs = 3, .inputs = 4096 + 352, .gated = true, .float_y = true});
+  }
+}
+
+TEST(CudaLinearTest, ManyOutputsTakeLargerBlocks) {
+  RunCase(Format::k4Bit, {.rows = 1, .outputs = 8197, .inputs = 8, .float_y = true});
+}
+
+// Weights whose inputs were rounded up to a multiple of 8: what lies behind the columns of x is not read.
+TEST(CudaLinearTest, MissingColumnsOfXAreZero) {
+  for (Format format : kFormats) {
+    RunCase(format, {.rows = 3, .outputs = 5, .inputs = 72, .float_y = true, .x_missing = 5});
+    RunCase(format, {.rows = 1, .outputs = 5, .inputs = 64, .float_y = true, .x_missing = 3});
+  }
+}
+
+TEST(CudaLinearTest, DequantizeRoundsToNearest) {
+  for (Format format : kFormats) {
+    for (int64_t inputs : {8, 72, 576, 4304}) {
+      constexpr int64_t kFirst = 3;
+      constexpr int64_t kCount = 4;
+      const TestWeight weight(format, 4, inputs, /*gated=*/true, 5);
+      DeviceBytes out(static_cast<size_t>(kCount * inputs * 2));
+      Dequantize(nullptr, weight.matrix, kFirst, kCount, out.As<uint16_t>());
+      for (int64_t i = 0; i < kCount * inputs; ++i) {
+        ASSERT_EQ(out.As<uint16_t>()[i], Bf16FromF32(weight.plain[static_cast<size_t>(kFirst * inputs + i)]))
+            << "format " << static_cast<int>(format) << " inputs " << inputs << " at " << i;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace eyeshot::cuda

@@ -1,0 +1,173 @@
+#include "ledger/nvml.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <utility>
+
+#include "base/error.h"
+
+namespace eyeshot {
+namespace {
+
+constexpr double kCounterPeriodS = 0.1;
+constexpr int kSuccess = 0;           // NVML_SUCCESS
+constexpr unsigned kSmClock = 1;      // NVML_CLOCK_SM
+constexpr unsigned kMemoryClock = 2;  // NVML_CLOCK_MEM
+constexpr unsigned kGpuTemperature = 0;
+
+struct MemoryInfo {  // nvmlMemory_t
+  unsigned long long total;
+  unsigned long long free;
+  unsigned long long used;
+};
+
+struct ReasonName {
+  uint64_t bit;
+  std::string_view name;
+};
+constexpr uint64_t kIdle = 1;
+constexpr ReasonName kReasons[] = {
+    {1u << 1, "application clocks"}, {1u << 2, "power cap"},        {1u << 3, "hardware slowdown"},
+    {1u << 4, "sync boost"},         {1u << 5, "software thermal"}, {1u << 6, "hardware thermal"},
+    {1u << 7, "power brake"},        {1u << 8, "display clock"},
+};
+
+// The library, loaded once for each meter. Its handles are pointers.
+class Library {
+ public:
+  static Result<std::unique_ptr<Library>> Load();
+  ~Library() {
+    if (shutdown != nullptr) shutdown();
+    if (handle_ != nullptr) dlclose(handle_);
+  }
+  Library() = default;
+  Library(const Library&) = delete;
+  Library& operator=(const Library&) = delete;
+
+  int (*init)() = nullptr;
+  int (*shutdown)() = nullptr;
+  const char* (*error_string)(int) = nullptr;
+  int (*by_pci)(const char*, void**) = nullptr;
+  // What a GPU or driver may lack.
+  int (*energy)(void*, unsigned long long*) = nullptr;  // mJ since the driver was loaded
+  int (*power)(void*, unsigned*) = nullptr;             // mW
+  int (*clock)(void*, unsigned, unsigned*) = nullptr;   // MHz
+  int (*temperature)(void*, unsigned, unsigned*) = nullptr;
+  int (*reasons)(void*, unsigned long long*) = nullptr;
+  int (*memory)(void*, MemoryInfo*) = nullptr;
+
+ private:
+  template <typename Function>
+  void Find(Function& function, std::initializer_list<const char*> names) {
+    for (const char* name : names) {
+      if (function == nullptr) function = reinterpret_cast<Function>(dlsym(handle_, name));
+    }
+  }
+
+  void* handle_ = nullptr;
+};
+
+Result<std::unique_ptr<Library>> Library::Load() {
+  auto library = std::make_unique<Library>();
+  const char* named = std::getenv("EYESHOT_NVML");
+  const char* path = named != nullptr && *named != '\0' ? named : "libnvidia-ml.so.1";
+  library->handle_ = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (library->handle_ == nullptr) {
+    return NotFoundError(fmt::format("no meter of the GPU: {}", dlerror()),
+                         "install NVIDIA's driver with its libraries");
+  }
+  library->Find(library->init, {"nvmlInit_v2"});
+  library->Find(library->error_string, {"nvmlErrorString"});
+  library->Find(library->by_pci, {"nvmlDeviceGetHandleByPciBusId_v2"});
+  library->Find(library->energy, {"nvmlDeviceGetTotalEnergyConsumption"});
+  library->Find(library->power, {"nvmlDeviceGetPowerUsage"});
+  library->Find(library->clock, {"nvmlDeviceGetClockInfo"});
+  library->Find(library->temperature, {"nvmlDeviceGetTemperature"});
+  // The new name came with driver 535.
+  library->Find(library->reasons,
+                {"nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"});
+  library->Find(library->memory, {"nvmlDeviceGetMemoryInfo"});
+  if (library->init == nullptr || library->by_pci == nullptr || library->error_string == nullptr) {
+    return UnsupportedError(fmt::format("{} is no NVML that this program knows", path), "install a newer driver");
+  }
+  if (const int error = library->init(); error != kSuccess) {
+    return IoError(fmt::format("NVML doesn't start: {}", library->error_string(error)), "check nvidia-smi");
+  }
+  library->Find(library->shutdown, {"nvmlShutdown"});  // only now: it belongs to a start that succeeded
+  return library;
+}
+
+class NvmlMeter final : public GpuMeter {
+ public:
+  NvmlMeter(std::unique_ptr<Library> library, void* device) : library_(std::move(library)), device_(device) {}
+
+  GpuReading Read() override {
+    GpuReading reading;
+    unsigned long long wide = 0;
+    unsigned narrow = 0;
+    MemoryInfo memory = {};
+    const auto has = [](auto function, auto... args) { return function != nullptr && function(args...) == kSuccess; };
+    if (has(library_->energy, device_, &wide)) reading.energy_j = static_cast<double>(wide) * 1e-3;
+    reading.at_ns = static_cast<uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+            .count());
+    if (has(library_->power, device_, &narrow)) reading.power_w = narrow * 1e-3;
+    if (has(library_->clock, device_, kSmClock, &narrow)) reading.sm_clock_mhz = narrow;
+    if (has(library_->clock, device_, kMemoryClock, &narrow)) reading.memory_clock_mhz = narrow;
+    if (has(library_->temperature, device_, kGpuTemperature, &narrow)) reading.temperature_c = narrow;
+    if (has(library_->reasons, device_, &wide)) reading.throttle_reasons = wide;
+    if (has(library_->memory, device_, &memory)) reading.memory_used_bytes = memory.used;
+    return reading;
+  }
+
+ private:
+  std::unique_ptr<Library> library_;
+  void* device_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<GpuMeter>> GpuMeter::Open(const std::string& pci_bus_id) {
+  EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<Library> library, Library::Load());
+  void* device = nullptr;
+  if (const int error = library->by_pci(pci_bus_id.c_str(), &device); error != kSuccess) {
+    return NotFoundError(fmt::format("NVML has no GPU {}: {}", pci_bus_id, library->error_string(error)),
+                         "check nvidia-smi");
+  }
+  return std::unique_ptr<GpuMeter>(std::make_unique<NvmlMeter>(std::move(library), device));
+}
+
+std::vector<std::string_view> ThrottleReasonNames(uint64_t reasons) {
+  std::vector<std::string_view> names;
+  uint64_t known = kIdle;
+  for (const ReasonName& reason : kReasons) {
+    known |= reason.bit;
+    if ((reasons & reason.bit) != 0) names.push_back(reason.name);
+  }
+  if ((reasons & ~known) != 0) names.emplace_back("another reason");
+  return names;
+}
+
+Joules JoulesBetween(const GpuReading& before, const GpuReading& after) {
+  if (after.at_ns <= before.at_ns) return {};
+  const double seconds = static_cast<double>(after.at_ns - before.at_ns) * 1e-9;
+  if (seconds < 2 * kCounterPeriodS) return {};
+  if (before.energy_j && after.energy_j) {
+    // A counter that goes back was reset.
+    if (*after.energy_j < *before.energy_j) return {};
+    const double joules = *after.energy_j - *before.energy_j;
+    const double most_power = std::max({joules / seconds, before.power_w.value_or(0), after.power_w.value_or(0)});
+    const double late = most_power * kCounterPeriodS;
+    return {joules, std::max(0.0, joules - late), joules + late, EnergySource::kNvmlCounter};
+  }
+  if (before.power_w && after.power_w) {
+    const auto [low, high] = std::minmax(*before.power_w, *after.power_w);
+    return {(low + high) / 2 * seconds, low * seconds, high * seconds, EnergySource::kNvmlPower};
+  }
+  return {};
+}
+
+}  // namespace eyeshot

@@ -1,0 +1,29 @@
+// How fast a model answers several prompts side by side.
+#ifndef EYESHOT_RUNTIME_BATCH_SPEED_H_
+#define EYESHOT_RUNTIME_BATCH_SPEED_H_
+
+#include <cstdint>
+#include <functional>
+
+#include "eyeshot/status.h"
+#include "models/model.h"
+
+namespace eyeshot {
+
+struct BatchSpeed {
+  int64_t sequences = 0;
+  int64_t depth = 0;        // tokens of context of each when its answer begins
+  double ms_per_step = 0;   // median; a step gives a token to each
+  double tokens_per_s = 0;  // of all together
+};
+
+// Reads `sequences` texts of `depth` tokens each into one cache, then takes `steps` steps with all of them, after a few
+// to warm up. Sampling, and its way to the host and back, is part of a step. on_progress (may be empty) gets the share
+// that is done and returns false to cancel (kCancelled). Errors: kInvalidArgument (nothing to measure, or more than the
+// model's context), kOutOfMemory.
+Result<BatchSpeed> MeasureBatch(const VisionLanguageModel& model, int64_t sequences, int64_t depth, int64_t steps,
+                                const std::function<bool(double)>& on_progress);
+
+}  // namespace eyeshot
+
+#endif  // EYESHOT_RUNTIME_BATCH_SPEED_H_
