@@ -80,6 +80,7 @@ std::string PictureLine(size_t number, const PictureCost& picture) {
 
 std::vector<std::string> Quoted(const std::vector<std::string_view>& names) {
   std::vector<std::string> quoted;
+  quoted.reserve(names.size());
   for (const std::string_view name : names) quoted.push_back(fmt::format("\"{}\"", name));
   return quoted;
 }

@@ -18,6 +18,8 @@
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/kernels.h"
 
+// Included once in a program; unrolled loops count what registers are indexed by.
+// NOLINTBEGIN(misc-definitions-in-headers, modernize-loop-convert)
 namespace eyeshot::cuda {
 namespace attention {
 
@@ -1043,5 +1045,7 @@ void DecodeAttention(StreamHandle stream, const PagedAttentionArgs& args, const 
 }
 
 }  // namespace eyeshot::cuda
+
+// NOLINTEND(misc-definitions-in-headers, modernize-loop-convert)
 
 #endif  // EYESHOT_KERNELS_CUDA_ATTENTION_INL_H_

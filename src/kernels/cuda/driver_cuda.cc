@@ -68,7 +68,7 @@ class CublasLtMatmul final : public Matmul {
   }
   template <typename T>
   void Set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute, const T& value) {
-    Note(cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof(value)));
+    Note(cublasLtMatmulDescSetAttribute(operation, attribute, static_cast<const void*>(&value), sizeof(value)));
   }
   cublasLtMatrixLayout_t Layout(cudaDataType_t type, int64_t rows, int64_t cols, int64_t stride) {
     cublasLtMatrixLayout_t layout = nullptr;

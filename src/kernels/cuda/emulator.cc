@@ -2,11 +2,11 @@
 #undef _FORTIFY_SOURCE
 #include "kernels/cuda/emulator.h"
 
-#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
 #include <array>
+#include <csetjmp>
 #include <cstdlib>
 #include <cstring>
 #include <memory>

@@ -10,6 +10,8 @@
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/kernels.h"
 
+// Included once in a program; unrolled loops count what registers are indexed by.
+// NOLINTBEGIN(misc-definitions-in-headers, modernize-loop-convert)
 namespace eyeshot::cuda {
 
 constexpr int kVectorThreads = 256;   // at most
@@ -451,5 +453,7 @@ void Dequantize(StreamHandle stream, const WeightMatrix& weight, int64_t first, 
 }
 
 }  // namespace eyeshot::cuda
+
+// NOLINTEND(misc-definitions-in-headers, modernize-loop-convert)
 
 #endif  // EYESHOT_KERNELS_CUDA_LINEAR_INL_H_

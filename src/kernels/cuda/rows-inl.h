@@ -6,6 +6,8 @@
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/kernels.h"
 
+// Included once in a program; unrolled loops count what registers are indexed by.
+// NOLINTBEGIN(misc-definitions-in-headers, modernize-loop-convert)
 namespace eyeshot::cuda {
 
 constexpr int kRowThreads = 256;
@@ -183,5 +185,7 @@ void MarkSeen(StreamHandle stream, DeviceSpan<const int32_t> ids, DeviceSpan<uin
 }
 
 }  // namespace eyeshot::cuda
+
+// NOLINTEND(misc-definitions-in-headers, modernize-loop-convert)
 
 #endif  // EYESHOT_KERNELS_CUDA_ROWS_INL_H_

@@ -11,6 +11,8 @@
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/kernels.h"
 
+// Included once in a program; unrolled loops count what registers are indexed by.
+// NOLINTBEGIN(misc-definitions-in-headers, modernize-loop-convert)
 namespace eyeshot::cuda {
 
 constexpr int kSampleThreads = 1024;  // at most
@@ -219,6 +221,7 @@ EYESHOT_DEVICE uint64_t Descend(const Candidates& c, uint64_t cut, const Measure
   }
   // Of equal logits the lowest ids are needed.
   const uint64_t each = measure(window.found);
+  if (each == 0) return uint64_t{window.found} << 32;  // not by what is required
   const uint64_t needed = (target - above + each - 1) / each;
   if (needed * each >= equal) return uint64_t{window.found} << 32;
   const auto one_of_them = [&](uint64_t key) { return uint64_t{window.Digit(key) == 0}; };
@@ -341,5 +344,7 @@ void Sample(StreamHandle stream, const SampleArgs& args) {
 }
 
 }  // namespace eyeshot::cuda
+
+// NOLINTEND(misc-definitions-in-headers, modernize-loop-convert)
 
 #endif  // EYESHOT_KERNELS_CUDA_SAMPLING_INL_H_
