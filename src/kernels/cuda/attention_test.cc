@@ -53,6 +53,7 @@ struct Matrix {
   // `count` elements as float32.
   std::vector<float> Values(int64_t row, int64_t column, int64_t count) const {
     std::vector<float> values;
+    values.reserve(static_cast<size_t>(count));
     for (int64_t i = 0; i < count; ++i) values.push_back(Value(row, column + i));
     return values;
   }
@@ -144,7 +145,7 @@ class CudaEncodeTest : public ::testing::TestWithParam<EncodeCase> {
     std::fill_n(&qkv_.At(tokens(), 0), qkv_.cols, kNan);
     key_bias_.push_back(std::numeric_limits<float>::quiet_NaN());
     y_ = Matrix(tokens() + 1, width(), kUntouched);
-    column_mean_.assign(static_cast<size_t>(tokens() + 1), -1.0f);
+    column_mean_.assign(static_cast<size_t>(tokens()) + 1, -1.0f);
   }
   void Run() {
     const EncodeCase& c = GetParam();
@@ -343,7 +344,7 @@ class CudaPagedTest : public ::testing::TestWithParam<PagedCase> {
     }
     for (int32_t query = sequence.queries - 1; query >= 0; --query) {
       const int64_t row = query_start_[s] + query;
-      keys.resize(static_cast<size_t>(sequence.context - sequence.queries + query + 1));
+      keys.resize(static_cast<size_t>(sequence.context - sequence.queries + query) + 1);
       const Attended expected =
           Attend(q_.Values(row, head * c.head_dim, c.head_dim), keys, values, ScaleOf(c.head_dim), {});
       ExpectRow(y_, row, head * c.head_dim, expected.out, bound);
@@ -442,6 +443,7 @@ TEST_P(CudaNewestKeysTest, ComeAlong) {
     slots.push_back(static_cast<int32_t>(Slot(s, positions.back())));
   }
   std::vector<float> frequencies;
+  frequencies.reserve(static_cast<size_t>(c.head_dim / 2));
   for (int64_t i = 0; i < c.head_dim / 2; ++i) frequencies.push_back(std::pow(0.7f, static_cast<float>(i)));
   batch_.positions = Span(positions);
   batch_.slots = Span(slots);
@@ -464,6 +466,7 @@ TEST_P(CudaNewestKeysTest, ComeAlong) {
 
 std::vector<Sequence> Contexts(const std::vector<int32_t>& contexts) {
   std::vector<Sequence> sequences;
+  sequences.reserve(contexts.size());
   for (const int32_t context : contexts) sequences.push_back({1, context});
   return sequences;
 }

@@ -262,7 +262,9 @@ TEST_F(CudaBackendTest, NormsGoAlongWithProducts) {
 }
 
 TEST_F(CudaBackendTest, PatchEmbed) {
-  for (const auto& [side, patch] : {std::pair<int64_t, int64_t>{32, 8}, {29, 7}}) {
+  for (const auto& shape : {std::pair<int64_t, int64_t>{32, 8}, {29, 7}}) {
+    const int64_t side = shape.first;
+    const int64_t patch = shape.second;
     const int64_t grid = side / patch;
     const int64_t tokens = 2 * grid * grid;
     std::vector<uint8_t> tiles(static_cast<size_t>(2 * side * side * 3));
@@ -272,6 +274,7 @@ TEST_F(CudaBackendTest, PatchEmbed) {
     const Values bias = Random(24, 1);
     const Values positions = Random(grid * grid, 24);
     std::vector<int32_t> ids;
+    ids.reserve(static_cast<size_t>(tokens));
     for (int64_t i = 0; i < tokens; ++i) ids.push_back(static_cast<int32_t>((i * 5) % (grid * grid)));
     const auto run = [&](Backend& backend, Stream& stream, DeviceSpan<const uint8_t> pixels,
                          DeviceSpan<const float> normalization, DeviceSpan<const int32_t> position_ids, MatrixView y) {
@@ -374,6 +377,7 @@ TEST_F(CudaBackendTest, PagedAttention) {
   const int64_t width = (heads + 2 * shape.kv_heads) * shape.head_dim;
   const std::vector<int32_t> blocks = {5, 2, 7, 0, 1, 3};
   std::vector<float> frequency;
+  frequency.reserve(32);
   for (int i = 0; i < 32; ++i) frequency.push_back(std::pow(10000.0f, -static_cast<float>(i) / 32));
   const auto host_cache = *reference_->NewKvCache(shape);
   const auto device_cache = *cuda_->NewKvCache(shape);
@@ -430,6 +434,7 @@ TEST_F(CudaBackendTest, PagedAttention) {
 TEST_F(CudaBackendTest, SampleAndMarkSeen) {
   const int64_t vocabulary = 500;
   std::vector<float> logits;
+  logits.reserve(static_cast<size_t>(2 * vocabulary));
   for (int64_t i = 0; i < 2 * vocabulary; ++i) logits.push_back(static_cast<float>((i * 7919) % 499));
   const DeviceSpan<float> device = Array(logits);
   const std::vector<SamplerParams> params = {{}, {.repetition_penalty = 1000}};
