@@ -8,7 +8,7 @@
 set -euo pipefail
 
 packages=(
-  g++ cmake ninja-build pkg-config git python3 zstd ccache mold
+  g++ cmake ninja-build pkg-config git python3 zstd xz-utils ccache mold
   libhwy-dev libfmt-dev nlohmann-json3-dev libcli11-dev
   libjpeg-dev libspng-dev libwebp-dev libgif-dev libzstd-dev
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev

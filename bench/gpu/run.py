@@ -7,6 +7,7 @@ table.
 import argparse
 import datetime
 import json
+import lzma
 import os
 import pathlib
 import shutil
@@ -27,6 +28,12 @@ ASKED = "name,driver_version,memory.total,power.limit,power.draw,clocks.sm,clock
 
 class Failed(Exception):
     """A step did not do what it should; the text says what."""
+
+
+def unpack_xz(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Decompresses a .xz."""
+    with lzma.open(source) as packed, target.open("wb") as plain:
+        shutil.copyfileobj(packed, plain)
 
 
 def unpack_zst(source: pathlib.Path, target: pathlib.Path) -> None:
@@ -61,7 +68,7 @@ class Run:
         """The built-in model, the checkpoints' files, and the tree where the tests look for it."""
         weights = ROOT / "models/eyeshot-tiny/model.safetensors"
         if not weights.exists():
-            unpack_zst(weights.with_suffix(".safetensors.zst"), weights)
+            unpack_xz(weights.with_suffix(".safetensors.xz"), weights)
         for folder in MODELS.values():
             source = ROOT / "tests/data/checkpoints" / folder
             shutil.copytree(source, self.work / "checkpoints" / folder, dirs_exist_ok=True,

@@ -42,7 +42,7 @@ class DoctorTest : public testing::Test {
     fs::remove_all(folder_);
     fs::create_directories(model_);
     for (const auto& file : fs::directory_iterator(kModel)) {
-      if (file.is_regular_file() && file.path().extension() != ".zst") {
+      if (file.is_regular_file() && file.path().extension() != ".xz") {
         fs::create_symlink(file.path(), fs::path(model_) / file.path().filename());
       }
     }

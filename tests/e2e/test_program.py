@@ -59,7 +59,7 @@ class ProgramTest(unittest.TestCase):
     def model_copy(self) -> pathlib.Path:
         """A copy of the built-in model whose files can be changed."""
         copy = self.folder / "model"
-        shutil.copytree(MODEL, copy, ignore=shutil.ignore_patterns("*.zst", "README.md"))
+        shutil.copytree(MODEL, copy, ignore=shutil.ignore_patterns("*.xz", "README.md"))
         return copy
 
 
