@@ -145,6 +145,14 @@ inline constexpr size_t kMaxDumpRows = 65536;
 // One tensor of a dump: so many rows of 1,024 values.
 inline constexpr uint64_t kMaxDumpTensorBytes = 256ull << 20;
 
+// --- Simulation ----------------------------------------------------------------------------------
+// A machine's description: 21 figures with their sources take 4 KB.
+inline constexpr uint64_t kMaxMachineBytes = 1u << 20;
+// Arrivals of a trace, from a file or drawn: a day at ten a second is 864,000.
+inline constexpr size_t kMaxArrivals = 1'000'000;
+// A file of them: 32 bytes a line.
+inline constexpr uint64_t kMaxArrivalFileBytes = 32u << 20;
+
 // --- Runtime -------------------------------------------------------------------------------------
 inline constexpr int kMaxThreads = 256;
 

@@ -25,6 +25,7 @@ void AddQuantizeCommand(CLI::App& program, int& exit_code);
 void AddPullCommand(CLI::App& program, int& exit_code);
 void AddModelsCommand(CLI::App& program, int& exit_code);
 void AddDoctorCommand(CLI::App& program, int& exit_code);
+void AddSimulateCommand(CLI::App& program, int& exit_code);
 void AddDevCommand(CLI::App& program, int& exit_code);
 
 }  // namespace eyeshot::cli

@@ -21,6 +21,7 @@ constexpr const char* kFooter = R"(Examples:
   eyeshot pull HuggingFaceTB/SmolVLM-256M-Instruct a model from the Hugging Face hub
   eyeshot doctor MODEL                             whether a model's files are whole and right
   eyeshot quantize MODEL OUT                       a folder with packed weights, which loads at once
+  eyeshot simulate policies --machine h100-sxm     what clocks would save on a machine that is not here
 `eyeshot COMMAND --help` says more about each.
 
 Exit codes: 0 success; 1 the run failed (bad file, model, picture, limit); 2 wrong usage;
@@ -43,6 +44,7 @@ int Run(int argc, char** argv) {
   AddPullCommand(program, exit_code);
   AddModelsCommand(program, exit_code);
   AddDoctorCommand(program, exit_code);
+  AddSimulateCommand(program, exit_code);
   AddDevCommand(program, exit_code);
   try {
     program.parse(argc, argv);

@@ -1,0 +1,383 @@
+// eyeshot simulate: time and energy on machines that are not here, by a model; and what governors would save.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "cli/commands.h"
+#include "cli/help.h"
+#include "cli/report.h"
+#include "energy/simulator/governor.h"
+#include "energy/simulator/inflation.h"
+#include "energy/simulator/machine.h"
+#include "energy/simulator/power.h"
+#include "energy/simulator/serving.h"
+#include "energy/simulator/validation.h"
+#include "energy/simulator/work.h"
+
+namespace eyeshot::cli {
+namespace {
+
+using namespace simulator;  // NOLINT(google-build-using-namespace): the file is about nothing else
+
+struct SimulateFlags {
+  std::string what = "stages";
+  std::string machine = "h100-sxm";
+  std::string model = "SmolVLM-256M";
+  std::string software = "graph";
+  std::string policy;  // empty: all
+  std::string arrivals;
+  double tiles = -1;  // the model's usual picture
+  double text_tokens = 128;
+  double output_tokens = 64;
+  double batch = 8;
+  double rate = 4;
+  double requests = 2000;
+  uint64_t seed = 1;
+  double slowdown_percent = 5;
+  double dwell_ms = 100;
+  double slo_ms = 0;
+  double grid_g_per_kwh = 0;
+  double price_per_kwh = 0;
+  bool json = false;
+};
+
+// What the flags name.
+struct Setting {
+  Machine machine;
+  ModelShape model;
+  Software software;
+  Request request;
+};
+
+std::string MachineDir() {
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  const std::filesystem::path installed = (program / "../share/eyeshot/machines").lexically_normal();
+  if (std::filesystem::is_directory(installed, error)) return installed.string();
+  for (auto dir = program; dir.has_relative_path(); dir = dir.parent_path()) {
+    if (std::filesystem::is_directory(dir / "data/machines", error)) return (dir / "data/machines").string();
+  }
+  return installed.string();
+}
+
+Result<Setting> ReadSetting(const SimulateFlags& flags) {
+  Setting setting;
+  EYESHOT_ASSIGN_OR_RETURN(setting.machine, LoadMachine(flags.machine, MachineDir()));
+  EYESHOT_ASSIGN_OR_RETURN(setting.model, FindModelShape(flags.model));
+  EYESHOT_ASSIGN_OR_RETURN(setting.software, FindSoftware(flags.software));
+  const double tiles = flags.tiles < 0 ? setting.model.tiles : flags.tiles;
+  setting.request = RequestFor(setting.model, tiles, flags.text_tokens, flags.output_tokens);
+  return setting;
+}
+
+OrderedJson JoulesJson(double value) {
+  const Joules joules = SimulatedJoules(value);
+  return {{"value", joules.value},
+          {"low", joules.low},
+          {"high", joules.high},
+          {"source", std::string(EnergySourceName(joules.source))}};
+}
+
+// Carbon and price of `joules`, where asked for.
+constexpr double kJoulesPerKwh = 3.6e6;
+OrderedJson CostJson(const SimulateFlags& flags, double joules) {
+  OrderedJson cost = {{"joules", JoulesJson(joules)}};
+  if (flags.grid_g_per_kwh > 0) cost["co2_g"] = joules / kJoulesPerKwh * flags.grid_g_per_kwh;
+  if (flags.price_per_kwh > 0) cost["price"] = joules / kJoulesPerKwh * flags.price_per_kwh;
+  return cost;
+}
+
+void PrintCost(const SimulateFlags& flags, double joules) {
+  if (flags.grid_g_per_kwh > 0) {
+    fmt::print("carbon of 1,000 requests, simulated: {:.4g} g CO2\n",
+               1e3 * joules / kJoulesPerKwh * flags.grid_g_per_kwh);
+  }
+  if (flags.price_per_kwh > 0) {
+    fmt::print("price of 1,000 requests, simulated: {:.4g}\n", 1e3 * joules / kJoulesPerKwh * flags.price_per_kwh);
+  }
+}
+
+OrderedJson Head(const std::string& what, const Setting& setting) {
+  return {{"simulated", true},
+          {"what", what},
+          {"machine", setting.machine.name},
+          {"model", setting.model.name},
+          {"software", setting.software.name},
+          {"tiles", setting.request.tiles},
+          {"prompt_tokens", setting.request.visual_tokens + setting.request.text_tokens},
+          {"output_tokens", setting.request.output_tokens}};
+}
+
+void PrintHead(const Setting& setting) {
+  fmt::print("simulated: {} ({}) on {}; {} tiles, {} prompt tokens, {} output tokens\n", setting.model.name,
+             setting.software.name, setting.machine.name, setting.request.tiles,
+             setting.request.visual_tokens + setting.request.text_tokens, setting.request.output_tokens);
+}
+
+OrderedJson PointJson(Stage stage, double steps, const Point& point) {
+  return {{"stage", StageLabel(stage)},
+          {"clock_mhz", point.clock_mhz},
+          {"ms", steps * point.seconds * 1e3},
+          {"power_w", point.power_w},
+          {"joules", JoulesJson(steps * point.joules())},
+          {"compute_use", point.compute_use},
+          {"memory_use", point.memory_use}};
+}
+
+void PrintPoint(Stage stage, double steps, const Point& point) {
+  fmt::print("{:<8}{:>7.0f} MHz{:>10.3f} ms{:>8.0f} W{:>11.4g} J{:>6.0f} % of FLOP/s{:>6.0f} % of bytes/s\n",
+             StageLabel(stage), point.clock_mhz, steps * point.seconds * 1e3, point.power_w, steps * point.joules(),
+             100 * point.compute_use, 100 * point.memory_use);
+}
+
+// Of one request by itself: each stage at the highest clock, or with `sweep` at about twenty.
+int SimulateStages(const SimulateFlags& flags, const Setting& setting, bool sweep) {
+  OrderedJson json = Head(flags.what, setting);
+  json["rows"] = OrderedJson::array();
+  const BatchWork batch = BatchWorkFor(setting.model, setting.software, setting.request, 1);
+  std::vector<double> clocks = Clocks(setting.machine);
+  if (!sweep) clocks.erase(clocks.begin(), clocks.end() - 1);
+  const size_t stride = std::max<size_t>(clocks.size() / 20, 1);
+  double joules = 0;
+  if (!flags.json) PrintHead(setting);
+  for (int s = 0; s < kStages; ++s) {
+    if (batch.steps[s] <= 0) continue;
+    for (size_t i = (clocks.size() - 1) % stride; i < clocks.size(); i += stride) {
+      const Point point = RunAt(setting.machine, batch.work[s], clocks[i]);
+      if (flags.json) {
+        json["rows"].push_back(PointJson(static_cast<Stage>(s), batch.steps[s], point));
+      } else {
+        PrintPoint(static_cast<Stage>(s), batch.steps[s], point);
+      }
+      if (i + 1 == clocks.size()) joules += batch.steps[s] * point.joules();
+    }
+  }
+  json["request"] = CostJson(flags, joules);
+  if (flags.json) {
+    PrintJson(json);
+  } else {
+    fmt::print("one request at the highest clock: {:.4g} J, simulated\n", joules);
+    PrintCost(flags, joules);
+  }
+  return kExitOk;
+}
+
+// A policy's name, with pools or without, and what it gave.
+struct PolicyRow {
+  std::string name;
+  ServingResult result;
+};
+
+Result<std::vector<PolicyRow>> RunPolicies(const SimulateFlags& flags, const Setting& setting) {
+  std::vector<double> arrivals;
+  if (flags.arrivals.empty()) {
+    arrivals = PoissonArrivals(static_cast<size_t>(flags.requests), flags.rate, flags.seed);
+  } else {
+    EYESHOT_ASSIGN_OR_RETURN(arrivals, ReadArrivals(flags.arrivals));
+  }
+  ServingSetup setup;
+  setup.max_batch = static_cast<int>(flags.batch);
+  setup.slowdown = flags.slowdown_percent / 100;
+  setup.dwell_s = flags.dwell_ms * 1e-3;
+  const auto serve = [&] {
+    return Serve(setting.machine, setting.model, setting.software, setting.request, arrivals, setup);
+  };
+  std::vector<PolicyRow> rows = {{"race-to-idle", serve()}};
+  setup.slo_s = flags.slo_ms > 0 ? flags.slo_ms * 1e-3 : (1 + setup.slowdown) * rows[0].result.p95_s;
+  Policy only = Policy::kRaceToIdle;
+  if (!flags.policy.empty()) {
+    EYESHOT_ASSIGN_OR_RETURN(only, FindPolicy(flags.policy));
+  }
+  for (const PolicyName& policy : Policies()) {
+    if (policy.policy == Policy::kRaceToIdle || (!flags.policy.empty() && policy.policy != only)) continue;
+    setup.policy = policy.policy;
+    rows.push_back({std::string(policy.name), serve()});
+  }
+  setup.layout = Layout::kTwoAlike;
+  setup.policy = Policy::kRaceToIdle;
+  rows.push_back({"2 devices, highest", serve()});
+  setup.policy = Policy::kOneClock;
+  rows.push_back({"2 devices, one-clock", serve()});
+  setup.layout = Layout::kPools;
+  setup.policy = Policy::kRaceToIdle;
+  rows.push_back({"2 pools, highest", serve()});
+  setup.policy = Policy::kOneClock;
+  rows.push_back({"2 pools, own clocks", serve()});
+  return rows;
+}
+
+OrderedJson PolicyJson(const SimulateFlags& flags, const PolicyRow& row, const ServingResult& base) {
+  OrderedJson json = {{"policy", row.name}};
+  json.update(CostJson(flags, row.result.joules_per_request));
+  json["joules_change"] = row.result.joules_per_request / base.joules_per_request - 1;
+  json["p50_ms"] = row.result.p50_s * 1e3;
+  json["p95_ms"] = row.result.p95_s * 1e3;
+  json["p95_change"] = row.result.p95_s / base.p95_s - 1;
+  json["switches"] = row.result.switches;
+  json["refused_switches"] = row.result.refused_switches;
+  json["busy_share"] = row.result.busy_share;
+  return json;
+}
+
+int SimulatePolicies(const SimulateFlags& flags, const Setting& setting) {
+  const Result<std::vector<PolicyRow>> rows = RunPolicies(flags, setting);
+  if (!rows.ok()) return ReportError(rows.status(), flags.json);
+  const ServingResult& base = rows->front().result;
+  if (flags.json) {
+    OrderedJson json = Head(flags.what, setting);
+    json["rows"] = OrderedJson::array();
+    for (const PolicyRow& row : *rows) json["rows"].push_back(PolicyJson(flags, row, base));
+    PrintJson(json);
+    return kExitOk;
+  }
+  PrintHead(setting);
+  fmt::print("{:<22}{:>12}{:>9}{:>11}{:>11}{:>9}{:>10}{:>9}{:>7}\n", "policy (simulated)", "J/request", "change",
+             "p50 ms", "p95 ms", "change", "switches", "refused", "busy");
+  for (const auto& [name, result] : *rows) {
+    fmt::print("{:<22}{:>12.4g}{:>+8.1f}%{:>11.1f}{:>11.1f}{:>+8.1f}%{:>10}{:>9}{:>6.0f}%\n", name,
+               result.joules_per_request, 100 * (result.joules_per_request / base.joules_per_request - 1),
+               result.p50_s * 1e3, result.p95_s * 1e3, 100 * (result.p95_s / base.p95_s - 1), result.switches,
+               result.refused_switches, 100 * result.busy_share);
+  }
+  PrintCost(flags, base.joules_per_request);
+  return kExitOk;
+}
+
+// All models at once, over lengths of the answer.
+int SimulateInflation(const SimulateFlags& flags, const Setting& setting) {
+  OrderedJson json = {{"simulated", true},
+                      {"what", flags.what},
+                      {"machine", setting.machine.name},
+                      {"software", setting.software.name},
+                      {"rows", OrderedJson::array()}};
+  if (!flags.json) {
+    fmt::print(
+        "simulated: energy with a picture over that without, {} on {}, {} text "
+        "tokens\n{:<22}{:>8}{:>14}{:>12}{:>15}{:>14}\n",
+        setting.software.name, setting.machine.name, flags.text_tokens, "model", "output", "prompt-only", "iso-token",
+        "encode share", "token share");
+  }
+  for (const ModelShape& model : ModelShapes()) {
+    for (const double output : {16.0, 64.0, 256.0}) {
+      const Inflation i = InflationOf(setting.machine, model, setting.software,
+                                      RequestFor(model, model.tiles, flags.text_tokens, output));
+      json["rows"].push_back({{"model", model.name},
+                              {"output_tokens", output},
+                              {"prompt_only", i.prompt_only},
+                              {"iso_token", i.iso_token},
+                              {"encode_share", i.encode_share},
+                              {"token_share", i.token_share}});
+      if (flags.json) continue;
+      fmt::print("{:<22}{:>8}{:>+13.0f}%{:>+11.0f}%{:>+14.0f}%{:>+13.0f}%\n", model.name, output, 100 * i.prompt_only,
+                 100 * i.iso_token, 100 * i.encode_share, 100 * i.token_share);
+    }
+  }
+  if (flags.json) PrintJson(json);
+  return kExitOk;
+}
+
+int SimulateValidation(const SimulateFlags& flags) {
+  const Result<std::vector<Check>> checks = ValidationChecks(MachineDir());
+  if (!checks.ok()) return ReportError(checks.status(), flags.json);
+  OrderedJson json = {{"simulated", true}, {"what", flags.what}, {"rows", OrderedJson::array()}};
+  std::string group;
+  int bounded = 0;
+  int holding = 0;
+  for (const Check& check : *checks) {
+    const std::string error =
+        check.absolute ? fmt::format("{:+.0f}", check.error()) : fmt::format("{:+.0f}%", 100 * check.error());
+    const char* const verdict = check.bound <= 0 ? "" : check.holds() ? "holds" : "MISSES";
+    bounded += check.bound > 0;
+    holding += check.bound > 0 && check.holds();
+    json["rows"].push_back({{"group", check.group},
+                            {"what", check.what},
+                            {"unit", check.unit},
+                            {"predicted", check.predicted},
+                            {"published", check.published},
+                            {"error", check.error()},
+                            {"bound", check.bound},
+                            {"holds", check.holds()}});
+    if (flags.json) continue;
+    if (group != check.group) fmt::print("{}\n", group = check.group);
+    fmt::print("  {:<44}{:>10.4g} simulated{:>10.4g} published {:<8}{:>6} {}\n", check.what, check.predicted,
+               check.published, check.unit, error, verdict);
+  }
+  json["bounded"] = bounded;
+  json["holding"] = holding;
+  if (flags.json) {
+    PrintJson(json);
+  } else {
+    fmt::print("{} of {} rows lie within their bounds\n", holding, bounded);
+  }
+  return kExitOk;
+}
+
+int RunSimulate(const SimulateFlags& flags) {
+  if (flags.what == "validation") return SimulateValidation(flags);
+  const Result<Setting> setting = ReadSetting(flags);
+  if (!setting.ok()) return ReportError(setting.status(), flags.json);
+  if (flags.what == "policies") return SimulatePolicies(flags, *setting);
+  if (flags.what == "inflation") return SimulateInflation(flags, *setting);
+  return SimulateStages(flags, *setting, flags.what == "sweep");
+}
+
+void AddWorkloadFlags(CLI::App& command, SimulateFlags& flags) {
+  // Beyond these nothing has a meaning; they keep loops and sums bounded.
+  constexpr double kMaxTokens = limits::kMaxContext;
+  command.add_option("--machine", flags.machine, "A described machine, or FILE.json (default: h100-sxm)");
+  command.add_option("--model", flags.model, "A shape (default: SmolVLM-256M; an unknown name lists them)");
+  command.add_option("--software", flags.software, "graph (default), transformers or vllm");
+  command.add_option("--tiles", flags.tiles, "Tiles of the picture; 0: none (default: a usual picture's)")
+      ->check(CLI::Range(0.0, 10000.0));
+  command.add_option("--text", flags.text_tokens, "Text tokens of the prompt (default: 128)")
+      ->check(CLI::Range(1.0, kMaxTokens));
+  command.add_option("--output", flags.output_tokens, "Tokens of the answer (default: 64)")
+      ->check(CLI::Range(1.0, kMaxTokens));
+}
+
+void AddServingFlags(CLI::App& command, SimulateFlags& flags) {
+  command.add_option("--policy", flags.policy, "Only this one beside race-to-idle (default: all)");
+  command.add_option("--batch", flags.batch, "Requests taken together at most (default: 8)")
+      ->check(CLI::Range(1, 1024));
+  command.add_option("--rate", flags.rate, "Arrivals a second, drawn (default: 4)")->check(CLI::Range(1e-6, 1e6));
+  command.add_option("--requests", flags.requests, "Number of them (default: 2000)")
+      ->check(CLI::Range(size_t{1}, limits::kMaxArrivals));
+  command.add_option("--seed", flags.seed, "Of the drawing (default: 1)");
+  command.add_option("--arrivals", flags.arrivals, "A file of arrival times in seconds, one a line, instead");
+  command.add_option("--slowdown", flags.slowdown_percent, "Percent of time that may be lost (default: 5)")
+      ->check(CLI::Range(0.0, 1000.0));
+  command.add_option("--dwell-ms", flags.dwell_ms, "How long a clock is kept at least (default: 100)")
+      ->check(CLI::Range(0.0, 1e6));
+  command.add_option("--slo-ms", flags.slo_ms, "Target of the policy slo (default: race-to-idle's p95 and --slowdown)")
+      ->check(CLI::Range(0.0, 1e9));
+  command.add_option("--grid-g-per-kwh", flags.grid_g_per_kwh, "Carbon intensity, for grams of CO2 a request")
+      ->check(CLI::Range(0.0, 1e5));
+  command.add_option("--price-per-kwh", flags.price_per_kwh, "Tariff, for the price of a request")
+      ->check(CLI::Range(0.0, 1e5));
+}
+
+}  // namespace
+
+void AddSimulateCommand(CLI::App& program, int& exit_code) {
+  auto flags = std::make_shared<SimulateFlags>();
+  CLI::App* command = program.add_subcommand("simulate", "Time and energy on machines that are not here, by a model");
+  SetUsage(*command, "eyeshot simulate [stages|sweep|policies|inflation|validation] [OPTIONS]");
+  command->add_option("what", flags->what, "stages (default), sweep, policies, inflation or validation")
+      ->check(CLI::IsMember({"stages", "sweep", "policies", "inflation", "validation"}));
+  AddWorkloadFlags(*command, *flags);
+  AddServingFlags(*command, *flags);
+  command->add_flag("--json", flags->json, "Print one JSON object");
+  command->footer(
+      R"(Nothing is measured: every figure is simulated. `eyeshot simulate validation` and docs/energy.md show how far such figures
+lie from published measurements.)");
+  command->callback([flags, &exit_code] { exit_code = RunSimulate(*flags); });
+}
+
+}  // namespace eyeshot::cli

@@ -1,0 +1,55 @@
+// A discrete-event simulation of a server under a governor.
+#ifndef EYESHOT_ENERGY_SIMULATOR_SERVING_H_
+#define EYESHOT_ENERGY_SIMULATOR_SERVING_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "energy/simulator/governor.h"
+
+namespace eyeshot::simulator {
+
+// Seconds of `count` arrivals of a Poisson process, ascending; the same for a seed on every machine.
+std::vector<double> PoissonArrivals(size_t count, double rate_per_s, uint64_t seed);
+
+// A file of times in seconds, one a line, ascending. Errors: kCorrupt (names the line), kNotFound, kLimitExceeded.
+Result<std::vector<double>> ReadArrivals(const std::string& path);
+
+enum class Layout {
+  kOneDevice,
+  kTwoAlike,  // two devices that take requests in turn
+  kPools,     // two devices: one encodes and prefills, one decodes, each at one clock
+};
+
+struct ServingSetup {
+  Policy policy = Policy::kRaceToIdle;
+  // Requests that wait are taken together, up to so many; all are encoded, then all prefilled, then decoded side by
+  // side (phase batching). 1: each request for itself.
+  int max_batch = 8;
+  double slowdown = 0.05;  // that the policy may cost, as a share
+  double slo_s = 0;        // of kSloFeedback
+  double dwell_s = 0.1;    // a clock is kept at least so long before a lower one is taken
+  // With pools the policy only says whether clocks are the cheapest within the slowdown (kOneClock) or the highest.
+  Layout layout = Layout::kOneDevice;
+};
+
+struct ServingResult {
+  double joules_per_request = 0;  // waiting included, of all devices
+  double p50_s = 0;
+  double p95_s = 0;
+  int64_t switches = 0;
+  int64_t refused_switches = 0;  // by the dwell time, or because they would not have paid or fitted
+  double busy_share = 0;  // of the devices' time
+  double seconds = 0;  // from the first arrival to the last answer
+};
+
+// Equal requests that arrive at `arrivals` (seconds, ascending, not empty). A switch takes Machine::switch_ms, in which
+// the device waits and draws what it does at the higher of both clocks. All results are simulated.
+ServingResult Serve(const Machine& machine, const ModelShape& model, const Software& software, const Request& request,
+                    std::span<const double> arrivals, const ServingSetup& setup);
+
+}  // namespace eyeshot::simulator
+
+#endif  // EYESHOT_ENERGY_SIMULATOR_SERVING_H_
