@@ -153,6 +153,20 @@ inline constexpr size_t kMaxArrivals = 1'000'000;
 // A file of them: 32 bytes a line.
 inline constexpr uint64_t kMaxArrivalFileBytes = 32u << 20;
 
+// --- Energy meters -------------------------------------------------------------------------------
+// A file of sysfs or procfs: the kernel writes at most a page of attributes; of /proc/stat the first line is wanted.
+inline constexpr size_t kMaxSysfsBytes = 4096;
+// Counters of a folder, or processors of a list: the largest machines have 16 packages of 5 counters, and 8,192
+// processors, of which a list names one a package.
+inline constexpr size_t kMaxSysfsEntries = 1024;
+// The most power that a counter may show before it is taken for reset or broken: a whole node with 8 GPUs peaks at
+// about 10 kW, a package or GPU below 2 kW.
+inline constexpr double kMaxCounterWatts = 20000;
+// Samples of one meter: 22 minutes at 20 ms; then every second one is dropped. 16 bytes each.
+inline constexpr size_t kMaxEnergySamples = 65536;
+// Runs of stages of one timeline: 24 bytes each; an answer of 1,000 tokens has about 2,000.
+inline constexpr size_t kMaxStageRuns = 262144;
+
 // --- Runtime -------------------------------------------------------------------------------------
 inline constexpr int kMaxThreads = 256;
 

@@ -3,6 +3,8 @@
 #define EYESHOT_CLI_COMMANDS_H_
 
 #include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
 
 #include "eyeshot/status.h"
 
@@ -24,6 +26,8 @@ void AddEvalCommand(CLI::App& program, int& exit_code);
 void AddQuantizeCommand(CLI::App& program, int& exit_code);
 void AddPullCommand(CLI::App& program, int& exit_code);
 void AddModelsCommand(CLI::App& program, int& exit_code);
+// `measured`: the command behind "--", word by word.
+void AddEnergyCommand(CLI::App& program, const std::vector<std::string>& measured, int& exit_code);
 void AddDoctorCommand(CLI::App& program, int& exit_code);
 void AddSimulateCommand(CLI::App& program, int& exit_code);
 void AddDevCommand(CLI::App& program, int& exit_code);

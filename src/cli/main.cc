@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <exception>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "cli/commands.h"
@@ -20,6 +22,7 @@ constexpr const char* kFooter = R"(Examples:
   eyeshot bench                                    what each stage costs on this machine
   eyeshot pull HuggingFaceTB/SmolVLM-256M-Instruct a model from the Hugging Face hub
   eyeshot doctor MODEL                             whether a model's files are whole and right
+  eyeshot energy -- COMMAND                        the joules that a command takes
   eyeshot quantize MODEL OUT                       a folder with packed weights, which loads at once
   eyeshot simulate policies --machine h100-sxm     what clocks would save on a machine that is not here
 `eyeshot COMMAND --help` says more about each.
@@ -28,7 +31,19 @@ Exit codes: 0 success; 1 the run failed (bad file, model, picture, limit); 2 wro
 3 the question does not fit into the model's context; 130 cancelled by Ctrl-C.
 Environment: EYESHOT_MODEL (a model), EYESHOT_ISA (an instruction set), and for `pull` those of huggingface_hub (HF_HOME, HF_TOKEN, ...).)";
 
+// The words behind "--" of `eyeshot energy -- COMMAND`, which `argc` then leaves out: they are another program's, and
+// CLI11 would read flags and lists into them.
+std::vector<std::string> TakeMeasuredCommand(int& argc, char** argv) {
+  if (argc < 2 || std::string_view(argv[1]) != "energy") return {};
+  char** const end = argv + argc;
+  char** const mark = std::find(argv, end, std::string_view("--"));
+  if (mark == end) return {};
+  argc = static_cast<int>(mark - argv);
+  return {mark + 1, end};
+}
+
 int Run(int argc, char** argv) {
+  const std::vector<std::string> measured = TakeMeasuredCommand(argc, argv);
   CLI::App program("Eyeshot answers questions about pictures with small vision-language models.", "eyeshot");
   int exit_code = kExitOk;
   program.set_version_flag("--version", EYESHOT_VERSION);
@@ -43,6 +58,7 @@ int Run(int argc, char** argv) {
   AddQuantizeCommand(program, exit_code);
   AddPullCommand(program, exit_code);
   AddModelsCommand(program, exit_code);
+  AddEnergyCommand(program, measured, exit_code);
   AddDoctorCommand(program, exit_code);
   AddSimulateCommand(program, exit_code);
   AddDevCommand(program, exit_code);

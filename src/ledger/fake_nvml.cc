@@ -15,6 +15,8 @@ FAKE_NVML int nvmlInit_v2();
 FAKE_NVML int nvmlShutdown();
 FAKE_NVML const char* nvmlErrorString(int error);
 FAKE_NVML int nvmlDeviceGetHandleByPciBusId_v2(const char* id, void** handle);
+FAKE_NVML int nvmlDeviceGetCount_v2(unsigned* count);
+FAKE_NVML int nvmlDeviceGetHandleByIndex_v2(unsigned index, void** handle);
 FAKE_NVML int nvmlDeviceGetTotalEnergyConsumption(void* handle, unsigned long long* mj);
 FAKE_NVML int nvmlDeviceGetPowerUsage(void* handle, unsigned* mw);
 FAKE_NVML int nvmlDeviceGetClockInfo(void* handle, unsigned type, unsigned* mhz);
@@ -27,6 +29,15 @@ int nvmlShutdown() { return 0; }
 const char* nvmlErrorString(int error) { return error == kNotFound ? "Not Found" : "Not Supported"; }
 int nvmlDeviceGetHandleByPciBusId_v2(const char* id, void** handle) {
   if (std::strcmp(id, "00000000:1B:00.0") != 0) return kNotFound;
+  *handle = &device;
+  return 0;
+}
+int nvmlDeviceGetCount_v2(unsigned* count) {
+  *count = 1;
+  return 0;
+}
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void** handle) {
+  if (index != 0) return kNotFound;
   *handle = &device;
   return 0;
 }

@@ -52,6 +52,8 @@ class Library {
   const char* (*error_string)(int) = nullptr;
   int (*by_pci)(const char*, void**) = nullptr;
   // What a GPU or driver may lack.
+  int (*count)(unsigned*) = nullptr;
+  int (*by_index)(unsigned, void**) = nullptr;
   int (*energy)(void*, unsigned long long*) = nullptr;  // mJ since the driver was loaded
   int (*power)(void*, unsigned*) = nullptr;             // mW
   int (*clock)(void*, unsigned, unsigned*) = nullptr;   // MHz
@@ -82,6 +84,8 @@ Result<std::unique_ptr<Library>> Library::Load() {
   library->Find(library->init, {"nvmlInit_v2"});
   library->Find(library->error_string, {"nvmlErrorString"});
   library->Find(library->by_pci, {"nvmlDeviceGetHandleByPciBusId_v2"});
+  library->Find(library->count, {"nvmlDeviceGetCount_v2"});
+  library->Find(library->by_index, {"nvmlDeviceGetHandleByIndex_v2"});
   library->Find(library->energy, {"nvmlDeviceGetTotalEnergyConsumption"});
   library->Find(library->power, {"nvmlDeviceGetPowerUsage"});
   library->Find(library->clock, {"nvmlDeviceGetClockInfo"});
@@ -138,6 +142,23 @@ Result<std::unique_ptr<GpuMeter>> GpuMeter::Open(const std::string& pci_bus_id) 
                          "check nvidia-smi");
   }
   return std::unique_ptr<GpuMeter>(std::make_unique<NvmlMeter>(std::move(library), device));
+}
+
+Result<std::vector<std::unique_ptr<GpuMeter>>> GpuMeter::OpenAll() {
+  std::vector<std::unique_ptr<GpuMeter>> meters;
+  for (unsigned index = 0, count = 1; index < count; ++index) {
+    EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<Library> library, Library::Load());
+    void* device = nullptr;
+    if (library->count == nullptr || library->by_index == nullptr || library->count(&count) != kSuccess || count == 0) {
+      return NotFoundError("NVML shows no GPU", "check nvidia-smi");
+    }
+    if (const int error = library->by_index(index, &device); error != kSuccess) {
+      return NotFoundError(fmt::format("NVML doesn't show GPU {}: {}", index, library->error_string(error)),
+                           "check nvidia-smi, and who may use the GPU");
+    }
+    meters.push_back(std::make_unique<NvmlMeter>(std::move(library), device));
+  }
+  return meters;
 }
 
 std::vector<std::string_view> ThrottleReasonNames(uint64_t reasons) {

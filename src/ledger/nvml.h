@@ -21,6 +21,8 @@ class GpuMeter {
   // Of the GPU with this PCI address ("00000000:1B:00.0"), by the library that $EYESHOT_NVML names, else the driver's.
   // Errors: kNotFound (no library, no such GPU), kUnsupported (a library that lacks what is needed), kIo.
   static Result<std::unique_ptr<GpuMeter>> Open(const std::string& pci_bus_id);
+  // Of every GPU that the library shows, in its order.
+  static Result<std::vector<std::unique_ptr<GpuMeter>>> OpenAll();
   virtual ~GpuMeter() = default;
 
   // Takes less than a millisecond. What the GPU doesn't say stays empty. Doesn't allocate.

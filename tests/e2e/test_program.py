@@ -669,11 +669,110 @@ class Dev(ProgramTest):
         self.fails(1, ["EYESHOT_ISA", "mmx"], "ask", "Hi", env={"EYESHOT_ISA": "mmx"})
 
 
+class Energy(ProgramTest):
+    """eyeshot energy -- COMMAND"""
+
+    NO_GPU = {"EYESHOT_NVML": "/nonexistent/libnvidia-ml.so"}
+
+    def machine(self, microjoules: int = 1_000_000) -> pathlib.Path:
+        """A tree of sysfs with a package and memory, whose counters a command can move."""
+        for zone, name in (("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram")):
+            folder = self.folder / "sys/class/powercap" / zone
+            folder.mkdir(parents=True)
+            (folder / "name").write_text(name + "\n")
+            (folder / "max_energy_range_uj").write_text("262143328850\n")
+            (folder / "energy_uj").write_text(f"{microjoules}\n")
+        return self.folder / "sys"
+
+    def counter(self, zone: str = "intel-rapl:0") -> pathlib.Path:
+        """The file of a counter of machine()."""
+        return self.folder / "sys/class/powercap" / zone / "energy_uj"
+
+    def test_joules_of_a_command(self):
+        sysfs = self.machine()
+        script = f"sleep 0.2; echo 13500000 > {self.counter()}; echo 2000000 > {self.counter('intel-rapl:0:0')}; sleep 0.1"
+        result = json.loads(self.succeeds("energy", "--json", "--sysfs", sysfs, "--", "sh", "-c", script,
+                                          env=self.NO_GPU))
+        package, dram = result["meters"]
+        self.assertEqual((package["domain"], dram["domain"]), ("package", "dram"))
+        self.assertAlmostEqual(package["joules"]["value"], 12.5, 6)
+        self.assertAlmostEqual(dram["joules"]["value"], 1, 6)
+        self.assertAlmostEqual(result["total_joules"]["value"], 13.5, 6)
+        self.assertEqual((package["joules"]["source"], package["measured"]), ("rapl", True))
+        self.assertLessEqual(package["joules"]["low"], 12.5)
+        self.assertGreaterEqual(package["joules"]["high"], 12.5)
+        self.assertGreater(result["seconds"], 0.29)
+        self.assertEqual(result["command"], ["sh", "-c", script])
+        self.assertEqual([missing["meter"] for missing in result["not_read"]], ["NVIDIA GPU by NVML"])
+
+    def test_text_goes_to_standard_error(self):
+        sysfs = self.machine()
+        code, out, err = run("energy", "--sysfs", sysfs, "--", "sh", "-c",
+                             f"echo hello; sleep 0.1; echo 3000000 > {self.counter()}; sleep 0.05", env=self.NO_GPU)
+        self.assertEqual((code, out), (0, "hello\n"), err)
+        self.assertRegex(err, r"(?m)^package +2 J .* measured by intel-rapl:0 package-0$")
+
+    def test_the_exit_code_and_the_arguments_are_the_commands(self):
+        sysfs = self.machine()
+        self.assertEqual(run("energy", "--sysfs", sysfs, "--", "sh", "-c", "exit 7")[0], 7)
+        self.assertEqual(run("energy", "--sysfs", sysfs, "--", "sh", "-c", "kill -TERM $$")[0], 143)
+        out = self.succeeds("energy", "--sysfs", sysfs, "--", "printf", "%s|", "--json", "[1,2]", "ask", "--", "-h", "")
+        self.assertEqual(out, "--json|[1,2]|ask|--|-h||")
+        self.fails(127, ["no-such-program", "can't be run"], "energy", "--sysfs", sysfs, "--", "no-such-program")
+        self.fails(126, ["can't be run"], "energy", "--sysfs", sysfs, "--", self.folder)
+        self.fails(2, ["no command"], "energy")
+        self.fails(2, ["--jsonn"], "energy", "--jsonn", "--", "true")
+
+    def test_without_a_meter_it_says_what_to_do(self):
+        marker = self.folder / "ran"
+        self.fails(1, ["the command was not run", "RAPL by powercap", "RAPL by perf events", "NVIDIA GPU by NVML",
+                       "virtual machines", "--cpu-watts"],
+                   "energy", "--sysfs", self.folder, "--", "touch", marker, env=self.NO_GPU)
+        self.assertFalse(marker.exists())
+        out = self.fails(1, [], "energy", "--json", "--sysfs", self.folder, "--", "true", env=self.NO_GPU)
+        self.assertEqual(len(json.loads(out)["not_read"]), 3)
+
+    def test_an_estimate_is_always_said_to_be_one(self):
+        arguments = ["energy", "--cpu-watts", "40,5", "--sysfs", self.folder, "--", "sleep", "0.5"]
+        code, _, err = run(*arguments, env=self.NO_GPU)
+        self.assertEqual(code, 0, err)
+        self.assertIn("an ESTIMATE, not a measurement", err)
+        self.assertIn("Not read:", err)
+        meter = json.loads(self.succeeds(arguments[0], "--json", *arguments[1:], env=self.NO_GPU))["meters"][0]
+        self.assertEqual((meter["joules"]["source"], meter["measured"]), ("model", False))
+        self.assertGreater(meter["joules"]["value"], 40 * 0.5)
+        self.fails(1, ["no power of a machine"], "energy", "--cpu-watts=-1,5", "--", "true")
+        self.fails(2, ["cpu-watts"], "energy", "--cpu-watts", "40", "--", "true")
+
+    def test_idle_power_is_shown_apart(self):
+        result = json.loads(self.succeeds("energy", "--json", "--cpu-watts", "40,0", "--idle-seconds", 0.3, "--sysfs",
+                                          self.folder, "--", "sleep", "0.3", env=self.NO_GPU))
+        meter = result["meters"][0]
+        self.assertAlmostEqual(meter["idle_w"], 40, 0)
+        self.assertLess(meter["active_joules"]["value"], 2)
+
+    def test_broken_counters_have_no_figure(self):
+        for text, reason in (("5", "reset"), ("", "is empty"), ("watts", "is no number"), ("99999999999", "reset")):
+            with self.subTest(text):
+                sysfs = self.machine(50_000_000_000)
+                out = self.succeeds("energy", "--json", "--sysfs", sysfs, "--", "sh", "-c",
+                                    f"sleep 0.1; printf '%s' '{text}' > {self.counter()}", env=self.NO_GPU)
+                meter = json.loads(out)["meters"][0]
+                self.assertIsNone(meter["joules"])
+                self.assertIn(reason, meter["note"])
+                shutil.rmtree(sysfs)
+
+    def test_the_report_goes_into_a_file(self):
+        report = self.folder / "report.json"
+        self.assertEqual(self.succeeds("energy", "--json", "-o", report, "--cpu-watts", "1,1", "--", "echo", "hi"), "hi\n")
+        self.assertEqual(json.loads(report.read_text())["exit_code"], 0)
+
+
 class Help(ProgramTest):
     """--help and --version"""
 
     def test_every_command_has_help_with_examples(self):
-        for command in ([], ["ask"], ["chat"], ["inspect"], ["bench"], ["eval"], ["dev"], ["dev", "checkpoint"],
+        for command in ([], ["ask"], ["chat"], ["inspect"], ["bench"], ["energy"], ["eval"], ["dev"], ["dev", "checkpoint"],
                         ["dev", "isas"]):
             with self.subTest(command):
                 text = self.succeeds(*command, "--help")

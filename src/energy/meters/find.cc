@@ -1,0 +1,36 @@
+#include "energy/meters/find.h"
+
+#include <iterator>
+#include <utility>
+
+#include "base/file.h"
+#include "energy/meters/gpu.h"
+#include "energy/meters/perf.h"
+#include "energy/meters/rapl.h"
+
+namespace eyeshot {
+namespace {
+
+// Whether there are some.
+bool Take(std::string kind, Result<std::vector<std::unique_ptr<Meter>>> opened, FoundMeters& found) {
+  if (!opened.ok()) {
+    found.missing.push_back({std::move(kind), opened.status()});
+    return false;
+  }
+  found.meters.insert(found.meters.end(), std::make_move_iterator(opened->begin()),
+                      std::make_move_iterator(opened->end()));
+  return true;
+}
+
+}  // namespace
+
+FoundMeters FindMeters(const std::string& sysfs) {
+  FoundMeters found;
+  if (!Take("RAPL by powercap", OpenRaplMeters(JoinPath(sysfs, "class/powercap")), found)) {
+    Take("RAPL by perf events", OpenPerfMeters(JoinPath(sysfs, "bus/event_source/devices")), found);
+  }
+  Take("NVIDIA GPU by NVML", OpenGpuMeters(), found);
+  return found;
+}
+
+}  // namespace eyeshot

@@ -1,0 +1,31 @@
+// Which meters this machine has, and why it lacks the others.
+#ifndef EYESHOT_ENERGY_METERS_FIND_H_
+#define EYESHOT_ENERGY_METERS_FIND_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "energy/meters/meter.h"
+#include "eyeshot/status.h"
+
+namespace eyeshot {
+
+// A kind of meter that can't be read.
+struct MissingMeter {
+  std::string kind;  // "RAPL by powercap"
+  Status reason;
+};
+
+struct FoundMeters {
+  std::vector<std::unique_ptr<Meter>> meters;
+  std::vector<MissingMeter> missing;
+};
+
+// `sysfs` is where sysfs is mounted: "/sys", or the host's in a container. perf events are tried where powercap can't
+// be read: they are the same counters.
+FoundMeters FindMeters(const std::string& sysfs);
+
+}  // namespace eyeshot
+
+#endif  // EYESHOT_ENERGY_METERS_FIND_H_
