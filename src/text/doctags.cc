@@ -65,7 +65,8 @@ std::string FormulaOf(const Nodes& nodes, const DocNode& node) {
   std::string out;
   for (size_t i = 0; i < latex.size(); ++i) {
     const char c = latex[i];
-    const char next = i + 1 < latex.size() ? latex[i + 1] : ' ';
+    const size_t shown = latex.find_first_not_of('\r', i + 1);  // carriage returns are left out
+    const char next = shown == std::string_view::npos ? ' ' : latex[shown];
     const bool begins_tag =
         (next >= 'a' && next <= 'z') || (next >= 'A' && next <= 'Z') || next == '/' || next == '!' || next == '?';
     if (c == '<' && begins_tag) {

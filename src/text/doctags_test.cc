@@ -143,6 +143,7 @@ TEST(DocTagsTest, NothingPassesAsHtml) {
   EXPECT_EQ(Html("<code>" + attack + "</code>").find("<script"), std::string::npos);
   EXPECT_EQ(Html("<otsl><fcel>" + attack + "<nl></otsl>").find("<script"), std::string::npos);
   EXPECT_EQ(Markdown("<otsl><fcel>" + attack + "<nl></otsl>").find("<script"), std::string::npos);
+  EXPECT_EQ(Markdown("<formula>x<\rscript y</formula>").find("<script"), std::string::npos);
   EXPECT_EQ(Markdown("<formula>" + attack + "</formula>").find("<script"), std::string::npos);
   EXPECT_EQ(Html("<formula>" + attack + "</formula>").find("<script"), std::string::npos);
   EXPECT_EQ(Html("<code><_\"onload=_>x</code>").find("class"), std::string::npos);
