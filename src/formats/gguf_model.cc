@@ -521,6 +521,7 @@ Result<HostTensor> GgufModel::Get(std::string_view name) const {
   const int64_t rows = tensor.shape.empty() ? 1 : tensor.shape[0];
   // Another number of rows is the caller's to refuse.
   if (place.rotary_heads == 0 || rows != place.rotary_heads * config_.text.head_dim) return tensor;
+  if (tensor.bytes() == 0) return tensor;  // rows of no columns, refused there too
 
   // The converter interleaves the halves of each head, for rotary embeddings of neighbouring pairs: row 2 i + j of a
   // head is row j * half + i of the original. Whole rows move, so that blocks stay what they are.
