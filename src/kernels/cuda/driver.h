@@ -26,7 +26,6 @@ struct DeviceInfo {
   int minor = 0;
   std::string pci_bus_id;  // "00000000:1B:00.0"
   size_t total_bytes = 0;
-  size_t free_bytes = 0;
 };
 
 // Of device `index`, which the calling thread then uses. Errors: kUnsupported (no driver, one that is too old, no such

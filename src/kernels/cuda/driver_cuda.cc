@@ -197,17 +197,12 @@ Result<DeviceInfo> OpenDevice(int index) {
         fmt::format("use a GPU of {}.0 or later, or --device cpu", kOldestMajor));
   }
   if (const cudaError_t error = cudaSetDevice(index); error != cudaSuccess) return DriverError(error);
-  size_t free_bytes = 0;
-  size_t total_bytes = 0;
-  if (const cudaError_t error = cudaMemGetInfo(&free_bytes, &total_bytes); error != cudaSuccess) {
-    return DriverError(error);
-  }
   std::array<char, 32> bus = {};
   if (const cudaError_t error = cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), index);
       error != cudaSuccess) {
     return DriverError(error);
   }
-  return DeviceInfo{index, properties.name, properties.major, properties.minor, bus.data(), total_bytes, free_bytes};
+  return DeviceInfo{index, properties.name, properties.major, properties.minor, bus.data(), properties.totalGlobalMem};
 }
 
 void UseDevice(int index) { cudaSetDevice(index); }

@@ -72,7 +72,7 @@ class PlainMatmul final : public Matmul {
 
 Result<DeviceInfo> OpenDevice(int index) {
   constexpr size_t kBytes = size_t{1} << 34;
-  return DeviceInfo{index, "emulated GPU", 9, 0, "00000000:1B:00.0", kBytes, kBytes};
+  return DeviceInfo{index, "emulated GPU", 9, 0, "00000000:1B:00.0", kBytes};
 }
 void UseDevice(int) {}
 size_t FreeDeviceBytes() { return size_t{1} << 34; }

@@ -105,7 +105,6 @@ inline float LoadFresh4(const float* from) { return *from; }
 inline uint32_t AtomicIncrement(uint32_t* counter) { return (*counter)++; }
 inline void FenceDevice() {}
 inline double Log(double x) { return std::log(x); }
-inline float Exp2(float x) { return std::exp2(x); }
 inline float FastExp2(float x) { return std::exp2(x); }
 inline float Log2(float x) { return std::log2(x); }
 inline float Exp(float x) { return std::exp(x); }
@@ -116,14 +115,6 @@ inline void SinCos(float x, float* sine, float* cosine) {
   *sine = std::sin(x);
   *cosine = std::cos(x);
 }
-// d += a b, of 4 x (8-bit) products.
-inline int32_t Dot4(uint32_t a, uint32_t b, int32_t sum) {
-  for (int i = 0; i < 4; ++i) {
-    sum += static_cast<int8_t>(a >> (8 * i)) * static_cast<int8_t>(b >> (8 * i));
-  }
-  return sum;
-}
-
 // See below.
 inline void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   struct Fragments {
@@ -256,7 +247,6 @@ EYESHOT_DEVICE uint32_t AtomicIncrement(uint32_t* counter) { return atomicAdd(co
 EYESHOT_DEVICE void FenceDevice() { __threadfence(); }
 
 EYESHOT_DEVICE double Log(double x) { return log(x); }
-EYESHOT_DEVICE float Exp2(float x) { return exp2f(x); }
 // One instruction: 2 ulp, and 0 for what would be denormal.
 EYESHOT_DEVICE float FastExp2(float x) {
   float y;
@@ -269,9 +259,6 @@ EYESHOT_DEVICE float Tanh(float x) { return tanhf(x); }
 EYESHOT_DEVICE float Rsqrt(float x) { return rsqrtf(x); }
 EYESHOT_DEVICE float Max(float a, float b) { return fmaxf(a, b); }
 EYESHOT_DEVICE void SinCos(float x, float* sine, float* cosine) { sincosf(x, sine, cosine); }
-EYESHOT_DEVICE int32_t Dot4(uint32_t a, uint32_t b, int32_t sum) {
-  return __dp4a(static_cast<int>(a), static_cast<int>(b), sum);
-}
 
 // d[16, 8] += a[16, 16] b[16, 8] of a whole warp. With g = lane / 4 and t = lane % 4, a lane holds
 //   a: (g, 2t), (g + 8, 2t), (g, 2t + 8), (g + 8, 2t + 8), each with the next column in the word's high half

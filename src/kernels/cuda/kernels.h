@@ -31,7 +31,6 @@ void MarkSeen(StreamHandle stream, DeviceSpan<const int32_t> ids, DeviceSpan<uin
 struct WeightMatrix {
   enum class Format {
     kBf16,  // values: bfloat16
-    kInt8,  // values: int8; scales: float32 [rows]
     kQ8,    // values: int8; scales: float16 [rows, ceil(inputs / 32)]
     k4Bit,  // values: nibbles, element i of a row in bits 4 (i % 8) of its word i / 8; scales as kQ8; levels: 16
             // float32, the value of each nibble before its scale

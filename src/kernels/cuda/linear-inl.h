@@ -308,11 +308,6 @@ VectorKernel(VectorTask task) {
       }
     }
   }
-  if constexpr (kFormat == WeightMatrix::Format::kInt8) {
-    const auto* scales = static_cast<const float*>(task.scales);
-    EYESHOT_UNROLL
-    for (int i = 0; i < 2 * kRows; ++i) sums[i] *= first < task.outputs ? scales[i < kRows ? first : second] : 0.0f;
-  }
   StoreVector<kRows>(task, first, sums);
 }
 
@@ -398,7 +393,6 @@ void MatrixVector(StreamHandle stream, const WeightMatrix& weight, const float* 
   }
   switch (weight.format) {
     case WeightMatrix::Format::kBf16: return LaunchVectorOf<WeightMatrix::Format::kBf16>(stream, task);
-    case WeightMatrix::Format::kInt8: return LaunchVectorOf<WeightMatrix::Format::kInt8>(stream, task);
     case WeightMatrix::Format::kQ8: return LaunchVectorOf<WeightMatrix::Format::kQ8>(stream, task);
     case WeightMatrix::Format::k4Bit: return LaunchVectorOf<WeightMatrix::Format::k4Bit>(stream, task);
   }
@@ -423,7 +417,6 @@ DequantizeKernel(WeightMatrix weight, int64_t first, uint16_t* out) {
     float values[8];
     DecodeEight(piece, 0, levels, values);
     float scale = 1;
-    if constexpr (kFormat == WeightMatrix::Format::kInt8) scale = static_cast<const float*>(weight.scales)[row];
     if constexpr (Piece::kBlockScales) scale = FromHalf(piece.scale);
     Vec16 eight;
     EYESHOT_UNROLL
@@ -443,8 +436,6 @@ void Dequantize(StreamHandle stream, const WeightMatrix& weight, int64_t first, 
   switch (weight.format) {
     case WeightMatrix::Format::kBf16:
       return LaunchDequantize<WeightMatrix::Format::kBf16>(stream, weight, first, count, out);
-    case WeightMatrix::Format::kInt8:
-      return LaunchDequantize<WeightMatrix::Format::kInt8>(stream, weight, first, count, out);
     case WeightMatrix::Format::kQ8:
       return LaunchDequantize<WeightMatrix::Format::kQ8>(stream, weight, first, count, out);
     case WeightMatrix::Format::k4Bit:

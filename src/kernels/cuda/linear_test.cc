@@ -13,7 +13,7 @@ namespace eyeshot::cuda {
 namespace {
 
 using Format = WeightMatrix::Format;
-constexpr Format kFormats[] = {Format::kBf16, Format::kInt8, Format::kQ8, Format::k4Bit};
+constexpr Format kFormats[] = {Format::kBf16, Format::kQ8, Format::k4Bit};
 
 // Memory that is aligned as that of a device.
 class DeviceBytes {
@@ -49,9 +49,7 @@ TestWeight::TestWeight(Format format, int64_t outputs, int64_t inputs, bool gate
   const int64_t rows = gated ? 2 * outputs : outputs;
   const int64_t blocks = CeilDiv(inputs, 32);
   for (int i = 0; i < 16; ++i) levels_.push_back(uniform(random) * 8);
-  if (format == Format::kInt8) {
-    for (int64_t i = 0; i < rows; ++i) scales_.As<float>()[i] = 0.01f * (1.5f + uniform(random));
-  } else if (format != Format::kBf16) {
+  if (format != Format::kBf16) {
     for (int64_t i = 0; i < rows * blocks; ++i) scales_.As<uint16_t>()[i] = F16FromF32(0.05f * uniform(random));
   }
   for (int64_t i = 0; i < rows * inputs; ++i) {
@@ -70,8 +68,7 @@ TestWeight::TestWeight(Format format, int64_t outputs, int64_t inputs, bool gate
       values_.As<int8_t>()[i] = static_cast<int8_t>(static_cast<int>(random() % 256) - 128);
       value = values_.As<int8_t>()[i];
     }
-    if (format == Format::kInt8) value *= scales_.As<float>()[row];
-    if (format == Format::kQ8 || format == Format::k4Bit) {
+    if (format != Format::kBf16) {
       value *= F32FromF16(scales_.As<uint16_t>()[row * blocks + column / 32]);
     }
     plain.push_back(value);
@@ -261,7 +258,6 @@ void RunShapes(Format format) {
 }
 
 TEST(CudaLinearTest, Bf16ProductsAreThoseOfPlainLoops) { RunShapes(Format::kBf16); }
-TEST(CudaLinearTest, Int8ProductsAreThoseOfPlainLoops) { RunShapes(Format::kInt8); }
 TEST(CudaLinearTest, Q8ProductsAreThoseOfPlainLoops) { RunShapes(Format::kQ8); }
 TEST(CudaLinearTest, FourBitProductsAreThoseOfPlainLoops) { RunShapes(Format::k4Bit); }
 

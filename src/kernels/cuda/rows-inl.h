@@ -73,9 +73,6 @@ void CopyRows(StreamHandle stream, const CopyRowsArgs& args) {
 EYESHOT_DEVICE float WeightElement(const WeightMatrix& w, int64_t row, int64_t i) {
   const int64_t at = row * w.inputs + i;
   if (w.format == WeightMatrix::Format::kBf16) return FromBf16(static_cast<const Bf16*>(w.values)[at]);
-  if (w.format == WeightMatrix::Format::kInt8) {
-    return static_cast<float>(static_cast<const int8_t*>(w.values)[at]) * static_cast<const float*>(w.scales)[row];
-  }
   constexpr int64_t kBlock = 32;
   const int64_t block = row * CeilDiv(w.inputs, kBlock) + i / kBlock;
   const float scale = FromHalf(static_cast<const uint16_t*>(w.scales)[block]);
