@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernels/cuda/attention-inl.h"
+#include "kernels/cuda/decode-inl.h"
 #include "tensor/dtype.h"
 
 namespace eyeshot::cuda {
