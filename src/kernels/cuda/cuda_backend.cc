@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "kernels/cpu_backend.h"
+#include "kernels/cuda/cuda_stream.h"
 #include "kernels/cuda/driver.h"
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/weights.h"
@@ -31,133 +32,6 @@ constexpr int kTowerGroup = 9;
 constexpr int64_t kFirstTokens = 2048;
 // Graphs that are kept: conversations end, and theirs are no longer asked for.
 constexpr size_t kMostSteps = 256;
-
-// Pinned memory that uploads of one stream go through, half after half, so that the host goes on while the GPU copies.
-class Staging {
- public:
-  Staging() : moved_{NewEvent(), NewEvent()} {}
-  ~Staging() {
-    for (EventHandle event : moved_) DestroyEvent(event);
-    if (memory_ != nullptr) FreePinned(memory_);
-  }
-  Staging(const Staging&) = delete;
-  Staging& operator=(const Staging&) = delete;
-
-  void Upload(StreamHandle stream, const void* host, void* device, size_t bytes) {
-    if (memory_ == nullptr) memory_ = static_cast<uint8_t*>(AllocatePinned(2 * kHalf));
-    if (memory_ == nullptr) return CopyToDevice(stream, host, device, bytes);  // slower
-    const auto* from = static_cast<const uint8_t*>(host);
-    auto* to = static_cast<uint8_t*>(device);
-    while (bytes > 0) {
-      if (used_ == kHalf) Turn(stream);
-      const size_t count = std::min(bytes, kHalf - used_);
-      uint8_t* place = memory_ + half_ * kHalf + used_;
-      std::memcpy(place, from, count);
-      CopyToDevice(stream, place, to, count);
-      used_ = std::min(kHalf, (used_ + count + kAlignment - 1) / kAlignment * kAlignment);
-      from += count;
-      to += count;
-      bytes -= count;
-    }
-  }
-
- private:
-  static constexpr size_t kHalf = size_t{4} << 20;  // five tiles of 512 x 512
-  static constexpr size_t kAlignment = 64;
-
-  void Turn(StreamHandle stream) {
-    RecordEvent(stream, moved_[half_]);
-    turned_[half_] = true;
-    half_ = 1 - half_;
-    used_ = 0;
-    if (turned_[half_]) WaitFor(moved_[half_]);
-  }
-
-  std::array<EventHandle, 2> moved_;  // the last copy of each half
-  std::array<bool, 2> turned_ = {};
-  uint8_t* memory_ = nullptr;
-  size_t half_ = 0;
-  size_t used_ = 0;
-};
-
-// An operation that was asked for and waits for the next one, whose kernel may do it along: kernels of decoding take
-// little longer than the way from one to the next.
-struct Waiting {
-  std::optional<NormArgs> norm;
-  std::optional<RotaryStoreArgs> rotary;
-  PagedBatch batch;  // of `rotary`
-};
-
-class CudaStream : public Stream {
- public:
-  explicit CudaStream(int device) : device_(device), handle_(NewStream()) { kept_.reserve(kStages); }
-  ~CudaStream() override {
-    UseDevice(device_);
-    static_cast<void>(Synchronize(handle_));  // what is under way reads pinned memory
-    for (const Ends& ends : ends_) {
-      DestroyEvent(ends.begin);
-      DestroyEvent(ends.end);
-    }
-    DestroyStream(handle_);
-  }
-  CudaStream(const CudaStream&) = delete;
-  CudaStream& operator=(const CudaStream&) = delete;
-
-  // For something that is enqueued now.
-  StreamHandle handle() {
-    idle_ = false;
-    return handle_;
-  }
-  Waiting waiting;
-  void Upload(const void* host, void* device, size_t bytes) { staging_.Upload(handle(), host, device, bytes); }
-  // A stage that is open here ends before the host waits: what the host does afterwards is not the GPU's time.
-  Status Wait() {
-    if (open_) RecordEvent(handle_, ends_[kept_.size()].end);
-    idle_ = true;
-    const Status status = Synchronize(handle_);
-    if (status_.ok()) status_ = status;
-    return status_;
-  }
-
-  void BeginStage() override {
-    if (ends_.size() == kept_.size()) ends_.push_back({NewEvent(), NewEvent()});
-    RecordEvent(handle_, ends_[kept_.size()].begin);
-    open_ = true;
-    idle_ = false;
-  }
-  bool EndStage(StageId id, const StageCost& cost) override {
-    if (!idle_) RecordEvent(handle_, ends_[kept_.size()].end);
-    kept_.push_back({id, cost});
-    open_ = false;
-    return true;
-  }
-  void Collect(Ledger& ledger) override {
-    if (kept_.empty()) return;
-    WaitFor(ends_[kept_.size() - 1].end);
-    for (size_t i = 0; i < kept_.size(); ++i) {
-      kept_[i].cost.device_ns = NanosecondsBetween(ends_[i].begin, ends_[i].end);
-    }
-    ShareWaiting(kept_);
-    for (const KeptStage& stage : kept_) ledger.Add(stage.id, stage.cost);
-    kept_.clear();
-  }
-
- private:
-  static constexpr size_t kStages = 64;  // between two calls of Collect(): no allocation is needed for so many
-  struct Ends {
-    EventHandle begin;
-    EventHandle end;
-  };
-
-  int device_;
-  StreamHandle handle_;
-  Staging staging_;
-  std::vector<Ends> ends_;  // of kept stages, then of the open one
-  std::vector<KeptStage> kept_;
-  Status status_;  // the first error
-  bool open_ = false;
-  bool idle_ = false;  // nothing was enqueued since Wait()
-};
 
 // Keys and values: [layers][keys, values][slots, kv_heads, head_dim] bfloat16, of the first `held` blocks.
 struct CudaKvCache : KvCache {

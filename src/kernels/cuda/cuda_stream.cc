@@ -1,0 +1,92 @@
+#include "kernels/cuda/cuda_stream.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace eyeshot::cuda {
+namespace {
+
+constexpr size_t kHalf = size_t{4} << 20;  // five tiles of 512 x 512
+constexpr size_t kAlignment = 64;
+constexpr size_t kStages = 64;  // between two calls of Collect(): no allocation is needed for so many
+
+}  // namespace
+
+Staging::~Staging() {
+  for (EventHandle event : moved_) DestroyEvent(event);
+  if (memory_ != nullptr) FreePinned(memory_);
+}
+
+void Staging::Upload(StreamHandle stream, const void* host, void* device, size_t bytes) {
+  if (memory_ == nullptr) memory_ = static_cast<uint8_t*>(AllocatePinned(2 * kHalf));
+  if (memory_ == nullptr) return CopyToDevice(stream, host, device, bytes);  // slower
+  const auto* from = static_cast<const uint8_t*>(host);
+  auto* to = static_cast<uint8_t*>(device);
+  while (bytes > 0) {
+    if (used_ == kHalf) Turn(stream);
+    const size_t count = std::min(bytes, kHalf - used_);
+    uint8_t* place = memory_ + half_ * kHalf + used_;
+    std::memcpy(place, from, count);
+    CopyToDevice(stream, place, to, count);
+    used_ = std::min(kHalf, (used_ + count + kAlignment - 1) / kAlignment * kAlignment);
+    from += count;
+    to += count;
+    bytes -= count;
+  }
+}
+
+void Staging::Turn(StreamHandle stream) {
+  RecordEvent(stream, moved_[half_]);
+  turned_[half_] = true;
+  half_ = 1 - half_;
+  used_ = 0;
+  if (turned_[half_]) WaitFor(moved_[half_]);
+}
+
+CudaStream::CudaStream(int device) : device_(device), handle_(NewStream()) { kept_.reserve(kStages); }
+
+CudaStream::~CudaStream() {
+  UseDevice(device_);
+  static_cast<void>(Synchronize(handle_));  // what is under way reads pinned memory
+  for (const Ends& ends : ends_) {
+    DestroyEvent(ends.begin);
+    DestroyEvent(ends.end);
+  }
+  DestroyStream(handle_);
+}
+
+Status CudaStream::Wait() {
+  if (open_) RecordEvent(handle_, ends_[kept_.size()].end);
+  idle_ = true;
+  const Status status = Synchronize(handle_);
+  if (status_.ok()) status_ = status;
+  return status_;
+}
+
+void CudaStream::BeginStage() {
+  UseDevice(device_);  // whose events they are
+  if (ends_.size() == kept_.size()) ends_.push_back({NewEvent(), NewEvent()});
+  RecordEvent(handle_, ends_[kept_.size()].begin);
+  open_ = true;
+  idle_ = false;
+}
+
+bool CudaStream::EndStage(StageId id, const StageCost& cost) {
+  if (!idle_) RecordEvent(handle_, ends_[kept_.size()].end);
+  kept_.push_back({id, cost});
+  open_ = false;
+  return true;
+}
+
+void CudaStream::Collect(Ledger& ledger) {
+  if (kept_.empty()) return;
+  WaitFor(ends_[kept_.size() - 1].end);
+  for (size_t i = 0; i < kept_.size(); ++i) {
+    kept_[i].cost.device_ns = NanosecondsBetween(ends_[i].begin, ends_[i].end);
+  }
+  ShareWaiting(kept_);
+  for (const KeptStage& stage : kept_) ledger.Add(stage.id, stage.cost);
+  kept_.clear();
+}
+
+}  // namespace eyeshot::cuda

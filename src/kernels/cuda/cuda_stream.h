@@ -1,0 +1,84 @@
+// CudaStream: a queue of one GPU, with pinned memory for what the host sends, and the GPU's own times of stages.
+#ifndef EYESHOT_KERNELS_CUDA_CUDA_STREAM_H_
+#define EYESHOT_KERNELS_CUDA_CUDA_STREAM_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "eyeshot/status.h"
+#include "kernels/backend.h"
+#include "kernels/cuda/driver.h"
+
+namespace eyeshot::cuda {
+
+// Pinned memory that uploads of one stream go through, half after half, so that the host goes on while the GPU copies.
+class Staging {
+ public:
+  Staging() : moved_{NewEvent(), NewEvent()} {}
+  ~Staging();
+  Staging(const Staging&) = delete;
+  Staging& operator=(const Staging&) = delete;
+
+  void Upload(StreamHandle stream, const void* host, void* device, size_t bytes);
+
+ private:
+  void Turn(StreamHandle stream);
+
+  std::array<EventHandle, 2> moved_;  // the last copy of each half
+  std::array<bool, 2> turned_ = {};
+  uint8_t* memory_ = nullptr;
+  size_t half_ = 0;
+  size_t used_ = 0;
+};
+
+// An operation that was asked for and waits for the next one, whose kernel may do it along: kernels of decoding take
+// little longer than the way from one to the next.
+struct Waiting {
+  std::optional<NormArgs> norm;
+  std::optional<RotaryStoreArgs> rotary;
+  PagedBatch batch;  // of `rotary`
+};
+
+class CudaStream : public Stream {
+ public:
+  explicit CudaStream(int device);
+  ~CudaStream() override;
+  CudaStream(const CudaStream&) = delete;
+  CudaStream& operator=(const CudaStream&) = delete;
+
+  // For something that is enqueued now.
+  StreamHandle handle() {
+    idle_ = false;
+    return handle_;
+  }
+  Waiting waiting;
+  void Upload(const void* host, void* device, size_t bytes) { staging_.Upload(handle(), host, device, bytes); }
+  // A stage that is open here ends before the host waits: what the host does afterwards is not the GPU's time.
+  Status Wait();
+
+  void BeginStage() override;
+  bool EndStage(StageId id, const StageCost& cost) override;
+  void Collect(Ledger& ledger) override;
+
+ private:
+  struct Ends {
+    EventHandle begin;
+    EventHandle end;
+  };
+
+  int device_;
+  StreamHandle handle_;
+  Staging staging_;
+  std::vector<Ends> ends_;  // of kept stages, then of the open one
+  std::vector<KeptStage> kept_;
+  Status status_;  // the first error
+  bool open_ = false;
+  bool idle_ = false;  // nothing was enqueued since Wait()
+};
+
+}  // namespace eyeshot::cuda
+
+#endif  // EYESHOT_KERNELS_CUDA_CUDA_STREAM_H_
