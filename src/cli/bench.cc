@@ -240,6 +240,7 @@ Result<DepthResult> Bench::RunDepth(int64_t depth) {
   for (const Ledger& run : runs) {
     if (!run.gpu()) continue;
     result.allocated_bytes = run.gpu()->allocated_bytes;
+    if (run.gpu()->joules.source == EnergySource::kNone) continue;
     joules.push_back(run.gpu()->joules.value / static_cast<double>(decode.tokens));
   }
   if (!joules.empty()) result.joules_per_token = Median(std::move(joules));
@@ -334,7 +335,7 @@ void Bench::Print() const {
       json["batches"].push_back({{"sequences", speed.sequences},
                                  {"depth", speed.depth},
                                  {"ms_per_step", speed.ms_per_step},
-                                 {"tokens_per_s", speed.tokens_per_s}});
+                                 {"tokens_per_s", speed.tokens_per_s()}});
     }
     PrintJson(json);
     return;
@@ -352,7 +353,8 @@ void Bench::Print() const {
   if (batches_.empty()) return;
   fmt::print("\n{:>14}{:>14}{:>12}{:>13}\n", "side by side", "prompt tokens", "ms a step", "tokens a s");
   for (const BatchSpeed& speed : batches_) {
-    fmt::print("{:>14}{:>14}{:>12.3f}{:>13.1f}\n", speed.sequences, speed.depth, speed.ms_per_step, speed.tokens_per_s);
+    fmt::print("{:>14}{:>14}{:>12.3f}{:>13.1f}\n", speed.sequences, speed.depth, speed.ms_per_step,
+               speed.tokens_per_s());
   }
 }
 

@@ -70,7 +70,7 @@ Result<BatchSpeed> MeasureBatch(const VisionLanguageModel& model, int64_t sequen
   }
   const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
   std::nth_element(times.begin(), middle, times.end());
-  return BatchSpeed{sequences, depth, *middle, static_cast<double>(sequences) * 1e3 / *middle};
+  return BatchSpeed{sequences, depth, *middle};
 }
 
 }  // namespace eyeshot

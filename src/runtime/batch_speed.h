@@ -14,7 +14,9 @@ struct BatchSpeed {
   int64_t sequences = 0;
   int64_t depth = 0;        // tokens of context of each when its answer begins
   double ms_per_step = 0;   // median; a step gives a token to each
-  double tokens_per_s = 0;  // of all together
+
+  // Of all together.
+  double tokens_per_s() const { return static_cast<double>(sequences) * 1e3 / ms_per_step; }
 };
 
 // Reads `sequences` texts of `depth` tokens each into one cache, then takes `steps` steps with all of them, after a few

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -43,42 +44,50 @@ std::span<int32_t> DecoderRunner::Input(DeviceSpan<int32_t> array) {
   return {reinterpret_cast<int32_t*>(inputs_.data() + offset), static_cast<size_t>(array.size)};
 }
 
-// Tokens `ids` at positions from `first` on of the sequence, which has room for them (their slots are set already).
-DecoderStep DecoderRunner::UploadStep(Stream& stream, const KvSequence& sequence, int64_t first,
+// Tokens `ids`, equally many of each sequence, that were appended to it last (their slots are set already).
+DecoderStep DecoderRunner::UploadStep(Stream& stream, std::span<KvSequence* const> sequences,
                                       std::span<const int32_t> ids) {
-  const auto count = static_cast<int64_t>(ids.size());
+  const auto count = static_cast<int64_t>(sequences.size());
+  const auto tokens = static_cast<int64_t>(ids.size());
+  const int64_t each = tokens / count;
+  const int64_t blocks = workspace_.block_table.size / workspace_.max_sequences;
   std::copy(ids.begin(), ids.end(), Input(workspace_.ids).begin());
-  const std::span<int32_t> positions = Input(workspace_.positions);
-  for (int64_t i = 0; i < count; ++i) positions[static_cast<size_t>(i)] = static_cast<int32_t>(first + i);
-  const std::span<int32_t> query_start = Input(workspace_.query_start);
-  query_start[0] = 0;
-  query_start[1] = static_cast<int32_t>(count);
-  const int64_t context = first + count;
-  Input(workspace_.context_length)[0] = static_cast<int32_t>(context);
-  Input(workspace_.logit_rows)[0] = static_cast<int32_t>(count - 1);
-  const std::span<const int32_t> table = sequence.block_table();
-  std::copy(table.begin(), table.end(), Input(workspace_.block_table).begin());
+  const auto first_position = Input(workspace_.positions).begin();
+  const auto first_block = Input(workspace_.block_table).begin();
+  int64_t longest = 0;
+  Input(workspace_.query_start)[0] = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const auto row = static_cast<size_t>(i);
+    const int64_t context = sequences[row]->size();
+    std::iota(first_position + i * each, first_position + (i + 1) * each, static_cast<int32_t>(context - each));
+    Input(workspace_.query_start)[row + 1] = static_cast<int32_t>((i + 1) * each);
+    Input(workspace_.context_length)[row] = static_cast<int32_t>(context);
+    Input(workspace_.logit_rows)[row] = static_cast<int32_t>((i + 1) * each - 1);
+    const std::span<const int32_t> table = sequences[row]->block_table();
+    std::copy(table.begin(), table.end(), first_block + i * blocks);
+    longest = std::max(longest, context);
+  }
   model_.backend().Upload(stream, inputs_.data(), workspace_.inputs.data, inputs_.size());
 
   DecoderStep step;
-  step.x = workspace_.x.Rows(0, count);
-  step.batch = {.tokens = count,
-                .sequences = 1,
-                .max_blocks = workspace_.block_table.size / workspace_.max_sequences,
-                .positions = workspace_.positions.Sub(0, count),
+  step.x = workspace_.x.Rows(0, tokens);
+  step.batch = {.tokens = tokens,
+                .sequences = count,
+                .max_blocks = blocks,
+                .positions = workspace_.positions.Sub(0, tokens),
                 .query_start = workspace_.query_start,
-                .slots = workspace_.slots.Sub(0, count),
+                .slots = workspace_.slots.Sub(0, tokens),
                 .context_length = workspace_.context_length,
                 .block_table = workspace_.block_table,
-                .max_context = context};
+                .max_context = longest};
   return step;
 }
 
-Status DecoderRunner::Run(Stream& stream, KvCache& cache, DecoderStep& step, bool want_logits) {
+// With the logits of as many sequences.
+Status DecoderRunner::Run(Stream& stream, KvCache& cache, DecoderStep& step, int64_t logits) {
   const LlamaDecoder& decoder = model_.decoder();
   EYESHOT_RETURN_IF_ERROR(decoder.RunLayers(stream, workspace_, cache, step, 0, decoder.config().num_layers, nullptr));
-  last_rows_ = step.x;
-  if (want_logits) decoder.Logits(stream, workspace_, step, 1);
+  if (logits > 0) decoder.Logits(stream, workspace_, step, logits);
   return Status::Ok();
 }
 
@@ -97,7 +106,8 @@ Status DecoderRunner::Prefill(Stream& stream, KvCache& cache, KvSequence& sequen
       Input(workspace_.slots)[static_cast<size_t>(i)] = sequence.Append(plan.keys[static_cast<size_t>(first + i)]);
     }
     EYESHOT_RETURN_IF_ERROR(ReserveBlocks(stream, cache, sequence));
-    DecoderStep step = UploadStep(stream, sequence, first,
+    KvSequence* const one = &sequence;
+    DecoderStep step = UploadStep(stream, {&one, 1},
                                   std::span(plan.ids).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
     model_.decoder().Embed(stream, workspace_.ids.Sub(0, count), step.x);
     for (const VisualRun& run : plan.runs) {
@@ -110,7 +120,8 @@ Status DecoderRunner::Prefill(Stream& stream, KvCache& cache, KvSequence& sequen
                                 .count = to - from,
                                 .y = step.x.Rows(from - first, to - from)});
     }
-    EYESHOT_RETURN_IF_ERROR(Run(stream, cache, step, first + count == total));
+    last_rows_ = step.x;
+    EYESHOT_RETURN_IF_ERROR(Run(stream, cache, step, first + count == total ? 1 : 0));
     const double done = static_cast<double>(first + count - begin) / static_cast<double>(total - begin);
     if (on_progress && !on_progress(done)) {
       return CancelledError(fmt::format("cancelled after {} of {} prompt tokens", first + count, total));
@@ -129,63 +140,26 @@ Status DecoderRunner::ReserveBlocks(Stream& stream, KvCache& cache, const KvSequ
   return model_.backend().Reserve(stream, cache, int64_t{*std::max_element(table.begin(), table.end())} + 1);
 }
 
-// One token of each sequence, which has room for it.
-DecoderStep DecoderRunner::UploadBatch(Stream& stream, std::span<KvSequence* const> sequences,
-                                       std::span<const int32_t> tokens) {
-  const auto count = static_cast<int64_t>(sequences.size());
-  const int64_t blocks = workspace_.block_table.size / workspace_.max_sequences;
-  int64_t longest = 0;
-  Input(workspace_.query_start)[0] = 0;
-  for (size_t i = 0; i < sequences.size(); ++i) {
-    KvSequence& sequence = *sequences[i];
-    const int64_t position = sequence.size();
-    Input(workspace_.ids)[i] = tokens[i];
-    Input(workspace_.positions)[i] = static_cast<int32_t>(position);
-    Input(workspace_.slots)[i] = sequence.Append(static_cast<uint32_t>(tokens[i]));
-    Input(workspace_.query_start)[i + 1] = static_cast<int32_t>(i + 1);
-    Input(workspace_.context_length)[i] = static_cast<int32_t>(position + 1);
-    Input(workspace_.logit_rows)[i] = static_cast<int32_t>(i);
-    const std::span<const int32_t> table = sequence.block_table();
-    std::copy(table.begin(), table.end(), Input(workspace_.block_table).begin() + static_cast<int64_t>(i) * blocks);
-    longest = std::max(longest, position + 1);
-  }
-  model_.backend().Upload(stream, inputs_.data(), workspace_.inputs.data, inputs_.size());
-
-  DecoderStep step;
-  step.x = workspace_.x.Rows(0, count);
-  step.batch = {.tokens = count,
-                .sequences = count,
-                .max_blocks = blocks,
-                .positions = workspace_.positions.Sub(0, count),
-                .query_start = workspace_.query_start,
-                .slots = workspace_.slots.Sub(0, count),
-                .context_length = workspace_.context_length,
-                .block_table = workspace_.block_table,
-                .max_context = longest};
-  return step;
-}
-
 Status DecoderRunner::StepBatch(Stream& stream, KvCache& cache, std::span<KvSequence* const> sequences,
                                 std::span<const int32_t> tokens) {
   const auto count = static_cast<int64_t>(sequences.size());
   EYESHOT_CHECK(count > 0 && count <= workspace_.max_sequences && tokens.size() == sequences.size());
-  DecoderStep step = UploadBatch(stream, sequences, tokens);
-  for (const KvSequence* sequence : sequences) EYESHOT_RETURN_IF_ERROR(ReserveBlocks(stream, cache, *sequence));
-  Backend& backend = model_.backend();
-  const LlamaDecoder& decoder = model_.decoder();
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    Input(workspace_.slots)[i] = sequences[i]->Append(static_cast<uint32_t>(tokens[i]));
+    EYESHOT_RETURN_IF_ERROR(ReserveBlocks(stream, cache, *sequences[i]));
+  }
+  DecoderStep step = UploadStep(stream, sequences, tokens);
+  last_rows_ = step.x;
   Status status;
   const auto enqueue = [&] {
-    decoder.Embed(stream, workspace_.ids.Sub(0, count), step.x);
-    status = decoder.RunLayers(stream, workspace_, cache, step, 0, decoder.config().num_layers, nullptr);
-    decoder.Logits(stream, workspace_, step, count);
+    model_.decoder().Embed(stream, workspace_.ids.Sub(0, count), step.x);
+    status = Run(stream, cache, step, count);
   };
   // By reference: a copy of it would be allocated.
-  backend.Repeat(stream,
-                 {.cache = cache.id, .inputs = workspace_.ids.data, .tokens = count, .context = step.batch.max_context},
-                 std::ref(enqueue));
-  EYESHOT_RETURN_IF_ERROR(status);
-  last_rows_ = step.x;
-  return Status::Ok();
+  model_.backend().Repeat(
+      stream, {.cache = cache.id, .inputs = workspace_.ids.data, .tokens = count, .context = step.batch.max_context},
+      std::ref(enqueue));
+  return status;
 }
 
 void DecoderRunner::StartSampling(Stream& stream, const SamplingOptions& options, std::span<const int32_t> prompt,

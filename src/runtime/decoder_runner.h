@@ -50,12 +50,11 @@ class DecoderRunner {
   explicit DecoderRunner(const VisionLanguageModel& model) : model_(model) {}
   Status Allocate(int64_t context_tokens, int64_t sequences);
   void Layout(Arena& arena, int64_t context_tokens, int64_t sequences);
-  DecoderStep UploadStep(Stream& stream, const KvSequence& sequence, int64_t first, std::span<const int32_t> ids);
-  DecoderStep UploadBatch(Stream& stream, std::span<KvSequence* const> sequences, std::span<const int32_t> tokens);
+  DecoderStep UploadStep(Stream& stream, std::span<KvSequence* const> sequences, std::span<const int32_t> ids);
   Status ReserveBlocks(Stream& stream, KvCache& cache, const KvSequence& sequence);
   // Where one of the workspace's input arrays has its host copy.
   std::span<int32_t> Input(DeviceSpan<int32_t> array);
-  Status Run(Stream& stream, KvCache& cache, DecoderStep& step, bool want_logits);
+  Status Run(Stream& stream, KvCache& cache, DecoderStep& step, int64_t logits);
 
   const VisionLanguageModel& model_;
   Buffer buffer_;

@@ -180,10 +180,11 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
   const BackendInfo& backend = engine->backend_->info();
   if (!backend.pci_bus_id.empty()) {
     auto meter = GpuMeter::Open(backend.pci_bus_id);
-    if (meter.ok())
+    if (meter.ok()) {
       engine->gpu_meter_ = *std::move(meter);
-    else
-      notes.push_back(std::string(meter.status().message()));
+    } else {
+      notes.emplace_back(meter.status().message());
+    }
   }
   engine->info_ = {.name = options.name.empty() ? FolderName(options.model) : options.name,
                    .family = std::string(engine->model_->family()),
@@ -208,7 +209,7 @@ Result<std::unique_ptr<KvCache>> EngineImpl::TakeCache() {
 }
 
 void EngineImpl::GiveCache(std::unique_ptr<KvCache> cache) {
-  if (!backend_->AvailableBytes()) return;  // a CPU's caches only have memory that was used
+  if (!backend_->PeakBytes()) return;  // a CPU's caches only have memory that was used
   const std::lock_guard<std::mutex> turn(spare_turn_);
   spare_cache_ = std::move(cache);
 }
