@@ -214,8 +214,9 @@ def main() -> int:
     parser.add_argument("--out", required=True)
     parser.add_argument("--seconds", type=float, default=510)
     parser.add_argument("--steps", help="only these, with commas: the beginnings of their names")
-    run = Run(parser.parse_args())
-    only = parser.parse_args().steps
+    args = parser.parse_args()
+    run = Run(args)
+    only = args.steps
     steps = {"machine": run.machine, "peak": run.peak, "alone": run.alone,
              "parity 256M": lambda: run.parity("256M"),
              "bench 256M": lambda: run.bench("256M", "--batch", "1,8,64"),

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/commands.h"
@@ -232,12 +233,6 @@ std::string ReportText(const EnergyReport& report) {
   text += "Joules are the whole machine's while the command ran, whatever else worked on it.\n";
   if (!report.missing.empty()) text += "Not read:\n" + MissingText(report.missing);
   return text;
-}
-
-OrderedJson JoulesJson(const Joules& joules) {
-  if (joules.source == EnergySource::kNone) return {};
-  return {
-      {"value", joules.value}, {"low", joules.low}, {"high", joules.high}, {"source", EnergySourceName(joules.source)}};
 }
 
 OrderedJson MeterJson(const MeterResult& meter, double seconds) {

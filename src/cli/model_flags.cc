@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "cli/program_files.h"
 #include "cli/progress.h"
 #include "cli/text_distance.h"
 #include "formats/gguf_model.h"
@@ -49,22 +50,11 @@ Result<FoundModel> FindInCache(const std::string& name, const std::string& where
 }  // namespace
 
 Result<FoundModel> FindBuiltIn() {
-  std::error_code error;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) {
-    return NotFoundError(
-        "the program's own place is not known (/proc/self/exe), so that neither is the built-in model's",
-        "name a model with --model DIR");
-  }
-  const std::filesystem::path installed = program.parent_path() / "../share/eyeshot" / kBuiltIn;
-  if (IsModelFolder(installed)) return FoundModel{installed.lexically_normal().string(), true, ""};
-  for (auto dir = program.parent_path(); dir.has_relative_path(); dir = dir.parent_path()) {
-    if (IsModelFolder(dir / kBuiltIn)) return FoundModel{(dir / kBuiltIn).string(), true, ""};
-  }
-  return NotFoundError(
-      fmt::format("no model was named, and the built-in one is neither at {} nor as {} in a folder above",
-                  installed.lexically_normal().string(), kBuiltIn),
-      "name a model with --model DIR or EYESHOT_MODEL, or install Eyeshot again");
+  const Result<std::string> found =
+      FindBesideProgram(kBuiltIn, kBuiltIn, [](const std::filesystem::path& path) { return IsModelFolder(path); });
+  if (found.ok()) return FoundModel{*found, true, ""};
+  return NotFoundError(fmt::format("no model was named, and the built-in one can't be had: {}", found.status().found()),
+                       "name a model with --model DIR or EYESHOT_MODEL, or install Eyeshot again");
 }
 
 std::string NearestKnownModel(const std::string& id) {

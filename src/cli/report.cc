@@ -41,6 +41,12 @@ uint64_t PeakResidentBytes() {
   return 0;
 }
 
+OrderedJson JoulesJson(const Joules& joules) {
+  if (joules.source == EnergySource::kNone) return {};
+  return {
+      {"value", joules.value}, {"low", joules.low}, {"high", joules.high}, {"source", EnergySourceName(joules.source)}};
+}
+
 OrderedJson StagesJson(const Ledger& ledger) { return OrderedJson::parse(ledger.Json()); }
 
 OrderedJson PicturesJson(const Ledger& ledger) {

@@ -26,6 +26,9 @@ int ExitCodeOf(const Status& status);
 // The most memory that this process had resident; 0 where the system doesn't say.
 uint64_t PeakResidentBytes();
 
+// Null where there is no source.
+OrderedJson JoulesJson(const Joules& joules);
+
 // "stages" of JSON outputs.
 OrderedJson StagesJson(const Ledger& ledger);
 

@@ -5,13 +5,13 @@
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include "base/error.h"
 #include "base/limits.h"
 #include "cli/commands.h"
 #include "cli/help.h"
+#include "cli/program_files.h"
 #include "cli/report.h"
 #include "energy/simulator/governor.h"
 #include "energy/simulator/inflation.h"
@@ -56,20 +56,15 @@ struct Setting {
   Request request;
 };
 
-std::string MachineDir() {
-  std::error_code error;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
-  const std::filesystem::path installed = (program / "../share/eyeshot/machines").lexically_normal();
-  if (std::filesystem::is_directory(installed, error)) return installed.string();
-  for (auto dir = program; dir.has_relative_path(); dir = dir.parent_path()) {
-    if (std::filesystem::is_directory(dir / "data/machines", error)) return (dir / "data/machines").string();
-  }
-  return installed.string();
+Result<std::string> MachineDir() {
+  const auto is_folder = [](const std::filesystem::path& path) { return std::filesystem::is_directory(path); };
+  return FindBesideProgram("machines", "data/machines", is_folder);
 }
 
 Result<Setting> ReadSetting(const SimulateFlags& flags) {
   Setting setting;
-  EYESHOT_ASSIGN_OR_RETURN(setting.machine, LoadMachine(flags.machine, MachineDir()));
+  EYESHOT_ASSIGN_OR_RETURN(const std::string machines, MachineDir());
+  EYESHOT_ASSIGN_OR_RETURN(setting.machine, LoadMachine(flags.machine, machines));
   EYESHOT_ASSIGN_OR_RETURN(setting.model, FindModelShape(flags.model));
   EYESHOT_ASSIGN_OR_RETURN(setting.software, FindSoftware(flags.software));
   const double tiles = flags.tiles < 0 ? setting.model.tiles : flags.tiles;
@@ -77,18 +72,10 @@ Result<Setting> ReadSetting(const SimulateFlags& flags) {
   return setting;
 }
 
-OrderedJson JoulesJson(double value) {
-  const Joules joules = SimulatedJoules(value);
-  return {{"value", joules.value},
-          {"low", joules.low},
-          {"high", joules.high},
-          {"source", std::string(EnergySourceName(joules.source))}};
-}
-
 // Carbon and price of `joules`, where asked for.
 constexpr double kJoulesPerKwh = 3.6e6;
 OrderedJson CostJson(const SimulateFlags& flags, double joules) {
-  OrderedJson cost = {{"joules", JoulesJson(joules)}};
+  OrderedJson cost = {{"joules", JoulesJson(SimulatedJoules(joules))}};
   if (flags.grid_g_per_kwh > 0) cost["co2_g"] = joules / kJoulesPerKwh * flags.grid_g_per_kwh;
   if (flags.price_per_kwh > 0) cost["price"] = joules / kJoulesPerKwh * flags.price_per_kwh;
   return cost;
@@ -126,7 +113,7 @@ OrderedJson PointJson(Stage stage, double steps, const Point& point) {
           {"clock_mhz", point.clock_mhz},
           {"ms", steps * point.seconds * 1e3},
           {"power_w", point.power_w},
-          {"joules", JoulesJson(steps * point.joules())},
+          {"joules", JoulesJson(SimulatedJoules(steps * point.joules()))},
           {"compute_use", point.compute_use},
           {"memory_use", point.memory_use}};
 }
@@ -284,7 +271,9 @@ int SimulateInflation(const SimulateFlags& flags, const Setting& setting) {
 }
 
 int SimulateValidation(const SimulateFlags& flags) {
-  const Result<std::vector<Check>> checks = ValidationChecks(MachineDir());
+  const Result<std::string> machines = MachineDir();
+  if (!machines.ok()) return ReportError(machines.status(), flags.json);
+  const Result<std::vector<Check>> checks = ValidationChecks(*machines);
   if (!checks.ok()) return ReportError(checks.status(), flags.json);
   OrderedJson json = {{"simulated", true}, {"what", flags.what}, {"rows", OrderedJson::array()}};
   std::string group;

@@ -6,6 +6,8 @@
 #include <functional>
 #include <limits>
 
+#include "base/splitmix64.h"
+
 namespace eyeshot {
 namespace {
 
@@ -26,14 +28,10 @@ int32_t IdOf(uint64_t candidate) { return static_cast<int32_t>(0xffffffffu - sta
 
 float Penalized(float logit, float penalty) { return logit > 0 ? logit / penalty : logit * penalty; }
 
-// Uniform in [0, 1): the finalizer of splitmix64 over seed and step.
+// Uniform in [0, 1), by seed and step alone.
 double Uniform(const SamplerParams& params, uint32_t step) {
-  uint64_t x = (uint64_t{params.seed_high} << 32) | params.seed_low;
-  x += (uint64_t{step} + 1) * 0x9E3779B97F4A7C15ull;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
-  x ^= x >> 31;
-  return static_cast<double>(x >> 11) * 0x1p-53;
+  const uint64_t seed = (uint64_t{params.seed_high} << 32) | params.seed_low;
+  return UnitOfBits(SplitMix64(seed + step * kSplitMix64Step));
 }
 
 // Of candidates sorted from the most probable, how many top-p and min-p leave (at least one).

@@ -3,16 +3,15 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 namespace eyeshot {
 namespace {
 
-constexpr double kCounterPeriodS = 0.1;
 constexpr int kSuccess = 0;           // NVML_SUCCESS
 constexpr unsigned kSmClock = 1;      // NVML_CLOCK_SM
 constexpr unsigned kMemoryClock = 2;  // NVML_CLOCK_MEM
@@ -115,9 +114,7 @@ class NvmlMeter final : public GpuMeter {
     MemoryInfo memory = {};
     const auto has = [](auto function, auto... args) { return function != nullptr && function(args...) == kSuccess; };
     if (has(library_->energy, device_, &wide)) reading.energy_j = static_cast<double>(wide) * 1e-3;
-    reading.at_ns = static_cast<uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-            .count());
+    reading.at_ns = SteadyNowNs();
     if (has(library_->power, device_, &narrow)) reading.power_w = narrow * 1e-3;
     if (has(library_->clock, device_, kSmClock, &narrow)) reading.sm_clock_mhz = narrow;
     if (has(library_->clock, device_, kMemoryClock, &narrow)) reading.memory_clock_mhz = narrow;
@@ -175,13 +172,13 @@ std::vector<std::string_view> ThrottleReasonNames(uint64_t reasons) {
 Joules JoulesBetween(const GpuReading& before, const GpuReading& after) {
   if (after.at_ns <= before.at_ns) return {};
   const double seconds = static_cast<double>(after.at_ns - before.at_ns) * 1e-9;
-  if (seconds < 2 * kCounterPeriodS) return {};
+  if (seconds < 2 * kNvmlCounterPeriodS) return {};
   if (before.energy_j && after.energy_j) {
     // A counter that goes back was reset.
     if (*after.energy_j < *before.energy_j) return {};
     const double joules = *after.energy_j - *before.energy_j;
     const double most_power = std::max({joules / seconds, before.power_w.value_or(0), after.power_w.value_or(0)});
-    const double late = most_power * kCounterPeriodS;
+    const double late = most_power * kNvmlCounterPeriodS;
     return {joules, std::max(0.0, joules - late), joules + late, EnergySource::kNvmlCounter};
   }
   if (before.power_w && after.power_w) {

@@ -16,6 +16,9 @@
 
 namespace eyeshot {
 
+// The driver brings the energy counter up to date every 20 to 100 ms (pynvml, issue 18; Zeus, issue 181).
+inline constexpr double kNvmlCounterPeriodS = 0.1;
+
 class GpuMeter {
  public:
   // Of the GPU with this PCI address ("00000000:1B:00.0"), by the library that $EYESHOT_NVML names, else the driver's.
@@ -32,9 +35,9 @@ class GpuMeter {
 // Names of the bits of GpuReading::throttle_reasons, those that only say "idle" left out.
 std::vector<std::string_view> ThrottleReasonNames(uint64_t reasons);
 
-// Between two readings of one GPU. The counter lags: the driver brings it up to date every 20 to 100 ms (pynvml,
-// issue 18; Zeus, issue 181), so that the energy of a window is known to what the GPU takes in one such period; of a
-// window of less than two periods nothing is said. Without a counter, the mean of both powers over the time.
+// Between two readings of one GPU. The counter lags, so that the energy of a window is known to what the GPU takes in
+// one of its periods; of a window of less than two nothing is said. Without a counter, the mean of both powers over the
+// time.
 Joules JoulesBetween(const GpuReading& before, const GpuReading& after);
 
 }  // namespace eyeshot

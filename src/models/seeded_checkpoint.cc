@@ -13,13 +13,13 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/splitmix64.h"
 #include "formats/json.h"
 #include "models/model_files.h"
 
 namespace eyeshot {
 namespace {
 
-constexpr uint64_t kGamma = 0x9E3779B97F4A7C15;
 // Elements of one task: long enough to drown the cost of handing it out, short enough to balance threads.
 constexpr size_t kTaskElements = 1 << 16;
 
@@ -27,13 +27,6 @@ uint64_t Fnv1a64(std::string_view text) {
   uint64_t hash = 0xCBF29CE484222325;
   for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001B3;
   return hash;
-}
-
-uint64_t SplitMix64(uint64_t x) {
-  x += kGamma;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-  return x ^ (x >> 31);
 }
 
 // Value = offset + scale * v or v / divisor: divisions stay divisions, so that doubles equal Python's.
@@ -175,7 +168,7 @@ void FillSeededTensor(const TensorSpec& spec, uint64_t seed, bool outliers, Thre
   pool.Run((count + kTaskElements - 1) / kTaskElements, [&](size_t task, size_t) {
     const size_t end = std::min(count, (task + 1) * kTaskElements);
     for (size_t i = task * kTaskElements; i < end; ++i) {
-      const uint64_t hash = SplitMix64(seed ^ (name_hash + i * kGamma));
+      const uint64_t hash = SplitMix64(seed ^ (name_hash + i * kSplitMix64Step));
       const double u = static_cast<double>(hash >> 40) / 16777216.0;
       const double v = (2.0 * u - 1.0) * sqrt3;
       double exact = (distribution.offset + distribution.scale * v) / distribution.divisor;

@@ -10,7 +10,6 @@ namespace eyeshot {
 namespace {
 
 constexpr double kCounterStepJ = 1e-3;
-constexpr double kCounterPeriodS = 0.1;
 constexpr double kPowerPeriodS = 1.0;
 constexpr double kPowerError = 0.05;
 
@@ -21,9 +20,9 @@ class NvmlCounterMeter final : public Meter {
               .domain = EnergyDomain::kGpu,
               .source = EnergySource::kNvmlCounter,
               .resolution_j = kCounterStepJ,
-              .resolution_s = kCounterPeriodS},
+              .resolution_s = kNvmlCounterPeriodS},
         gpu_(std::move(gpu)),
-        counter_(info_.name, kCounterPeriodS, /*range_j=*/0) {}
+        counter_(info_.name, kNvmlCounterPeriodS, /*range_j=*/0) {}
 
   const MeterInfo& info() const override { return info_; }
   Result<EnergySample> Read() override {

@@ -1,8 +1,7 @@
 // NVIDIA GPUs as meters: the energy counter, or power added up over time where there is none.
 //
 // Sources: NVML API Reference Guide, nvmlDeviceGetTotalEnergyConsumption and nvmlDeviceGetPowerUsage (from Ampere on,
-// GA100 left out, the mean of the last second; accurate to 5 % where a figure was ever given). How often the counter is
-// brought up to date, 20 to 100 ms: pynvml, issue 18; Zeus, issue 181.
+// GA100 left out, the mean of the last second; accurate to 5 % where a figure was ever given).
 #ifndef EYESHOT_ENERGY_METERS_GPU_H_
 #define EYESHOT_ENERGY_METERS_GPU_H_
 

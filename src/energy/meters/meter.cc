@@ -1,7 +1,5 @@
 #include "energy/meters/meter.h"
 
-#include <chrono>
-
 namespace eyeshot {
 
 std::string_view EnergyDomainName(EnergyDomain domain) {
@@ -16,10 +14,5 @@ std::string_view EnergyDomainName(EnergyDomain domain) {
 }
 
 bool OverlapsOthers(EnergyDomain domain) { return domain == EnergyDomain::kCore || domain == EnergyDomain::kPlatform; }
-
-uint64_t SteadyNowNs() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
-}
 
 }  // namespace eyeshot

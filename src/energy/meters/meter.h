@@ -44,9 +44,6 @@ class Meter {
   virtual Result<EnergySample> Read() = 0;
 };
 
-// Nanoseconds by the steady clock, as in samples and stages.
-uint64_t SteadyNowNs();
-
 }  // namespace eyeshot
 
 #endif  // EYESHOT_ENERGY_METERS_METER_H_

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "base/clock.h"
 #include "energy/meters/counter.h"
 #include "energy/meters/cpu_model.h"
 #include "energy/meters/testing.h"

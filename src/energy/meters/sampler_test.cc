@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "energy/meters/attribution.h"
 #include "energy/meters/synthetic.h"

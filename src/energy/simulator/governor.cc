@@ -1,12 +1,11 @@
 #include "energy/simulator/governor.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <limits>
 #include <vector>
 
 #include "base/error.h"
+#include "energy/simulator/find_by_name.h"
 
 namespace eyeshot::simulator {
 namespace {
@@ -63,13 +62,8 @@ double StageClock(Policy policy, const Machine& machine, const Work& work, Stage
 std::span<const PolicyName> Policies() { return kPolicies; }
 
 Result<Policy> FindPolicy(const std::string& name) {
-  std::vector<std::string_view> names;
-  for (const PolicyName& one : kPolicies) {
-    if (one.name == name) return one.policy;
-    names.push_back(one.name);
-  }
-  return NotFoundError(fmt::format("there is no policy '{}'", name),
-                       fmt::format("take one of {}", fmt::join(names, ", ")));
+  EYESHOT_ASSIGN_OR_RETURN(const PolicyName found, FindByName(Policies(), name, "policy"));
+  return found.policy;
 }
 
 BatchWork BatchWorkFor(const ModelShape& model, const Software& software, const Request& request, double batch) {

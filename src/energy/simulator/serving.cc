@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/splitmix64.h"
 
 namespace eyeshot::simulator {
 namespace {
@@ -241,12 +242,8 @@ std::vector<double> PoissonArrivals(size_t count, double rate_per_s, uint64_t se
   arrivals.reserve(count);
   double time_s = 0;
   for (size_t i = 0; i < count; ++i) {
-    // splitmix64: the standard library's distributions differ between implementations.
-    uint64_t z = (seed += 0x9E3779B97F4A7C15u);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    const double uniform = static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
-    time_s -= std::log1p(-uniform) / rate_per_s;
+    // Not by the standard library, whose distributions differ between implementations.
+    time_s -= std::log1p(-UnitOfBits(SplitMix64(seed + i * kSplitMix64Step))) / rate_per_s;
     arrivals.push_back(time_s);
   }
   return arrivals;

@@ -1,10 +1,6 @@
 #include "energy/simulator/work.h"
 
-#include <fmt/ranges.h>
-
-#include <vector>
-
-#include "base/error.h"
+#include "energy/simulator/find_by_name.h"
 
 namespace eyeshot::simulator {
 namespace {
@@ -141,17 +137,6 @@ Work DecodeWork(const ModelShape& model, const Software& software, double contex
   work.host_s = t.layers * software.decoder_host_us * 1e-6;
   work.gap_s = software.step_gap_us * 1e-6;
   return work;
-}
-
-template <typename T>
-Result<T> FindByName(std::span<const T> all, const std::string& name, std::string_view what) {
-  std::vector<std::string_view> names;
-  for (const T& one : all) {
-    if (one.name == name) return one;
-    names.push_back(one.name);
-  }
-  return NotFoundError(fmt::format("there is no simulated {} '{}'", what, name),
-                       fmt::format("take one of {}", fmt::join(names, ", ")));
 }
 
 }  // namespace

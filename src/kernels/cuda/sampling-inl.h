@@ -8,6 +8,7 @@
 #define EYESHOT_KERNELS_CUDA_SAMPLING_INL_H_
 
 #include "base/check.h"
+#include "base/splitmix64.h"
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/kernels.h"
 
@@ -272,12 +273,8 @@ EYESHOT_DEVICE uint64_t LowestKept(const Candidates& c, const SamplerParams& par
 
 // floor(u * total) for a number u of [0, 1) that depends on seed and step alone: the finalizer of splitmix64.
 EYESHOT_DEVICE uint64_t DrawOffset(const SamplerParams& params, uint32_t step, uint64_t total) {
-  uint64_t x = (uint64_t{params.seed_high} << 32) | params.seed_low;
-  x += (uint64_t{step} + 1) * 0x9E3779B97F4A7C15ull;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
-  x ^= x >> 31;
-  const double uniform = static_cast<double>(x >> 11) * 0x1p-53;
+  const uint64_t seed = (uint64_t{params.seed_high} << 32) | params.seed_low;
+  const double uniform = UnitOfBits(SplitMix64(seed + step * kSplitMix64Step));
   const auto offset = static_cast<uint64_t>(uniform * static_cast<double>(total));
   return offset < total ? offset : total - 1;
 }
