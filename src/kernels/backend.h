@@ -35,8 +35,11 @@ struct BackendInfo {
   std::string isa;        // "avx512", "sm_90", ...
   std::string precision;  // the name of exact weights: "float32", or "exact" (bfloat16, float32 arithmetic)
   int threads = 1;
-  DType activation = DType::kF32;  // of the matrices between operations
+  DType activation = DType::kF32;  // of the matrices between operations, but for the decoder's residual stream
   int tower_group = 1;             // tiles that one pass of the vision tower takes best
+  // Tokens of a prompt that one decoder step takes at most. On a CPU: enough for full speed (a weight panel is used by
+  // 512 rows), few enough that the workspace of the 2.2B model stays below 50 MB and that a run can be cancelled.
+  int64_t prefill_tokens = 512;
   std::string pci_bus_id;          // of a GPU: what its meters know it by
 };
 
@@ -185,7 +188,7 @@ struct CopyRowsArgs {
   DeviceSpan<const int32_t> from;            // [count] rows of x; empty: 0, 1, 2, ...
   DeviceSpan<const int32_t> to;              // [count] rows of y; empty: 0, 1, 2, ...
   int64_t count = 0;
-  MatrixView y;
+  MatrixView y;  // of any type that the backend computes with
 };
 
 // How a backend keeps keys and values.

@@ -19,12 +19,12 @@ DecoderWorkspace::DecoderWorkspace(Arena& arena, const TextConfig& config, DType
   block_table = arena.Array<int32_t>(groups * sequences * max_blocks);
   logit_rows = arena.Array<int32_t>(sequences);
   inputs = {reinterpret_cast<uint8_t*>(ids.data), static_cast<int64_t>(arena.used() - begin)};
-  x = arena.Matrix(activation, tokens, config.hidden_size);
+  x = arena.Matrix(DType::kF32, tokens, config.hidden_size);
   normed = arena.Matrix(activation, tokens, config.hidden_size);
   qkv = arena.Matrix(activation, tokens, (config.num_heads + 2 * config.num_kv_heads) * config.head_dim);
   attended = arena.Matrix(activation, tokens, config.num_heads * config.head_dim);
   inner = arena.Matrix(activation, tokens, config.intermediate_size);
-  last = arena.Matrix(activation, sequences, config.hidden_size);
+  last = arena.Matrix(DType::kF32, sequences, config.hidden_size);
   logits = arena.Matrix(DType::kF32, sequences, config.vocab_size);
 }
 
@@ -163,11 +163,15 @@ void LlamaDecoder::Head(Stream& stream, ConstMatrixView normed, MatrixView logit
 MatrixView LlamaDecoder::Logits(Stream& stream, DecoderWorkspace& workspace, const DecoderStep& step,
                                 int64_t count) const {
   EYESHOT_CHECK(count <= workspace.max_sequences);
-  const MatrixView last = workspace.last.Rows(0, count);
+  const MatrixView normed = workspace.normed.Rows(0, count);
   const MatrixView logits = workspace.logits.Rows(0, count);
-  backend_->CopyRows(stream, {.x = step.x, .from = workspace.logit_rows.Sub(0, count), .count = count, .y = last});
-  FinalNorm(stream, last, last);
-  Head(stream, last, logits);
+  MatrixView last = step.x;
+  if (step.x.rows != count) {  // else each row is the last one of its sequence
+    last = workspace.last.Rows(0, count);
+    backend_->CopyRows(stream, {.x = step.x, .from = workspace.logit_rows.Sub(0, count), .count = count, .y = last});
+  }
+  FinalNorm(stream, last, normed);
+  Head(stream, normed, logits);
   return logits;
 }
 

@@ -48,11 +48,12 @@ struct DecoderWorkspace {
   DeviceSpan<int32_t> context_length;  // [groups, max_sequences]
   DeviceSpan<int32_t> block_table;     // [groups, max_sequences, max_blocks]
   DeviceSpan<int32_t> logit_rows;      // [max_sequences] rows of x whose logits are wanted
-  MatrixView x, normed;                // [max_tokens, hidden]
+  MatrixView x;                        // [max_tokens, hidden] float32: sums of all layers, which bfloat16 would blur
+  MatrixView normed;                   // [max_tokens, hidden]
   MatrixView qkv;                      // [max_tokens, (heads + 2 kv_heads) * head_dim]
   MatrixView attended;                 // [max_tokens, heads * head_dim]
   MatrixView inner;                    // [max_tokens, intermediate]
-  MatrixView last;                     // [max_sequences, hidden]
+  MatrixView last;                     // [max_sequences, hidden] float32
   MatrixView logits;                   // [max_sequences, vocabulary]
 
   DecoderWorkspace() = default;

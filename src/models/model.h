@@ -38,9 +38,6 @@ struct MemoryPlan {
   }
 };
 
-// Tokens of a prompt that one decoder step takes at most: large enough for full speed (a weight panel is used by
-// 512 rows), small enough that the workspace of the 2.2B model stays below 50 MB and that a run can be cancelled.
-inline constexpr int64_t kPrefillChunk = 512;
 // Tokens in a block of the key/value cache.
 inline constexpr int64_t kKvBlockSize = 32;
 

@@ -102,7 +102,7 @@ MemoryPlan PlanTextModel(const ModelConfig& config, const Backend& backend, cons
   const BackendInfo& info = backend.info();
   const int64_t blocks = (context_tokens + kKvBlockSize - 1) / kKvBlockSize;
   Arena decoder;
-  DecoderWorkspace(decoder, text, info.activation, std::min(kPrefillChunk, context_tokens), 1, blocks, 1);
+  DecoderWorkspace(decoder, text, info.activation, std::min(info.prefill_tokens, context_tokens), 1, blocks, 1);
   plan.decoder_workspace = decoder.used();
   plan.kv_cache = backend.KvCacheBytes({.layer_group = std::vector<int>(static_cast<size_t>(text.num_layers), 0),
                                         .blocks = blocks,

@@ -17,11 +17,11 @@ Result<std::unique_ptr<DecoderRunner>> DecoderRunner::Create(const VisionLanguag
 }
 
 void DecoderRunner::Layout(Arena& arena, int64_t context_tokens, int64_t sequences) {
-  const int64_t tokens = std::max(std::min(kPrefillChunk, context_tokens), sequences);
+  const BackendInfo& info = model_.backend().info();
+  const int64_t tokens = std::max(std::min(info.prefill_tokens, context_tokens), sequences);
   const int64_t blocks = (context_tokens + kKvBlockSize - 1) / kKvBlockSize;
   const int64_t vocabulary = model_.config().text.vocab_size;
-  workspace_ =
-      DecoderWorkspace(arena, model_.config().text, model_.backend().info().activation, tokens, sequences, blocks, 1);
+  workspace_ = DecoderWorkspace(arena, model_.config().text, info.activation, tokens, sequences, blocks, 1);
   params_ = arena.Array<SamplerParams>(sequences);
   steps_ = arena.Array<uint32_t>(sequences);
   seen_ = arena.Array<uint8_t>(sequences * vocabulary);

@@ -250,7 +250,7 @@ class ModelUnderTest {
     const auto keep_rows = [&](double) {
       const MatrixView rows = runner->last_rows();
       std::vector<Buffer> buffers;
-      const MatrixView normed = NewMatrix(rows.rows, rows.cols, rows.dtype, buffers);
+      const MatrixView normed = NewMatrix(rows.rows, rows.cols, backend_->info().activation, buffers);
       model_->decoder().FinalNorm(stream, rows, normed);
       Keep(*backend_, stream, normed, outputs.hidden);
       return true;

@@ -316,6 +316,7 @@ struct EncodeParams {
 template <int kDim>
 EYESHOT_KERNEL(kTileThreads)
 EncodeKernel(EncodeParams params) {
+  WaitForPrevious();
   const int run = BlockX() / params.tiles;
   const int first = BlockX() % params.tiles * kTile;
   const int64_t begin = params.cu_tokens[run];
@@ -405,6 +406,7 @@ EYESHOT_DEVICE void SumHead(const EncodeParams& params, int64_t begin, int token
 template <int kDim>
 EYESHOT_KERNEL(kMeanThreads)
 ColumnMeanKernel(EncodeParams params) {
+  WaitForPrevious();
   constexpr int kGroups = (kDim + 31) / 32;
   const int tiles = params.tiles * (kTile / kMeanKeys);
   const int run = BlockX() / tiles;
@@ -453,6 +455,7 @@ EYESHOT_DEVICE PromptTile FindTile(const int32_t* query_start, int sequences, in
 template <int kDim>
 EYESHOT_KERNEL(kTileThreads)
 PrefillKernel(PagedParams params) {
+  WaitForPrevious();
   const PromptTile tile = FindTile(params.query_start, params.sequences, GridX() - 1 - BlockX());
   if (tile.sequence < 0) return;
   const int64_t row = tile.begin + tile.first;

@@ -28,6 +28,9 @@ namespace {
 // Tiles of one pass through the tower: half of a picture that fills SmolVLM's grid. Its 9,216 rows fill a GPU, and more
 // would take memory (9 kB each in the 256M model) that nothing else needs.
 constexpr int kTowerGroup = 9;
+// Tokens of a step of a prompt: the prompt of a large picture in one, since kernels take little longer than their
+// launches. Rows take 16 kB each in the 256M model.
+constexpr int64_t kPrefillTokens = 2048;
 // Tokens that a cache has memory for at first. It doubles when it's full.
 constexpr int64_t kFirstTokens = 2048;
 // Graphs that are kept: conversations end, and theirs are no longer asked for.
@@ -115,11 +118,11 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Stream> NewStream() override { return std::make_unique<CudaStream>(Use()); }
   void Upload(Stream& stream, const void* host, void* device, size_t bytes) override {
     Handle(stream);
-    static_cast<CudaStream&>(stream).Upload(host, device, bytes);
+    static_cast<CudaStream&>(stream).Upload(host, device, bytes, pool_);
   }
   void Download(Stream& stream, const void* device, void* host, size_t bytes) override {
-    CopyToHost(Handle(stream), device, host, bytes);
-    static_cast<void>(static_cast<CudaStream&>(stream).Wait());
+    Handle(stream);
+    static_cast<CudaStream&>(stream).Download(device, host, bytes);
   }
   Status Sync(Stream& stream) override;
   void Repeat(Stream& stream, StepKey key, const std::function<void()>& enqueue) override;
@@ -222,6 +225,7 @@ CudaBackend::CudaBackend(const CudaOptions& options, const DeviceInfo& device)
              .precision = "bf16",
              .activation = DType::kBF16,
              .tower_group = kTowerGroup,
+             .prefill_tokens = kPrefillTokens,
              .pci_bus_id = device.pci_bus_id}),
       limit_(options.memory_limit == 0 ? device.total_bytes : std::min(options.memory_limit, device.total_bytes)),
       pool_(options.threads) {

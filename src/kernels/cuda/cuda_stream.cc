@@ -8,6 +8,8 @@ namespace {
 
 constexpr size_t kHalf = size_t{4} << 20;  // five tiles of 512 x 512
 constexpr size_t kAlignment = 64;
+constexpr size_t kLanding = 4096;
+constexpr size_t kPiece = size_t{256} << 10;  // that a thread copies at a time
 constexpr size_t kStages = 64;  // between two calls of Collect(): no allocation is needed for so many
 
 }  // namespace
@@ -17,22 +19,33 @@ Staging::~Staging() {
   if (memory_ != nullptr) FreePinned(memory_);
 }
 
-void Staging::Upload(StreamHandle stream, const void* host, void* device, size_t bytes) {
-  if (memory_ == nullptr) memory_ = static_cast<uint8_t*>(AllocatePinned(2 * kHalf));
-  if (memory_ == nullptr) return CopyToDevice(stream, host, device, bytes);  // slower
+bool Staging::Allocate() {
+  if (memory_ == nullptr) memory_ = static_cast<uint8_t*>(AllocatePinned(2 * kHalf + kLanding));
+  return memory_ != nullptr;
+}
+
+void Staging::Upload(StreamHandle stream, const void* host, void* device, size_t bytes, ThreadPool& pool) {
+  if (!Allocate()) return CopyToDevice(stream, host, device, bytes);  // slower
   const auto* from = static_cast<const uint8_t*>(host);
   auto* to = static_cast<uint8_t*>(device);
   while (bytes > 0) {
     if (used_ == kHalf) Turn(stream);
     const size_t count = std::min(bytes, kHalf - used_);
     uint8_t* place = memory_ + half_ * kHalf + used_;
-    std::memcpy(place, from, count);
+    pool.Run((count + kPiece - 1) / kPiece, [&](size_t piece, size_t) {
+      const size_t begin = piece * kPiece;
+      std::memcpy(place + begin, from + begin, std::min(kPiece, count - begin));
+    });
     CopyToDevice(stream, place, to, count);
     used_ = std::min(kHalf, (used_ + count + kAlignment - 1) / kAlignment * kAlignment);
     from += count;
     to += count;
     bytes -= count;
   }
+}
+
+void* Staging::Landing(void* host, size_t bytes) {
+  return bytes <= kLanding && Allocate() ? memory_ + 2 * kHalf : host;
 }
 
 void Staging::Turn(StreamHandle stream) {
@@ -61,6 +74,13 @@ Status CudaStream::Wait() {
   const Status status = Synchronize(handle_);
   if (status_.ok()) status_ = status;
   return status_;
+}
+
+void CudaStream::Download(const void* device, void* host, size_t bytes) {
+  void* landing = staging_.Landing(host, bytes);
+  CopyToHost(handle(), device, landing, bytes);
+  static_cast<void>(Wait());
+  if (landing != host) std::memcpy(host, landing, bytes);
 }
 
 void CudaStream::BeginStage() {

@@ -8,13 +8,15 @@
 #include <optional>
 #include <vector>
 
+#include "base/threads.h"
 #include "eyeshot/status.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/driver.h"
 
 namespace eyeshot::cuda {
 
-// Pinned memory that uploads of one stream go through, half after half, so that the host goes on while the GPU copies.
+// Pinned memory that copies of one stream go through: uploads half after half, so that the host goes on while the GPU
+// copies; small downloads, for which the driver would take other memory first.
 class Staging {
  public:
   Staging() : moved_{NewEvent(), NewEvent()} {}
@@ -22,9 +24,13 @@ class Staging {
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
 
-  void Upload(StreamHandle stream, const void* host, void* device, size_t bytes);
+  // `pool` fills the memory.
+  void Upload(StreamHandle stream, const void* host, void* device, size_t bytes, ThreadPool& pool);
+  // Where the copy to `host` goes: `host` itself unless it is small. To be moved there after a wait.
+  void* Landing(void* host, size_t bytes);
 
  private:
+  bool Allocate();
   void Turn(StreamHandle stream);
 
   std::array<EventHandle, 2> moved_;  // the last copy of each half
@@ -55,7 +61,11 @@ class CudaStream : public Stream {
     return handle_;
   }
   Waiting waiting;
-  void Upload(const void* host, void* device, size_t bytes) { staging_.Upload(handle(), host, device, bytes); }
+  void Upload(const void* host, void* device, size_t bytes, ThreadPool& pool) {
+    staging_.Upload(handle(), host, device, bytes, pool);
+  }
+  // Waits. Wait() has its errors.
+  void Download(const void* device, void* host, size_t bytes);
   // A stage that is open here ends before the host waits: what the host does afterwards is not the GPU's time.
   Status Wait();
 

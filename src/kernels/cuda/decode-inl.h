@@ -302,6 +302,7 @@ EYESHOT_DEVICE void MergeIfLast(const DecodeParams& params, int sequence, int kv
 template <int kLanes, int kHeads>
 EYESHOT_KERNEL(kDecodeThreads)
 DecodeKernel(DecodeParams params) {
+  WaitForPrevious();
   const PagedParams& paged = params.paged;
   const int sequence = BlockZ();
   const int first = BlockY() * kPartKeys;
@@ -345,6 +346,7 @@ struct RotaryParams {
 
 // Grid: (tokens). Angles are those of the reference: products of float32, whatever their size.
 EYESHOT_KERNEL(kRotaryThreads) RotaryStoreKernel(RotaryParams params) {
+  WaitForPrevious();
   const int64_t token = BlockX();
   const int half = params.head_dim / 2;
   const int kv_width = params.kv_heads * params.head_dim;

@@ -74,7 +74,7 @@ struct Product {
   const uint16_t* weight = nullptr;  // [n, k] bfloat16, rows one after the other
   const uint16_t* bias = nullptr;  // [n] bfloat16, may be null
   bool gelu = false;  // the tanh form; without a residual
-  ConstMatrixView residual;  // bfloat16, may be empty, may be y
+  ConstMatrixView residual;  // as y; may be empty, may be y
   MatrixView y;  // bfloat16 or float32
 };
 

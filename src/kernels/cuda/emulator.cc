@@ -44,6 +44,7 @@ struct Fiber {
   std::unique_ptr<unsigned char[]> stack;
   Thread thread;
   bool begun = false;  // has run: fibers serve one block after the other
+  bool waited = false;  // for what was enqueued before, in this block
   bool ended = false;  // with this block
 };
 
@@ -110,6 +111,7 @@ void Yield() {
 }
 
 void End() {
+  EYESHOT_CHECK(machine.current->waited);
   machine.idle = 0;
   machine.current->ended = true;
   --machine.live;
@@ -167,6 +169,11 @@ void Exchange(const void* own, size_t bytes, void* all) {
   std::memcpy(all, turn, static_cast<size_t>(kWarp) * bytes);
 }
 
+void MarkWaited() {
+  EYESHOT_CHECK(!machine.current->waited);
+  machine.current->waited = true;
+}
+
 void CheckAligned(const void* address, size_t bytes) {
   EYESHOT_CHECK(reinterpret_cast<uintptr_t>(address) % bytes == 0);
 }
@@ -208,6 +215,7 @@ void Run(int64_t grid_x, int64_t grid_y, int64_t grid_z, int threads, size_t sha
           Fiber& fiber = *machine.fibers[static_cast<size_t>(i)];
           fiber.thread = {
               i, threads, static_cast<int>(x), static_cast<int>(y), static_cast<int>(z), static_cast<int>(grid_x)};
+          fiber.waited = false;
           fiber.ended = false;
         }
         RunBlock(threads);

@@ -31,6 +31,8 @@ void BlockBarrier();
 void WarpBarrier();
 // Gives each lane what all lanes of its warp brought: all[32 * bytes]. bytes: at most 32.
 void Exchange(const void* own, size_t bytes, void* all);
+// This thread called WaitForPrevious(); aborts if it did before, or if it ends without.
+void MarkWaited();
 // Aborts unless the address is a multiple of `bytes`.
 void CheckAligned(const void* address, size_t bytes);
 

@@ -59,6 +59,7 @@ inline int BlockZ() { return emulator::Current().block_z; }
 inline int GridX() { return emulator::Current().grid_x; }
 inline void SyncThreads() { emulator::BlockBarrier(); }
 inline void SyncWarp() { emulator::WarpBarrier(); }
+inline void WaitForPrevious() { emulator::MarkWaited(); }
 inline unsigned char* SharedMemory() { return emulator::SharedMemory(); }
 
 template <typename T>
@@ -175,6 +176,12 @@ inline void AsyncWait() {
   copies.clear();
 }
 
+// Blocks of a kernel that a GPU has at a time.
+template <typename... P>
+int64_t ResidentBlocks(void (*)(P...), int, size_t) {
+  return 2;  // few, so that kernels whose blocks go on to further work do so in tests
+}
+
 // Enqueues a kernel, with its arguments as they are now.
 template <typename... P, typename... A>
 void Launch(void (*kernel)(P...), Grid grid, int threads, size_t shared_bytes, StreamHandle, A... args) {
@@ -192,6 +199,16 @@ EYESHOT_DEVICE int BlockZ() { return static_cast<int>(blockIdx.z); }
 EYESHOT_DEVICE int GridX() { return static_cast<int>(gridDim.x); }
 EYESHOT_DEVICE void SyncThreads() { __syncthreads(); }
 EYESHOT_DEVICE void SyncWarp() { __syncwarp(); }
+// Every thread of every kernel calls this once, before it reads what another kernel may write and before it writes
+// anything: it waits until the kernels before have ended. From Hopper on a kernel's blocks may start while the one before
+// ends, so that what is done earlier, such as loads of weights, costs no time (programmatic dependent launch, CUDA C++
+// Programming Guide); the next kernel's may from here on.
+EYESHOT_DEVICE void WaitForPrevious() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
 EYESHOT_DEVICE unsigned char* SharedMemory() {
   extern __shared__ __align__(128) unsigned char shared[];
   return shared;
@@ -298,6 +315,26 @@ EYESHOT_DEVICE void AsyncCopy16(void* shared, const void* from, bool valid) {
 }
 EYESHOT_DEVICE void AsyncWait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
+template <typename... P>
+int64_t ResidentBlocks(void (*kernel)(P...), int threads, size_t shared_bytes) {
+  int device = 0;
+  int processors = 0;
+  int blocks = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
+  cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, shared_bytes);  // 0: Synchronize() says why
+  return static_cast<int64_t>(processors) * (blocks > 0 ? blocks : 1);
+}
+
+// Whether a kernel may start before the one before has ended, on this thread's GPU.
+inline bool LaunchesEarly() {
+  constexpr int kHopper = 9;
+  int device = 0;
+  int major = 0;
+  return cudaGetDevice(&device) == cudaSuccess &&
+         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major >= kHopper;
+}
+
 template <typename... P, typename... A>
 void Launch(void (*kernel)(P...), Grid grid, int threads, size_t shared_bytes, StreamHandle stream, A... args) {
   constexpr size_t kAlwaysAllowed = 48 << 10;
@@ -309,6 +346,11 @@ void Launch(void (*kernel)(P...), Grid grid, int threads, size_t shared_bytes, S
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.dynamicSmemBytes = shared_bytes;
   config.stream = static_cast<cudaStream_t>(stream);
+  cudaLaunchAttribute early = {};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &early;
+  config.numAttrs = LaunchesEarly() ? 1 : 0;
   cudaLaunchKernelEx(&config, kernel, static_cast<P>(args)...);  // Synchronize() has its errors
 }
 
@@ -366,6 +408,32 @@ EYESHOT_DEVICE float BlockSum(float value, float* scratch) {
 // The halves of a word.
 EYESHOT_DEVICE float LowBf16(uint32_t word) { return FloatFromBits(word << 16); }
 EYESHOT_DEVICE float HighBf16(uint32_t word) { return FloatFromBits(word & 0xffff0000u); }
+
+EYESHOT_DEVICE float Silu(float x) { return x / (1.0f + Exp(-x)); }
+
+// Eight successive values.
+EYESHOT_DEVICE void LoadEight(const Bf16* from, float (&values)[8]) {
+  const Vec16 eight = Load16(from);
+  EYESHOT_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    values[2 * i] = LowBf16(eight.word[i]);
+    values[2 * i + 1] = HighBf16(eight.word[i]);
+  }
+}
+EYESHOT_DEVICE void LoadEight(const float* from, float (&values)[8]) {
+  EYESHOT_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    const Vec16 four = Load16(from + 4 * half);
+    EYESHOT_UNROLL
+    for (int i = 0; i < 4; ++i) values[4 * half + i] = FloatFromBits(four.word[i]);
+  }
+}
+EYESHOT_DEVICE void StoreEight(Bf16* to, const float (&values)[8]) {
+  Vec16 eight;
+  EYESHOT_UNROLL
+  for (int i = 0; i < 4; ++i) eight.word[i] = PackBf16(values[2 * i], values[2 * i + 1]);
+  Store16(to, eight);
+}
 
 constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 

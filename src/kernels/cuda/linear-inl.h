@@ -4,6 +4,7 @@
 #ifndef EYESHOT_KERNELS_CUDA_LINEAR_INL_H_
 #define EYESHOT_KERNELS_CUDA_LINEAR_INL_H_
 
+#include <algorithm>
 #include <bit>
 
 #include "base/check.h"
@@ -95,18 +96,21 @@ struct VectorTask {
   const void* scales;
   const float* levels;
   int64_t outputs;
+  int64_t pairs;  // of rows of the weight that a warp takes together
   int inputs;
   bool gated;
   bool gelu;
   bool aligned;  // 16 bytes of x can be loaded at once
+  bool float_x;  // x is float32, which it may be where a norm of it is taken
+  bool float_residual;
   bool float_y;
   int rows;
   int x_cols;
   int tile;  // inputs that are in shared memory at a time
-  const uint16_t* x;
+  const void* x;
   int64_t x_stride;
   const float* bias;
-  const uint16_t* residual;
+  const void* residual;
   int64_t residual_stride;
   void* y;
   int64_t y_stride;
@@ -128,7 +132,7 @@ EYESHOT_DEVICE int SharedPlace(int eight) {
 
 // Values [first, first + 8) of a row of x; zeros behind its end.
 EYESHOT_DEVICE Vec16 EightOfX(const VectorTask& task, int row, int first) {
-  const uint16_t* from = task.x + row * task.x_stride + first;
+  const uint16_t* from = static_cast<const uint16_t*>(task.x) + row * task.x_stride + first;
   if (task.aligned) return Load16(from);
   Vec16 eight;
   EYESHOT_UNROLL
@@ -154,41 +158,66 @@ EYESHOT_DEVICE void StageX(const VectorTask& task, int first, int count, unsigne
   }
 }
 
-// The same for all inputs at once, through an RMS norm, which the first block keeps in memory too.
-template <int kRows, int kParts>
-EYESHOT_DEVICE void StageNormed(const VectorTask& task, unsigned char* shared_x, float* scratch) {
+// Values [8 i, 8 i + 8) of a row of what a norm is of.
+EYESHOT_DEVICE void EightOfNormed(const VectorTask& task, int row, int i, float (&values)[8]) {
+  const int64_t at = row * task.x_stride + 8 * static_cast<int64_t>(i);
+  if (task.float_x) {
+    LoadEight(static_cast<const float*>(task.x) + at, values);
+  } else {
+    LoadEight(static_cast<const Bf16*>(task.x) + at, values);
+  }
+}
+
+// What an RMS norm multiplies a row by, found by one warp.
+EYESHOT_DEVICE float NormScale(const VectorTask& task, int row) {
+  constexpr int kAtOnce = 4;
   const int eights = task.inputs / 8;
-  const float share = 1.0f / static_cast<float>(task.x_cols);
-  EYESHOT_UNROLL
-  for (int row = 0; row < kRows; ++row) {
-    if (row >= task.rows) break;
-    float square = 0;
-    for (int i = ThreadIndex(); i < eights; i += BlockThreads()) {
-      const Vec16 eight = EightOfX(task, row, 8 * i);
-      EYESHOT_UNROLL
-      for (int j = 0; j < 4; ++j) {
-        square += LowBf16(eight.word[j]) * LowBf16(eight.word[j]);
-        square += HighBf16(eight.word[j]) * HighBf16(eight.word[j]);
-      }
+  float square = 0;
+  for (int first = Lane(); first < eights; first += kAtOnce * kWarp) {
+    float values[kAtOnce][8] = {};
+    EYESHOT_UNROLL
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (first + i * kWarp < eights) EightOfNormed(task, row, first + i * kWarp, values[i]);
     }
-    const float scale = Rsqrt(BlockSum(square, scratch) * share + task.epsilon);
-    for (int i = ThreadIndex(); i < eights; i += BlockThreads()) {
-      Vec16 eight = EightOfX(task, row, 8 * i);
-      const float* gain = task.gain + 8 * i;
-      EYESHOT_UNROLL
-      for (int j = 0; j < 4; ++j) {
-        eight.word[j] =
-            PackBf16(LowBf16(eight.word[j]) * scale * gain[2 * j], HighBf16(eight.word[j]) * scale * gain[2 * j + 1]);
-      }
-      Store16(shared_x + row * kTileBytes<kRows> + 16 * SharedPlace<kParts>(i), eight);
-      if (BlockX() == 0) Store16(task.normed + row * task.normed_stride + 8 * i, eight);
+    EYESHOT_UNROLL
+    for (int i = 0; i < kAtOnce * 8; ++i) square += values[i / 8][i % 8] * values[i / 8][i % 8];
+  }
+  return Rsqrt(WarpSum(square) / static_cast<float>(task.x_cols) + task.epsilon);
+}
+
+// The same for all inputs at once, through an RMS norm, which the first block keeps in memory too. scales: [kRows].
+// The scale of a single row is found by each warp for itself, which takes no barrier; of several, each by one warp.
+template <int kRows, int kParts>
+EYESHOT_DEVICE void StageNormed(const VectorTask& task, unsigned char* shared_x, float* scales) {
+  const int eights = task.inputs / 8;
+  float scale = 0;
+  if constexpr (kRows == 1) {
+    scale = NormScale(task, 0);
+  } else {
+    for (int row = WarpIndex(); row < task.rows; row += BlockThreads() / kWarp) {
+      const float of_row = NormScale(task, row);
+      if (Lane() == 0) scales[row] = of_row;
     }
+    SyncThreads();
   }
   EYESHOT_UNROLL
-  for (int row = 0; row < kRows; ++row) {  // those that aren't there
-    if (row < task.rows) continue;
+  for (int row = 0; row < kRows; ++row) {
+    if (kRows > 1 && row < task.rows) scale = scales[row];
     for (int i = ThreadIndex(); i < eights; i += BlockThreads()) {
-      Store16(shared_x + row * kTileBytes<kRows> + 16 * SharedPlace<kParts>(i), Vec16{});
+      Vec16 eight = {};
+      if (row < task.rows) {
+        float values[8];
+        EightOfNormed(task, row, i, values);
+        float gain[8];
+        LoadEight(task.gain + 8 * i, gain);
+        EYESHOT_UNROLL
+        for (int j = 0; j < 4; ++j) {
+          eight.word[j] =
+              PackBf16(values[2 * j] * scale * gain[2 * j], values[2 * j + 1] * scale * gain[2 * j + 1]);
+        }
+        if (BlockX() == 0) Store16(task.normed + row * task.normed_stride + 8 * i, eight);
+      }
+      Store16(shared_x + row * kTileBytes<kRows> + 16 * SharedPlace<kParts>(i), eight);
     }
   }
 }
@@ -228,37 +257,70 @@ EYESHOT_DEVICE float GeluTanh(float x) {
   return 0.5f * x * (1.0f + Tanh(kSqrt2OverPi * (x + 0.044715f * x * x * x)));
 }
 
-// What follows the product, for one element of y.
-EYESHOT_DEVICE void FinishVector(const VectorTask& task, int row, int64_t output, float value) {
-  if (task.bias != nullptr) value += task.bias[output];
-  if (task.gelu) value = GeluTanh(value);
-  if (task.residual != nullptr) value += FromBf16({task.residual[row * task.residual_stride + output]});
-  const int64_t at = row * task.y_stride + output;
-  if (task.float_y) {
-    static_cast<float*>(task.y)[at] = value;
-  } else {
-    static_cast<uint16_t*>(task.y)[at] = ToBf16(value).bits;
-  }
-}
-
-// Sums of a warp's two rows of weights, by lane as ScatteredWarpSum() gives them, to y.
+// The element of y that a lane has of a warp's pair of weight rows, by lane as ScatteredWarpSum() gives sums.
 template <int kRows>
-EYESHOT_DEVICE void StoreVector(const VectorTask& task, int64_t first_output, const float (&sums)[2 * kRows]) {
-  constexpr int kLanes = kWarp / (2 * kRows);  // that have the same sum
-  float value = ScatteredWarpSum(sums);
-  const int which = Lane() / (kWarp / 2);
-  const int row = Lane() / kLanes % kRows;
-  if (task.gated) {
-    const float up = ShuffleXor(value, kWarp / 2);
-    value = value / (1.0f + Exp(-value)) * up;
-  }
-  const int64_t output = first_output + (task.gated ? 0 : which);
-  const bool mine = Lane() % kLanes == 0 && (which == 0 || !task.gated);
-  if (mine && row < task.rows && output < task.outputs) FinishVector(task, row, output, value);
-}
+struct VectorTarget {
+  int row;
+  int64_t output;
+  bool mine;  // else there is no such element, or another lane stores it
 
-// A warp has two rows of the weight: two outputs, or the gate and the up row of one. Weights don't depend on what runs
-// before, so that their loads begin first; from then on each piece that is used makes room for the next load.
+  EYESHOT_DEVICE VectorTarget(const VectorTask& task, int64_t pair) {
+    constexpr int kLanes = kWarp / (2 * kRows);  // that have the same sum
+    const int which = Lane() / (kWarp / 2);
+    row = Lane() / kLanes % kRows;
+    output = task.gated ? pair : 2 * pair + which;
+    mine = Lane() % kLanes == 0 && (which == 0 || !task.gated) && row < task.rows && output < task.outputs;
+  }
+
+  EYESHOT_DEVICE float Residual(const VectorTask& task) const {
+    if (!mine || task.residual == nullptr) return 0;
+    const int64_t at = row * task.residual_stride + output;
+    return task.float_residual ? static_cast<const float*>(task.residual)[at]
+                               : FromBf16(static_cast<const Bf16*>(task.residual)[at]);
+  }
+
+  // What follows the product.
+  EYESHOT_DEVICE void Store(const VectorTask& task, float value, float residual) const {
+    if (task.gated) {
+      const float up = ShuffleXor(value, kWarp / 2);
+      value = Silu(value) * up;
+    }
+    if (!mine) return;
+    if (task.bias != nullptr) value += task.bias[output];
+    if (task.gelu) value = GeluTanh(value);
+    value += residual;
+    const int64_t at = row * task.y_stride + output;
+    if (task.float_y) {
+      static_cast<float*>(task.y)[at] = value;
+    } else {
+      static_cast<Bf16*>(task.y)[at] = ToBf16(value);
+    }
+  }
+};
+
+// Two rows of the weight: two outputs, or the gate and the up row of one.
+template <typename Piece>
+struct WeightPair {
+  WeightRow rows[2];
+  int pieces;  // of a row; 0: there is no such pair
+
+  EYESHOT_DEVICE WeightPair(const VectorTask& task, int64_t pair, int64_t pairs) {
+    const int64_t first = task.gated ? pair : 2 * pair;
+    const int64_t second = task.gated ? task.outputs + pair : (first + 1 < task.outputs ? first + 1 : first);
+    rows[0] = RowOfWeight<Piece>(task.values, task.scales, task.inputs, first);
+    rows[1] = RowOfWeight<Piece>(task.values, task.scales, task.inputs, second);
+    pieces = pair < pairs ? task.inputs / Piece::kValues : 0;
+  }
+  EYESHOT_DEVICE void Load(int index, Piece (&to)[2]) const {
+    if (index >= pieces) return;
+    LoadPiece(rows[0], index, &to[0]);
+    LoadPiece(rows[1], index, &to[1]);
+  }
+};
+
+// A warp takes one pair of weight rows after the other, while x stays where it is; where x doesn't fit into shared
+// memory at once, it has one pair alone. Weights don't depend on what runs before, so that their loads begin first; from
+// then on each piece that is used makes room for the next load, of the next pair at last.
 template <WeightMatrix::Format kFormat, bool kWide, int kRows>
 EYESHOT_KERNEL(kVectorThreads)
 VectorKernel(VectorTask task) {
@@ -266,62 +328,73 @@ VectorKernel(VectorTask task) {
   constexpr int kStep = Piece::kAhead * kWarp;
   static_assert(kVectorTile / kRows % (kStep * Piece::kValues) == 0);  // else pieces on their way would miss their turn
   auto* levels = reinterpret_cast<float*>(SharedMemory());
-  auto* scratch = levels + kLevels;
+  auto* scales = levels + kLevels;
   unsigned char* shared_x = SharedMemory() + (kLevels + kWarp) * sizeof(float);
-  const int64_t warp = int64_t{BlockX()} * (BlockThreads() / kWarp) + WarpIndex();
-  const int64_t first = task.gated ? warp : 2 * warp;
-  const int64_t second = task.gated ? task.outputs + warp : (first + 1 < task.outputs ? first + 1 : first);
-  const WeightRow rows[2] = {RowOfWeight<Piece>(task.values, task.scales, task.inputs, first),
-                             RowOfWeight<Piece>(task.values, task.scales, task.inputs, second)};
-  const int pieces = first < task.outputs ? task.inputs / Piece::kValues : 0;
-  const auto load = [&](int index, Piece(&to)[2]) {
-    if (index >= pieces) return;
-    LoadPiece(rows[0], index, &to[0]);
-    LoadPiece(rows[1], index, &to[1]);
-  };
+  const int warps = BlockThreads() / kWarp;
+  const int64_t stride = int64_t{GridX()} * warps;
+  int64_t pair = int64_t{BlockX()} * warps + WarpIndex();
+  WeightPair<Piece> weights(task, pair, task.pairs);
 
   Piece ahead[Piece::kAhead][2] = {};
   EYESHOT_UNROLL
-  for (int i = 0; i < Piece::kAhead; ++i) load(Lane() + i * kWarp, ahead[i]);
+  for (int i = 0; i < Piece::kAhead; ++i) weights.Load(Lane() + i * kWarp, ahead[i]);
   if (kFormat == WeightMatrix::Format::k4Bit && ThreadIndex() < kLevels)
     levels[ThreadIndex()] = task.levels[ThreadIndex()];
+  WaitForPrevious();
+  float residual = VectorTarget<kRows>(task, pair).Residual(task);
 
   float sums[2 * kRows] = {};
   for (int tile = 0; tile < task.inputs; tile += task.tile) {
     const int left = task.inputs - tile;
     if (tile > 0) SyncThreads();
     if (task.gain != nullptr) {
-      StageNormed<kRows, Piece::kParts>(task, shared_x, scratch);
+      StageNormed<kRows, Piece::kParts>(task, shared_x, scales);
     } else {
       StageX<kRows, Piece::kParts>(task, tile, left < task.tile ? left : task.tile, shared_x);
     }
     SyncThreads();
     const int begin = tile / Piece::kValues;
-    const int tile_end = begin + task.tile / Piece::kValues;
-    const int end = pieces < tile_end ? pieces : tile_end;
-    for (int at = begin + Lane(); at < end; at += kStep) {
-      EYESHOT_UNROLL
-      for (int i = 0; i < Piece::kAhead; ++i) {
-        const int index = at + i * kWarp;
-        if (index < end) AddProducts<kRows>(ahead[i], shared_x, index - begin, levels, sums);
-        load(index + kStep, ahead[i]);
+    const bool last = left <= task.tile;
+    while (pair < task.pairs) {
+      const int end = last ? weights.pieces : begin + task.tile / Piece::kValues;
+      const WeightPair<Piece> next(task, pair + stride, task.pairs);
+      for (int at = begin + Lane(); at < end; at += kStep) {
+        const bool next_pair = last && at + kStep >= end;
+        EYESHOT_UNROLL
+        for (int i = 0; i < Piece::kAhead; ++i) {
+          const int index = at + i * kWarp;
+          if (index < end) AddProducts<kRows>(ahead[i], shared_x, index - begin, levels, sums);
+          if (next_pair) {
+            next.Load(Lane() + i * kWarp, ahead[i]);
+          } else {
+            weights.Load(index + kStep, ahead[i]);
+          }
+        }
       }
+      if (!last) break;
+      VectorTarget<kRows>(task, pair).Store(task, ScatteredWarpSum(sums), residual);
+      pair += stride;
+      weights = next;
+      residual = VectorTarget<kRows>(task, pair).Residual(task);
+      EYESHOT_UNROLL
+      for (int i = 0; i < 2 * kRows; ++i) sums[i] = 0;
     }
   }
-  StoreVector<kRows>(task, first, sums);
 }
 
 template <WeightMatrix::Format kFormat, bool kWide, int kRows>
 void LaunchVector(StreamHandle stream, VectorTask task) {
   constexpr int64_t kManyWarps = 4096;  // enough that larger blocks, which share x among more warps, fill a GPU
   constexpr int kTile = kVectorTile / kRows;
-  const int64_t warps = task.gated ? task.outputs : CeilDiv(task.outputs, 2);
-  const int threads = warps < kManyWarps ? kVectorThreads / 2 : kVectorThreads;
+  task.pairs = task.gated ? task.outputs : CeilDiv(task.outputs, 2);
+  const int threads = task.pairs < kManyWarps ? kVectorThreads / 2 : kVectorThreads;
   task.tile = task.inputs < kTile ? task.inputs : kTile;
   const size_t shared_bytes = (kLevels + kWarp) * sizeof(float) + (kRows - 1) * kTileBytes<kRows> +
                               static_cast<size_t>(task.tile) * sizeof(uint16_t);
-  Launch(&VectorKernel<kFormat, kWide, kRows>, {.x = CeilDiv(warps, threads / kWarp)}, threads, shared_bytes, stream,
-         task);
+  const auto kernel = &VectorKernel<kFormat, kWide, kRows>;
+  int64_t blocks = CeilDiv(task.pairs, threads / kWarp);
+  if (task.tile == task.inputs) blocks = std::min(blocks, ResidentBlocks(kernel, threads, shared_bytes));
+  Launch(kernel, {.x = blocks}, threads, shared_bytes, stream, task);
 }
 
 template <WeightMatrix::Format kFormat>
@@ -356,10 +429,11 @@ inline VectorTask PlanVector(const WeightMatrix& weight, const float* bias, cons
   task.float_y = args.y.dtype == DType::kF32;
   task.rows = static_cast<int>(args.x.rows);
   task.x_cols = static_cast<int>(args.x.cols);
-  task.x = static_cast<const uint16_t*>(args.x.data);
+  task.x = args.x.data;
   task.x_stride = args.x.stride;
   task.bias = bias;
-  task.residual = static_cast<const uint16_t*>(args.residual.data);
+  task.residual = args.residual.data;
+  task.float_residual = args.residual.dtype == DType::kF32;
   task.residual_stride = args.residual.stride;
   task.y = args.y.data;
   task.y_stride = args.y.stride;
@@ -380,11 +454,11 @@ void MatrixVector(StreamHandle stream, const WeightMatrix& weight, const float* 
                   const NormArgs* norm, const float* gain) {
   EYESHOT_CHECK(args.x.rows >= 1 && args.x.rows <= kMaxVectorRows && weight.inputs % 8 == 0);
   EYESHOT_CHECK(args.x.cols <= weight.inputs && args.x.dtype == DType::kBF16);
-  EYESHOT_CHECK(args.residual.empty() || args.residual.dtype == DType::kBF16);
   VectorTask task = PlanVector(weight, bias, args);
   if (norm != nullptr) {
     EYESHOT_CHECK(TakesNorm(weight, *norm) && norm->y.data == args.x.data);
-    task.x = static_cast<const uint16_t*>(norm->x.data);
+    task.x = norm->x.data;
+    task.float_x = norm->x.dtype == DType::kF32;
     task.x_stride = norm->x.stride;
     task.gain = gain;
     task.epsilon = norm->epsilon;
@@ -402,6 +476,7 @@ void MatrixVector(StreamHandle stream, const WeightMatrix& weight, const float* 
 template <WeightMatrix::Format kFormat>
 EYESHOT_KERNEL(kDequantizeThreads)
 DequantizeKernel(WeightMatrix weight, int64_t first, uint16_t* out) {
+  WaitForPrevious();
   using Piece = WeightPiece<kFormat, false>;
   auto* levels = reinterpret_cast<float*>(SharedMemory());
   if constexpr (kFormat == WeightMatrix::Format::k4Bit) {

@@ -2,6 +2,8 @@
 #ifndef EYESHOT_KERNELS_CUDA_ROWS_INL_H_
 #define EYESHOT_KERNELS_CUDA_ROWS_INL_H_
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/kernels.h"
@@ -21,52 +23,173 @@ T* Elements(const MatrixView& view) {
   return static_cast<T*>(view.data);
 }
 
-// One block a row. The row is read twice, the second time from L1.
+EYESHOT_DEVICE float ToFloat(Bf16 value) { return FromBf16(value); }
+EYESHOT_DEVICE float ToFloat(float value) { return value; }
+template <typename T>
+EYESHOT_DEVICE T FromFloat(float value) {
+  if constexpr (sizeof(T) == sizeof(Bf16)) {
+    return ToBf16(value);
+  } else {
+    return value;
+  }
+}
+
+// Whether rows of a matrix can be read 16 bytes at a time.
+inline bool HasWholeEights(const ConstMatrixView& x) {
+  return reinterpret_cast<uintptr_t>(x.data) % sizeof(Vec16) == 0 && x.stride % 8 == 0 && x.cols % 8 == 0;
+}
+
+template <typename T>
+struct NormTask {
+  const T* x;
+  int64_t x_stride;
+  const float* gain;
+  const float* bias;  // null: RMS norm
+  float epsilon;
+  int rows;
+  int cols;
+  Bf16* y;
+  int64_t y_stride;
+};
+
+// One block a row, of any length. The row is read twice, the second time from L1.
+template <typename T>
 EYESHOT_KERNEL(kRowThreads)
-NormKernel(const Bf16* x, int64_t x_stride, const float* gain, const float* bias, float epsilon, int cols, Bf16* y,
-           int64_t y_stride) {
+NormKernel(NormTask<T> task) {
+  WaitForPrevious();
   auto* scratch = reinterpret_cast<float*>(SharedMemory());
-  const Bf16* from = x + BlockX() * x_stride;
-  Bf16* to = y + BlockX() * y_stride;
-  const float share = 1.0f / static_cast<float>(cols);
+  const T* from = task.x + BlockX() * task.x_stride;
+  Bf16* to = task.y + BlockX() * task.y_stride;
+  const float share = 1.0f / static_cast<float>(task.cols);
   float mean = 0;
-  if (bias != nullptr) {
+  if (task.bias != nullptr) {
     float sum = 0;
-    for (int i = ThreadIndex(); i < cols; i += BlockThreads()) sum += FromBf16(from[i]);
+    for (int i = ThreadIndex(); i < task.cols; i += BlockThreads()) sum += ToFloat(from[i]);
     mean = BlockSum(sum, scratch) * share;
   }
   float square = 0;
-  for (int i = ThreadIndex(); i < cols; i += BlockThreads()) {
-    const float value = FromBf16(from[i]) - mean;
+  for (int i = ThreadIndex(); i < task.cols; i += BlockThreads()) {
+    const float value = ToFloat(from[i]) - mean;
     square += value * value;
   }
-  const float scale = Rsqrt(BlockSum(square, scratch) * share + epsilon);
-  for (int i = ThreadIndex(); i < cols; i += BlockThreads()) {
-    const float value = (FromBf16(from[i]) - mean) * scale * gain[i];
-    to[i] = ToBf16(bias == nullptr ? value : value + bias[i]);
+  const float scale = Rsqrt(BlockSum(square, scratch) * share + task.epsilon);
+  for (int i = ThreadIndex(); i < task.cols; i += BlockThreads()) {
+    const float value = (ToFloat(from[i]) - mean) * scale * task.gain[i];
+    to[i] = ToBf16(task.bias == nullptr ? value : value + task.bias[i]);
+  }
+}
+
+// The same for rows of up to 256 * kEights values, eight after eight: a warp has a row in its registers.
+template <typename T, int kEights>
+EYESHOT_KERNEL(kRowThreads)
+HeldNormKernel(NormTask<T> task) {
+  WaitForPrevious();
+  const int64_t row = int64_t{BlockX()} * (BlockThreads() / kWarp) + WarpIndex();
+  if (row >= task.rows) return;
+  const float share = 1.0f / static_cast<float>(task.cols);
+  float values[kEights][8];
+  float sum = 0;
+  EYESHOT_UNROLL
+  for (int i = 0; i < kEights; ++i) {
+    const int at = 8 * (i * kWarp + Lane());
+    if (at < task.cols) {
+      LoadEight(task.x + row * task.x_stride + at, values[i]);
+    } else {
+      EYESHOT_UNROLL
+      for (int j = 0; j < 8; ++j) values[i][j] = 0;
+    }
+    EYESHOT_UNROLL
+    for (int j = 0; j < 8; ++j) sum += values[i][j];
+  }
+  const float mean = task.bias == nullptr ? 0.0f : WarpSum(sum) * share;
+  float square = 0;
+  EYESHOT_UNROLL
+  for (int i = 0; i < kEights; ++i) {
+    const bool there = 8 * (i * kWarp + Lane()) < task.cols;
+    EYESHOT_UNROLL
+    for (int j = 0; j < 8; ++j) {
+      values[i][j] -= mean;
+      if (there) square += values[i][j] * values[i][j];
+    }
+  }
+  const float scale = Rsqrt(WarpSum(square) * share + task.epsilon);
+  EYESHOT_UNROLL
+  for (int i = 0; i < kEights; ++i) {
+    const int at = 8 * (i * kWarp + Lane());
+    if (at >= task.cols) break;
+    float gain[8];
+    LoadEight(task.gain + at, gain);
+    EYESHOT_UNROLL
+    for (int j = 0; j < 8; ++j) values[i][j] *= scale * gain[j];
+    if (task.bias != nullptr) {
+      float bias[8];
+      LoadEight(task.bias + at, bias);
+      EYESHOT_UNROLL
+      for (int j = 0; j < 8; ++j) values[i][j] += bias[j];
+    }
+    StoreEight(task.y + row * task.y_stride + at, values[i]);
+  }
+}
+
+template <typename T>
+void LaunchNorm(StreamHandle stream, const NormArgs& args, const float* gain, const float* bias) {
+  constexpr int64_t kRows = 4;  // of a block
+  const NormTask<T> task = {Elements<T>(args.x),
+                            args.x.stride,
+                            gain,
+                            bias,
+                            args.epsilon,
+                            static_cast<int>(args.x.rows),
+                            static_cast<int>(args.x.cols),
+                            Elements<Bf16>(args.y),
+                            args.y.stride};
+  const Grid grid = {.x = CeilDiv(args.x.rows, kRows)};
+  const bool whole = HasWholeEights(args.x) && HasWholeEights(args.y);
+  if (whole && args.x.cols <= 4 * 8 * kWarp) {
+    Launch(&HeldNormKernel<T, 4>, grid, kRows * kWarp, 0, stream, task);
+  } else if (whole && args.x.cols <= 8 * 8 * kWarp) {
+    Launch(&HeldNormKernel<T, 8>, grid, kRows * kWarp, 0, stream, task);
+  } else {
+    Launch(&NormKernel<T>, {.x = args.x.rows}, kRowThreads, kWarp * sizeof(float), stream, task);
   }
 }
 
 void Norm(StreamHandle stream, const NormArgs& args, const float* gain, const float* bias) {
-  Launch(&NormKernel, {.x = args.x.rows}, kRowThreads, kWarp * sizeof(float), stream, Elements<Bf16>(args.x),
-         args.x.stride, gain, bias, args.epsilon, static_cast<int>(args.x.cols), Elements<Bf16>(args.y), args.y.stride);
+  EYESHOT_CHECK(args.y.dtype == DType::kBF16);
+  if (args.x.dtype == DType::kF32) {
+    LaunchNorm<float>(stream, args, gain, bias);
+  } else {
+    LaunchNorm<Bf16>(stream, args, gain, bias);
+  }
 }
 
-// Rows of bytes; one block a row.
+// One block a row.
+template <typename From, typename To>
 EYESHOT_KERNEL(kRowThreads)
-CopyRowsKernel(const uint16_t* x, int64_t x_stride, const int32_t* from, const int32_t* to, int cols, uint16_t* y,
+CopyRowsKernel(const From* x, int64_t x_stride, const int32_t* from, const int32_t* to, int cols, To* y,
                int64_t y_stride) {
+  WaitForPrevious();
   const int64_t source = from == nullptr ? BlockX() : from[BlockX()];
   const int64_t target = to == nullptr ? BlockX() : to[BlockX()];
-  for (int i = ThreadIndex(); i < cols; i += BlockThreads()) y[target * y_stride + i] = x[source * x_stride + i];
+  for (int i = ThreadIndex(); i < cols; i += BlockThreads()) {
+    y[target * y_stride + i] = FromFloat<To>(ToFloat(x[source * x_stride + i]));
+  }
+}
+
+template <typename From, typename To>
+void LaunchCopyRows(StreamHandle stream, const CopyRowsArgs& args) {
+  Launch(&CopyRowsKernel<From, To>, {.x = args.count}, kRowThreads, 0, stream, Elements<From>(args.x), args.x.stride,
+         args.from.data, args.to.data, static_cast<int>(args.x.cols), Elements<To>(args.y), args.y.stride);
 }
 
 void CopyRows(StreamHandle stream, const CopyRowsArgs& args) {
-  const auto words = static_cast<int64_t>(DTypeBytes(args.x.dtype) / sizeof(uint16_t));
-  EYESHOT_CHECK(words > 0);
-  Launch(&CopyRowsKernel, {.x = args.count}, kRowThreads, 0, stream, Elements<uint16_t>(args.x), args.x.stride * words,
-         args.from.data, args.to.data, static_cast<int>(args.x.cols * words), Elements<uint16_t>(args.y),
-         args.y.stride * words);
+  const bool float_x = args.x.dtype == DType::kF32;
+  EYESHOT_CHECK(float_x || args.x.dtype == DType::kBF16);
+  if (args.y.dtype == DType::kF32) {
+    float_x ? LaunchCopyRows<float, float>(stream, args) : LaunchCopyRows<Bf16, float>(stream, args);
+  } else {
+    float_x ? LaunchCopyRows<float, Bf16>(stream, args) : LaunchCopyRows<Bf16, Bf16>(stream, args);
+  }
 }
 
 // Element i of a row of a weight. For single rows: gathers of embeddings.
@@ -83,24 +206,33 @@ EYESHOT_DEVICE float WeightElement(const WeightMatrix& w, int64_t row, int64_t i
   return w.levels[at % 2 == 0 ? pair & 15 : pair >> 4] * scale;
 }
 
+template <typename T>
 EYESHOT_KERNEL(kRowThreads)
-GatherRowsKernel(WeightMatrix table, const int32_t* ids, int width, Bf16* y, int64_t y_stride) {
+GatherRowsKernel(WeightMatrix table, const int32_t* ids, int width, T* y, int64_t y_stride) {
+  WaitForPrevious();
   const int64_t id = ids[BlockX()];
   const bool inside = id >= 0 && id < table.outputs;
   for (int i = ThreadIndex(); i < width; i += BlockThreads()) {
-    y[BlockX() * y_stride + i] = ToBf16(inside ? WeightElement(table, id, i) : 0.0f);
+    y[BlockX() * y_stride + i] = FromFloat<T>(inside ? WeightElement(table, id, i) : 0.0f);
   }
 }
 
 void GatherRows(StreamHandle stream, const WeightMatrix& table, DeviceSpan<const int32_t> ids, MatrixView y) {
-  Launch(&GatherRowsKernel, {.x = ids.size}, kRowThreads, 0, stream, table, ids.data, static_cast<int>(y.cols),
-         Elements<Bf16>(y), y.stride);
+  const Grid grid = {.x = ids.size};
+  const int width = static_cast<int>(y.cols);
+  if (y.dtype == DType::kF32) {
+    Launch(&GatherRowsKernel<float>, grid, kRowThreads, 0, stream, table, ids.data, width, Elements<float>(y),
+           y.stride);
+  } else {
+    Launch(&GatherRowsKernel<Bf16>, grid, kRowThreads, 0, stream, table, ids.data, width, Elements<Bf16>(y), y.stride);
+  }
 }
 
 // One block a patch; the channel is slowest.
 EYESHOT_KERNEL(kRowThreads)
 ExtractPatchesKernel(const uint8_t* tiles, int64_t side, int patch, const float* normalization, uint16_t* patches,
                      int64_t stride) {
+  WaitForPrevious();
   const int64_t grid = side / patch;
   const int64_t tile = BlockX() / (grid * grid);
   const int64_t top = BlockX() / grid % grid * patch;
@@ -125,6 +257,7 @@ void ExtractPatches(StreamHandle stream, const PatchEmbedArgs& args, uint16_t* p
 
 EYESHOT_KERNEL(kRowThreads)
 AddPositionsKernel(const Bf16* positions, const int32_t* position_ids, int width, Bf16* y, int64_t y_stride) {
+  WaitForPrevious();
   const Bf16* position = positions + static_cast<int64_t>(position_ids[BlockX()]) * width;
   Bf16* row = y + BlockX() * y_stride;
   for (int i = ThreadIndex(); i < width; i += BlockThreads()) row[i] = ToBf16(FromBf16(row[i]) + FromBf16(position[i]));
@@ -139,6 +272,7 @@ void AddPositions(StreamHandle stream, const uint16_t* positions, DeviceSpan<con
 // One block a visual token; the row inside the block of patches is slowest.
 EYESHOT_KERNEL(kRowThreads)
 PixelShuffleKernel(const uint16_t* x, int64_t x_stride, int64_t grid, int scale, int cols, uint16_t* shuffled) {
+  WaitForPrevious();
   const int64_t side = grid / scale;
   const int64_t tile = BlockX() / (side * side);
   const int64_t top = BlockX() / side % side * scale;
@@ -155,22 +289,48 @@ void PixelShuffle(StreamHandle stream, ConstMatrixView x, int64_t grid, int64_t 
          grid, static_cast<int>(scale), static_cast<int>(x.cols), shuffled);
 }
 
+// kAtOnce: 8, or 1 where rows aren't whole eights. Grid: (parts of a row, rows).
+template <int kAtOnce>
 EYESHOT_KERNEL(kRowThreads)
 SiluGateKernel(const Bf16* x, int64_t x_stride, int cols, Bf16* y, int64_t y_stride) {
-  const Bf16* gate = x + BlockX() * x_stride;
-  for (int i = ThreadIndex(); i < cols; i += BlockThreads()) {
-    const float g = FromBf16(gate[i]);
-    y[BlockX() * y_stride + i] = ToBf16(g / (1.0f + Exp(-g)) * FromBf16(gate[cols + i]));
+  WaitForPrevious();
+  const int64_t row = BlockX();
+  const int i = (BlockY() * BlockThreads() + ThreadIndex()) * kAtOnce;
+  if (i >= cols) return;
+  const Bf16* gate = x + row * x_stride + i;
+  Bf16* to = y + row * y_stride + i;
+  if constexpr (kAtOnce == 8) {
+    float gates[8];
+    float ups[8];
+    LoadEight(gate, gates);
+    LoadEight(gate + cols, ups);
+    EYESHOT_UNROLL
+    for (int j = 0; j < 8; ++j) gates[j] = Silu(gates[j]) * ups[j];
+    StoreEight(to, gates);
+  } else {
+    *to = ToBf16(Silu(FromBf16(gate[0])) * FromBf16(gate[cols]));
   }
 }
 
+template <int kAtOnce>
+void LaunchSiluGate(StreamHandle stream, ConstMatrixView x, MatrixView y) {
+  const int64_t steps = CeilDiv(y.cols, kAtOnce);
+  const int64_t threads = std::min<int64_t>(kRowThreads, CeilDiv(steps, kWarp) * kWarp);
+  Launch(&SiluGateKernel<kAtOnce>, {.x = y.rows, .y = CeilDiv(steps, threads)}, static_cast<int>(threads), 0, stream,
+         Elements<Bf16>(x), x.stride, static_cast<int>(y.cols), Elements<Bf16>(y), y.stride);
+}
+
 void SiluGate(StreamHandle stream, ConstMatrixView x, MatrixView y) {
-  Launch(&SiluGateKernel, {.x = y.rows}, kRowThreads, 0, stream, Elements<Bf16>(x), x.stride, static_cast<int>(y.cols),
-         Elements<Bf16>(y), y.stride);
+  if (HasWholeEights(x) && HasWholeEights(y)) {
+    LaunchSiluGate<8>(stream, x, y);
+  } else {
+    LaunchSiluGate<1>(stream, x, y);
+  }
 }
 
 EYESHOT_KERNEL(kRowThreads)
 MarkSeenKernel(const int32_t* ids, int64_t count, uint8_t* seen, int64_t vocabulary) {
+  WaitForPrevious();
   const int64_t i = static_cast<int64_t>(BlockX()) * BlockThreads() + ThreadIndex();
   if (i < count && ids[i] >= 0 && ids[i] < vocabulary) seen[ids[i]] = 1;
 }

@@ -295,12 +295,13 @@ EYESHOT_DEVICE Candidates CandidatesOf(const SampleTask& task, const SamplerPara
 
 EYESHOT_DEVICE uint64_t HighestKey(const Candidates& c, SampleScratch* scratch) {
   uint64_t highest = 0;
-  ForEachKey(c, [&](uint64_t key) { highest = key > highest ? key : highest; });
+  ForEachKey<8>(c, [&](uint64_t key) { highest = key > highest ? key : highest; });
   return BlockHighest(highest, scratch);
 }
 
 EYESHOT_KERNEL(kSampleThreads)
 SampleKernel(SampleTask task) {
+  WaitForPrevious();
   auto* scratch = reinterpret_cast<SampleScratch*>(SharedMemory());
   const int sequence = BlockX();
   const SamplerParams& params = task.params[sequence];  // read where it's needed: registers are few

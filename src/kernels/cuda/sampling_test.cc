@@ -116,6 +116,7 @@ std::set<int32_t> Ids(const std::vector<Token>& tokens) {
 // The lowest key that is kept, of each sequence.
 EYESHOT_KERNEL(kSampleThreads)
 CutKernel(SampleTask task, uint64_t* cuts) {
+  WaitForPrevious();
   auto* scratch = reinterpret_cast<SampleScratch*>(SharedMemory());
   const SamplerParams& params = task.params[BlockX()];
   const Candidates c = CandidatesOf(task, params, BlockX());
