@@ -140,6 +140,8 @@ struct NormArgs {
   const PackedWeight* bias = nullptr;  // [n]; null for RMS norm
   float epsilon = 0;
   MatrixView y;                        // [m, n], may be x
+  // Only the next operation reads y, a linear one: a backend may do both at once and leave y as it is.
+  bool passing = false;
 };
 
 struct PatchEmbedArgs {

@@ -159,7 +159,7 @@ class CudaBackend final : public Backend {
   }
   void DoRmsNorm(Stream& stream, const NormArgs& args) override {
     Handle(stream);
-    if (args.x.rows <= kMaxVectorRows) {
+    if (args.x.rows <= kMaxSkinnyRows) {
       static_cast<CudaStream&>(stream).waiting.norm = args;
     } else {
       Norm(Handle(stream), args, Floats(args.gain), nullptr);
@@ -477,12 +477,15 @@ void CudaBackend::DoLinear(Stream& stream, const LinearArgs& args) {
   const CudaWeight& w = Weight(args.weight);
   auto& queue = static_cast<CudaStream&>(stream);
   const std::optional<NormArgs>& norm = queue.waiting.norm;
+  const bool skinny = args.x.rows > 1 && TakesSkinny(w.matrix, args.x);
+  const auto product = skinny ? &SkinnyProduct : &MatrixVector;
   if (norm && norm->y.data == args.x.data && norm->y.rows == args.x.rows && norm->y.cols == args.x.cols &&
-      TakesNorm(w.matrix, *norm)) {
+      (skinny ? norm->passing && TakesSkinny(w.matrix, norm->x) : TakesNorm(w.matrix, *norm))) {
     const NormArgs taken = *std::exchange(queue.waiting.norm, std::nullopt);
-    MatrixVector(Handle(stream), w.matrix, Floats(args.bias), args, &taken, Floats(taken.gain));
+    product(Handle(stream), w.matrix, Floats(args.bias), args, &taken, Floats(taken.gain));
     return;
   }
+  if (skinny) return product(Handle(stream), w.matrix, Floats(args.bias), args, nullptr, nullptr);
   LinearArgs padded = args;
   padded.x = PaddedRows(stream, args.x, w.matrix.inputs);
   if (padded.x.empty()) return;

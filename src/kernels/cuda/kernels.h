@@ -52,6 +52,12 @@ inline constexpr int64_t kMaxVectorRows = 8;
 void MatrixVector(StreamHandle stream, const WeightMatrix& weight, const float* bias, const LinearArgs& args,
                   const NormArgs* norm = nullptr, const float* gain = nullptr);
 bool TakesNorm(const WeightMatrix& weight, const NormArgs& norm);
+// The same of bfloat16 weights by tensor cores, for up to kMaxSkinnyRows rows; norm->passing must be true.
+inline constexpr int64_t kMaxSkinnyRows = 64;
+void SkinnyProduct(StreamHandle stream, const WeightMatrix& weight, const float* bias, const LinearArgs& args,
+                   const NormArgs* norm = nullptr, const float* gain = nullptr);
+// Whether it takes rows like these, of x or of what a norm is of, and is quicker at it than a dense product.
+bool TakesSkinny(const WeightMatrix& weight, const ConstMatrixView& x);
 // Rows `ids` of a weight that isn't gated, zeros for ids that it doesn't have. y.cols: at most its inputs.
 void GatherRows(StreamHandle stream, const WeightMatrix& table, DeviceSpan<const int32_t> ids, MatrixView y);
 // rows [first, first + count) of a weight as bfloat16, [count, inputs].

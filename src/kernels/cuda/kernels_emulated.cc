@@ -4,3 +4,4 @@
 #include "kernels/cuda/linear-inl.h"
 #include "kernels/cuda/rows-inl.h"
 #include "kernels/cuda/sampling-inl.h"
+#include "kernels/cuda/skinny-inl.h"

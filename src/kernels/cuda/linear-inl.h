@@ -116,7 +116,7 @@ struct VectorTask {
   int64_t y_stride;
   const float* gain;  // of an RMS norm of x before the product, or null
   float epsilon;
-  uint16_t* normed;  // where that norm goes as well
+  uint16_t* normed;  // where that norm goes as well, or null
   int64_t normed_stride;
 };
 
@@ -215,7 +215,7 @@ EYESHOT_DEVICE void StageNormed(const VectorTask& task, unsigned char* shared_x,
           eight.word[j] =
               PackBf16(values[2 * j] * scale * gain[2 * j], values[2 * j + 1] * scale * gain[2 * j + 1]);
         }
-        if (BlockX() == 0) Store16(task.normed + row * task.normed_stride + 8 * i, eight);
+        if (BlockX() == 0 && task.normed != nullptr) Store16(task.normed + row * task.normed_stride + 8 * i, eight);
       }
       Store16(shared_x + row * kTileBytes<kRows> + 16 * SharedPlace<kParts>(i), eight);
     }
@@ -257,6 +257,26 @@ EYESHOT_DEVICE float GeluTanh(float x) {
   return 0.5f * x * (1.0f + Tanh(kSqrt2OverPi * (x + 0.044715f * x * x * x)));
 }
 
+EYESHOT_DEVICE float ResidualAt(const VectorTask& task, int row, int64_t output) {
+  if (task.residual == nullptr) return 0;
+  const int64_t at = row * task.residual_stride + output;
+  return task.float_residual ? static_cast<const float*>(task.residual)[at]
+                             : FromBf16(static_cast<const Bf16*>(task.residual)[at]);
+}
+
+// What follows a product, and a gate, for one element of y.
+EYESHOT_DEVICE void StoreElement(const VectorTask& task, int row, int64_t output, float value, float residual) {
+  if (task.bias != nullptr) value += task.bias[output];
+  if (task.gelu) value = GeluTanh(value);
+  value += residual;
+  const int64_t at = row * task.y_stride + output;
+  if (task.float_y) {
+    static_cast<float*>(task.y)[at] = value;
+  } else {
+    static_cast<Bf16*>(task.y)[at] = ToBf16(value);
+  }
+}
+
 // The element of y that a lane has of a warp's pair of weight rows, by lane as ScatteredWarpSum() gives sums.
 template <int kRows>
 struct VectorTarget {
@@ -272,29 +292,14 @@ struct VectorTarget {
     mine = Lane() % kLanes == 0 && (which == 0 || !task.gated) && row < task.rows && output < task.outputs;
   }
 
-  EYESHOT_DEVICE float Residual(const VectorTask& task) const {
-    if (!mine || task.residual == nullptr) return 0;
-    const int64_t at = row * task.residual_stride + output;
-    return task.float_residual ? static_cast<const float*>(task.residual)[at]
-                               : FromBf16(static_cast<const Bf16*>(task.residual)[at]);
-  }
+  EYESHOT_DEVICE float Residual(const VectorTask& task) const { return mine ? ResidualAt(task, row, output) : 0.0f; }
 
-  // What follows the product.
   EYESHOT_DEVICE void Store(const VectorTask& task, float value, float residual) const {
     if (task.gated) {
       const float up = ShuffleXor(value, kWarp / 2);
       value = Silu(value) * up;
     }
-    if (!mine) return;
-    if (task.bias != nullptr) value += task.bias[output];
-    if (task.gelu) value = GeluTanh(value);
-    value += residual;
-    const int64_t at = row * task.y_stride + output;
-    if (task.float_y) {
-      static_cast<float*>(task.y)[at] = value;
-    } else {
-      static_cast<Bf16*>(task.y)[at] = ToBf16(value);
-    }
+    if (mine) StoreElement(task, row, output, value, residual);
   }
 };
 
@@ -440,6 +445,18 @@ inline VectorTask PlanVector(const WeightMatrix& weight, const float* bias, cons
   return task;
 }
 
+// x is what `norm` is of, and the product that of the norm.
+inline void TakeNorm(const NormArgs& norm, const float* gain, VectorTask* task) {
+  EYESHOT_CHECK(norm.y.data == task->x);
+  task->x = norm.x.data;
+  task->float_x = norm.x.dtype == DType::kF32;
+  task->x_stride = norm.x.stride;
+  task->gain = gain;
+  task->epsilon = norm.epsilon;
+  task->normed = norm.passing ? nullptr : static_cast<uint16_t*>(norm.y.data);
+  task->normed_stride = norm.y.stride;
+}
+
 bool TakesNorm(const WeightMatrix& weight, const NormArgs& norm) {
   const auto whole = [](const void* data, int64_t stride) {
     return reinterpret_cast<uintptr_t>(data) % sizeof(Vec16) == 0 && stride % 8 == 0;
@@ -456,14 +473,8 @@ void MatrixVector(StreamHandle stream, const WeightMatrix& weight, const float* 
   EYESHOT_CHECK(args.x.cols <= weight.inputs && args.x.dtype == DType::kBF16);
   VectorTask task = PlanVector(weight, bias, args);
   if (norm != nullptr) {
-    EYESHOT_CHECK(TakesNorm(weight, *norm) && norm->y.data == args.x.data);
-    task.x = norm->x.data;
-    task.float_x = norm->x.dtype == DType::kF32;
-    task.x_stride = norm->x.stride;
-    task.gain = gain;
-    task.epsilon = norm->epsilon;
-    task.normed = static_cast<uint16_t*>(norm->y.data);
-    task.normed_stride = norm->y.stride;
+    EYESHOT_CHECK(TakesNorm(weight, *norm));
+    TakeNorm(*norm, gain, &task);
   }
   switch (weight.format) {
     case WeightMatrix::Format::kBf16: return LaunchVectorOf<WeightMatrix::Format::kBf16>(stream, task);

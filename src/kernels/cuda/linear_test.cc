@@ -1,4 +1,4 @@
-// MatrixVector and Dequantize on the emulator, against plain loops over the same weights and the same rounded x.
+// MatrixVector, SkinnyProduct and Dequantize on the emulator, against plain loops over the same weights and the same rounded x.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/cuda/linear-inl.h"
+#include "kernels/cuda/skinny-inl.h"
 
 namespace eyeshot::cuda {
 namespace {
@@ -88,13 +89,16 @@ struct Case {
   bool float_y = false;
   int64_t x_padding = 8;  // of rows; x is read by 16 bytes where it's a multiple of 8
   int64_t x_missing = 0;  // columns of x that the weight has more
+  bool skinny = false;
+  bool norm = false;  // of float32 rows, done along
 };
 
 std::string Describe(Format format, const Case& c) {
   return "format " + std::to_string(static_cast<int>(format)) + " rows " + std::to_string(c.rows) + " outputs " +
          std::to_string(c.outputs) + " inputs " + std::to_string(c.inputs) + (c.gated ? " gated" : "") +
          (c.bias ? " bias" : "") + (c.gelu ? " gelu" : "") + (c.residual ? " residual" : "") +
-         (c.in_place ? " in place" : "") + (c.float_y ? " float" : "");
+         (c.in_place ? " in place" : "") + (c.float_y ? " float" : "") + (c.skinny ? " skinny" : "") +
+         (c.norm ? " norm" : "");
 }
 
 // A value, and how far from it a right result may be.
@@ -107,14 +111,15 @@ constexpr double kUnit = 0x1p-24;  // relative rounding error of float32
 
 // A sum of n products takes a lane n / 32 additions (each rounds, as do products), then its scales, and the warp 5
 // more; rows end in pieces of up to 32 values, so that one lane may have that many more than its share.
-Expected Dot(const float* x, const float* w, int64_t n) {
+// x may be off by `rounding` of itself.
+Expected Dot(const float* x, const float* w, int64_t n, double rounding) {
   Expected sum;
   double magnitude = 0;
   for (int64_t i = 0; i < n; ++i) {
     sum.value += static_cast<double>(x[i]) * w[i];
     magnitude += std::abs(static_cast<double>(x[i]) * w[i]);
   }
-  sum.bound = (static_cast<double>(n) / 16 + 80) * kUnit * magnitude;
+  sum.bound = ((static_cast<double>(n) / 16 + 80) * kUnit + rounding) * magnitude;
   return sum;
 }
 
@@ -161,6 +166,7 @@ class VectorRun {
                                      : Bf16FromF32(i % residual_stride_ < c.outputs ? 8 * uniform(random_) : nan));
     }
     for (int64_t i = 0; i < c.outputs; ++i) bias_.push_back(uniform(random_));
+    if (c.norm) MakeNormed();
   }
 
   void Run() {
@@ -172,14 +178,20 @@ class VectorRun {
       args.residual = {residual_.data(), DType::kBF16, case_.rows, case_.outputs, residual_stride_};
       if (case_.in_place) args.residual = args.y;
     }
-    MatrixVector(nullptr, weight_.matrix, case_.bias ? bias_.data() : nullptr, args);
+    NormArgs norm;
+    norm.x = {before_norm_.data(), DType::kF32, case_.rows, case_.inputs, x_stride_};
+    norm.epsilon = kEpsilon;
+    norm.y = {x_.data(), DType::kBF16, case_.rows, case_.inputs, x_stride_};
+    norm.passing = case_.skinny;
+    (case_.skinny ? &SkinnyProduct : &MatrixVector)(nullptr, weight_.matrix, case_.bias ? bias_.data() : nullptr, args,
+                                                    case_.norm ? &norm : nullptr, gain_.data());
   }
 
   void Check() {
     for (int64_t row = 0; row < case_.rows; ++row) {
       std::vector<float> x(static_cast<size_t>(case_.inputs));
       for (int64_t i = 0; i < case_.inputs - case_.x_missing; ++i) {
-        x[static_cast<size_t>(i)] = F32FromBf16(x_.As<uint16_t>()[row * x_stride_ + i]);
+        x[static_cast<size_t>(i)] = case_.norm ? Normed(row, i) : F32FromBf16(x_.As<uint16_t>()[row * x_stride_ + i]);
       }
       for (int64_t i = 0; i < y_stride_; ++i) {
         const int64_t at = row * y_stride_ + i;
@@ -196,11 +208,34 @@ class VectorRun {
 
  private:
   static constexpr float kMark = 77;
+  static constexpr float kEpsilon = 1e-5f;
+
+  // Rows of unlike sizes, float32, and what a norm has to find; x is for its result.
+  void MakeNormed() {
+    std::uniform_real_distribution<float> uniform(-1, 1);
+    before_norm_ = DeviceBytes(static_cast<size_t>(case_.rows * x_stride_ * 4));
+    for (int64_t i = 0; i < case_.rows * x_stride_; ++i) {
+      before_norm_.As<float>()[i] = uniform(random_) * static_cast<float>(1 + i / x_stride_);
+    }
+    for (int64_t i = 0; i < case_.inputs; ++i) gain_.push_back(uniform(random_));
+    for (int64_t row = 0; row < case_.rows; ++row) {
+      double square = 0;
+      for (int64_t i = 0; i < case_.inputs; ++i) {
+        square += std::pow(before_norm_.As<float>()[row * x_stride_ + i], 2);
+      }
+      scales_.push_back(1 / std::sqrt(square / static_cast<double>(case_.inputs) + kEpsilon));
+    }
+  }
+  float Normed(int64_t row, int64_t i) {
+    return static_cast<float>(before_norm_.As<float>()[row * x_stride_ + i] * scales_[static_cast<size_t>(row)] *
+                              gain_[static_cast<size_t>(i)]);
+  }
 
   Expected ExpectedAt(const float* x, int64_t row, int64_t output) const {
     const float* w = weight_.plain.data() + output * case_.inputs;
-    Expected e = Dot(x, w, case_.inputs);
-    if (case_.gated) e = Gate(e, Dot(x, w + case_.outputs * case_.inputs, case_.inputs));
+    const double rounding = case_.norm ? 0x1p-8 : 0;  // of each element of x to bfloat16, and of the norm's factor
+    Expected e = Dot(x, w, case_.inputs, rounding);
+    if (case_.gated) e = Gate(e, Dot(x, w + case_.outputs * case_.inputs, case_.inputs, rounding));
     if (case_.bias) e.value += bias_[static_cast<size_t>(output)];
     if (case_.gelu) e = Gelu(e);
     if (case_.residual) e.value += F32FromBf16(residual_[static_cast<size_t>(row * residual_stride_ + output)]);
@@ -219,6 +254,9 @@ class VectorRun {
   DeviceBytes y_{0};
   std::vector<uint16_t> residual_;
   std::vector<float> bias_;
+  DeviceBytes before_norm_{0};
+  std::vector<float> gain_;
+  std::vector<double> scales_;
 };
 
 void RunCase(Format format, const Case& c, const TestWeight& weight) {
@@ -260,6 +298,35 @@ void RunShapes(Format format) {
 TEST(CudaLinearTest, Bf16ProductsAreThoseOfPlainLoops) { RunShapes(Format::kBf16); }
 TEST(CudaLinearTest, Q8ProductsAreThoseOfPlainLoops) { RunShapes(Format::kQ8); }
 TEST(CudaLinearTest, FourBitProductsAreThoseOfPlainLoops) { RunShapes(Format::k4Bit); }
+
+TEST(CudaLinearTest, SkinnyProductsAreThoseOfPlainLoops) {
+  for (int64_t inputs : {32, 64, 576, 1568}) {
+    for (int64_t outputs : {1, 16, 37}) {
+      for (bool gated : {false, true}) {
+        const TestWeight weight(Format::kBf16, outputs, inputs, gated, static_cast<uint32_t>(inputs + outputs));
+        for (int64_t rows : {1, 7, 9, 17, 64}) {
+          Case c = {.rows = rows, .outputs = outputs, .inputs = inputs, .gated = gated, .skinny = true};
+          RunCase(Format::kBf16, c, weight);
+          c.norm = c.float_y = true;
+          RunCase(Format::kBf16, c, weight);
+          c.norm = c.float_y = false;
+          c.residual = c.in_place = true;
+          RunCase(Format::kBf16, c, weight);
+          if (::testing::Test::HasFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaLinearTest, NormsAreDoneAlong) {
+  for (Format format : kFormats) {
+    for (int64_t rows : {1, 2, 5, 8}) {
+      RunCase(format, {.rows = rows, .outputs = 19, .inputs = 576, .float_y = true, .norm = true});
+      RunCase(format, {.rows = rows, .outputs = 19, .inputs = 2048, .gated = true, .float_y = true, .norm = true});
+    }
+  }
+}
 
 // x that doesn't fit in shared memory at once: 16,384 elements of 1 row, 2048 of each of 8.
 TEST(CudaLinearTest, LongRowsGoInTiles) {
