@@ -1,8 +1,9 @@
 // Attention of the vision tower over runs of tokens, and of prompts over a paged cache.
 //
-// A block of four warps has 64 queries of one head, 16 for each warp, and goes over tiles of 64 keys in shared memory
-// with a running softmax, so that scores never leave registers (FlashAttention-2, arXiv 2307.08691). A tile of keys is
-// on its way while the values of the one before are weighed, and values while scores are computed.
+// A block of four warps has 64 or 128 queries of one head, 16 or 32 for each warp, and goes over tiles of 64 keys in
+// shared memory with a running softmax, so that scores never leave registers (FlashAttention-2, arXiv 2307.08691). A tile
+// of keys is on its way while the values of the one before are weighed, and values while scores are computed. What a warp
+// reads of shared memory, which bounds it, serves all of its queries; fewer queries make more blocks.
 #ifndef EYESHOT_KERNELS_CUDA_ATTENTION_INL_H_
 #define EYESHOT_KERNELS_CUDA_ATTENTION_INL_H_
 
@@ -13,7 +14,8 @@
 namespace eyeshot::cuda {
 namespace attention {
 
-constexpr int kTile = 64;  // queries of a block, and keys that it takes at a time
+constexpr int kTile = 64;  // keys that a block takes at a time
+constexpr int kWarpRows = 16;  // queries of a fragment
 constexpr int kTileThreads = 128;
 constexpr int kKeyColumns = kTile / 8;  // of eight keys, in the fragments of scores
 
@@ -31,15 +33,17 @@ EYESHOT_DEVICE float QuadSum(float value) {
 
 // Tiles in shared memory for heads of up to kDim channels. Strides are odd numbers of 16 bytes: the eight rows that a
 // matrix load touches lie in different banks.
-template <int kDim>
+template <int kDim, int kParts>
 struct Shape {
+  static constexpr int kQueries = kTileThreads / kWarp * kParts * kWarpRows;
   static constexpr int kSteps = (kDim + 15) / 16;  // of 16 channels, along q k^T
   static constexpr int kColumns = kDim / 8;  // of eight channels of the output
   static constexpr int kStride = kSteps * 16 + 8;  // of queries and keys
   static constexpr int kValueStride = kDim % 16 == 8 ? kDim : kDim + 8;
-  static constexpr int kQueryElements = kTile * kStride;
+  static constexpr int kQueryElements = kQueries * kStride;
+  static constexpr int kKeyElements = kTile * kStride;
   static constexpr int kValueElements = kTile * kValueStride;
-  static constexpr size_t kBytes = sizeof(uint16_t) * (2 * kQueryElements + kValueElements) + sizeof(float) * kTile;
+  static constexpr size_t kBytes = sizeof(uint16_t) * (kQueryElements + kKeyElements + kValueElements) + sizeof(float) * kTile;
   static constexpr bool kHoldQueries = kDim <= 128;  // in registers, over all tiles of keys
 };
 
@@ -69,14 +73,14 @@ struct QueryRows {
   EYESHOT_DEVICE int64_t Offset(int row) const { return Product(row, stride); }
 };
 
-// Begins to copy rows [first, first + 64) into a tile; rows from `end` on become zeros. Eight threads have a row, so
+// Begins to copy rows [first, first + kCount) into a tile; rows from `end` on become zeros. Eight threads have a row, so
 // that a thread looks up few rows and has the same channels of each.
-template <int kDim, int kStride, typename Rows>
+template <int kDim, int kCount, int kStride, typename Rows>
 EYESHOT_DEVICE void CopyTile(const uint16_t* from, const Rows& rows, int first, int end, int head_dim, uint16_t* tile) {
   constexpr int kRowThreads = 8;
   constexpr int kRows = kTileThreads / kRowThreads;
   EYESHOT_UNROLL
-  for (int pass = 0; pass < kTile / kRows; ++pass) {
+  for (int pass = 0; pass < kCount / kRows; ++pass) {
     const int row = pass * kRows + ThreadIndex() / kRowThreads;
     const bool valid = first + row < end;
     const int64_t offset = valid ? rows.Offset(first + row) : 0;
@@ -89,66 +93,81 @@ EYESHOT_DEVICE void CopyTile(const uint16_t* from, const Rows& rows, int first, 
 }
 
 // Channels that a head hasn't are zeros in queries and keys. (In values they only reach outputs that nobody stores.)
-template <int kDim>
+template <int kCount, int kSteps, int kStride>
 EYESHOT_DEVICE void ClearPadding(int head_dim, uint16_t* tile) {
-  const int padding = Shape<kDim>::kSteps * 2 - head_dim / 8;
+  const int padding = kSteps * 2 - head_dim / 8;
   if (padding == 0) return;
-  for (int i = ThreadIndex(); i < kTile * padding; i += kTileThreads) {
-    Store16(tile + i / padding * Shape<kDim>::kStride + head_dim + i % padding * 8, Vec16{});
+  for (int i = ThreadIndex(); i < kCount * padding; i += kTileThreads) {
+    Store16(tile + i / padding * kStride + head_dim + i % padding * 8, Vec16{});
   }
 }
 
-// The 16 queries of a warp as fragments, read at each use where registers don't suffice.
-template <int kDim>
+// The queries of a warp as fragments, read at each use where registers don't suffice.
+template <int kDim, int kParts>
 struct Queries {
   const uint16_t* row;  // of this lane, for LoadMatrices
-  uint32_t words[Shape<kDim>::kHoldQueries ? Shape<kDim>::kSteps : 1][4];
+  uint32_t words[kParts][Shape<kDim, kParts>::kHoldQueries ? Shape<kDim, kParts>::kSteps : 1][4];
+
+  EYESHOT_DEVICE void Load(int part, int step, int slot) {
+    LoadMatrices(row + part * kWarpRows * Shape<kDim, kParts>::kStride + step * 16, words[part][slot]);
+  }
 };
 
-template <int kDim>
-EYESHOT_DEVICE void HoldQueries(const uint16_t* tile, Queries<kDim>& queries) {
-  queries.row = tile + (WarpIndex() * 16 + Lane() % 16) * Shape<kDim>::kStride + Lane() / 16 * 8;
-  if constexpr (Shape<kDim>::kHoldQueries) {
+template <int kDim, int kParts>
+EYESHOT_DEVICE void HoldQueries(const uint16_t* tile, Queries<kDim, kParts>& queries) {
+  using Tile = Shape<kDim, kParts>;
+  queries.row = tile + (WarpIndex() * kParts * kWarpRows + Lane() % 16) * Tile::kStride + Lane() / 16 * 8;
+  if constexpr (Tile::kHoldQueries) {
     EYESHOT_UNROLL
-    for (int step = 0; step < Shape<kDim>::kSteps; ++step) LoadMatrices(queries.row + step * 16, queries.words[step]);
+    for (int part = 0; part < kParts; ++part) {
+      EYESHOT_UNROLL
+      for (int step = 0; step < Tile::kSteps; ++step) queries.Load(part, step, step);
+    }
   }
 }
 
-// scores = q k^T of the warp's 16 queries and the tile's 64 keys.
-template <int kDim>
-EYESHOT_DEVICE void Score(Queries<kDim>& queries, const uint16_t* keys, float (&scores)[kKeyColumns][4]) {
-  constexpr int kStride = Shape<kDim>::kStride;
+// Of 16 queries and the 64 keys of a tile.
+using Scores = float[kKeyColumns][4];
+
+// scores = q k^T of the warp's queries and the tile's keys.
+template <int kDim, int kParts>
+EYESHOT_DEVICE void Score(Queries<kDim, kParts>& queries, const uint16_t* keys, Scores (&scores)[kParts]) {
+  using Tile = Shape<kDim, kParts>;
   EYESHOT_UNROLL
-  for (int n = 0; n < kKeyColumns; ++n) {
-    EYESHOT_UNROLL
-    for (int i = 0; i < 4; ++i) scores[n][i] = 0;
-  }
+  for (int i = 0; i < kParts * kKeyColumns * 4; ++i) scores[i / (kKeyColumns * 4)][i / 4 % kKeyColumns][i % 4] = 0;
   // A load gives 16 channels of 16 keys.
-  const uint16_t* row = keys + (Lane() / 16 * 8 + Lane() % 8) * kStride + Lane() / 8 % 2 * 8;
+  const uint16_t* row = keys + (Lane() / 16 * 8 + Lane() % 8) * Tile::kStride + Lane() / 8 % 2 * 8;
   EYESHOT_UNROLL
-  for (int step = 0; step < Shape<kDim>::kSteps; ++step) {
-    if constexpr (!Shape<kDim>::kHoldQueries) LoadMatrices(queries.row + step * 16, queries.words[0]);
-    const uint32_t(&a)[4] = queries.words[Shape<kDim>::kHoldQueries ? step : 0];
+  for (int step = 0; step < Tile::kSteps; ++step) {
+    constexpr bool kHeld = Tile::kHoldQueries;
+    EYESHOT_UNROLL
+    for (int part = 0; part < kParts; ++part) {
+      if constexpr (!kHeld) queries.Load(part, step, 0);
+    }
     EYESHOT_UNROLL
     for (int n = 0; n < kKeyColumns; n += 2) {
       uint32_t words[4];
-      LoadMatrices(row + n * 8 * kStride + step * 16, words);
-      MmaBf16(scores[n], a, {words[0], words[1]});
-      MmaBf16(scores[n + 1], a, {words[2], words[3]});
+      LoadMatrices(row + n * 8 * Tile::kStride + step * 16, words);
+      EYESHOT_UNROLL
+      for (int part = 0; part < kParts; ++part) {
+        const uint32_t(&a)[4] = queries.words[part][kHeld ? step : 0];
+        MmaBf16(scores[part][n], a, {words[0], words[1]});
+        MmaBf16(scores[part][n + 1], a, {words[2], words[3]});
+      }
     }
   }
 }
 
 // The running softmax of a lane's two rows, and what it has of the output.
-template <int kDim>
+template <int kColumns>
 struct Running {
-  float highest[2];  // score, times the factor
-  float sum[2];  // this lane's part
-  float out[Shape<kDim>::kColumns][4];
+  float highest[2] = {kLowest, kLowest};  // score, times the factor
+  float sum[2] = {};  // this lane's part
+  float out[kColumns][4] = {};
 };
 
 // Adds the bias of each key; the factor is in the scores afterwards.
-EYESHOT_DEVICE void AddBias(const float* bias, float factor, float (&scores)[kKeyColumns][4]) {
+EYESHOT_DEVICE void AddBias(const float* bias, float factor, Scores& scores) {
   EYESHOT_UNROLL
   for (int n = 0; n < kKeyColumns; ++n) {
     EYESHOT_UNROLL
@@ -156,9 +175,9 @@ EYESHOT_DEVICE void AddBias(const float* bias, float factor, float (&scores)[kKe
   }
 }
 
-// Hides the keys that a row doesn't see. `first`: the tile's first key.
-EYESHOT_DEVICE void Mask(const TileTask& task, int first, float (&scores)[kKeyColumns][4]) {
-  const int row = WarpIndex() * 16 + Lane() / 4;
+// Hides the keys that a row doesn't see. `first`: the tile's first key; `query`: of the fragment, its first.
+EYESHOT_DEVICE void Mask(const TileTask& task, int first, int query, Scores& scores) {
+  const int row = query + Lane() / 4;
   const int seen[2] = {Min(task.keys, task.first_keys + row) - first,
                        Min(task.keys, task.first_keys + row + 8) - first};
   EYESHOT_UNROLL
@@ -171,8 +190,8 @@ EYESHOT_DEVICE void Mask(const TileTask& task, int first, float (&scores)[kKeyCo
 }
 
 // Scores become probabilities before their division by the sum; what is there already shrinks to the new maximum.
-template <int kDim>
-EYESHOT_DEVICE void SoftmaxStep(float factor, float (&scores)[kKeyColumns][4], Running<kDim>& running) {
+template <int kColumns>
+EYESHOT_DEVICE void SoftmaxStep(float factor, Scores& scores, Running<kColumns>& running) {
   EYESHOT_UNROLL
   for (int half = 0; half < 4; half += 2) {
     float top = scores[0][half];
@@ -192,7 +211,7 @@ EYESHOT_DEVICE void SoftmaxStep(float factor, float (&scores)[kKeyColumns][4], R
     }
     running.sum[half / 2] = sum;
     EYESHOT_UNROLL
-    for (int n = 0; n < Shape<kDim>::kColumns; ++n) {
+    for (int n = 0; n < kColumns; ++n) {
       running.out[n][half] *= shrink;
       running.out[n][half + 1] *= shrink;
     }
@@ -200,32 +219,37 @@ EYESHOT_DEVICE void SoftmaxStep(float factor, float (&scores)[kKeyColumns][4], R
 }
 
 // out += p v. The fragment of scores as a result is that of p as an operand.
-template <int kDim>
-EYESHOT_DEVICE void AddValues(const float (&p)[kKeyColumns][4], const uint16_t* values, Running<kDim>& running) {
+template <int kColumns, int kStride, int kParts>
+EYESHOT_DEVICE void AddValues(const Scores (&p)[kParts], const uint16_t* values, Running<kColumns> (&running)[kParts]) {
   EYESHOT_UNROLL
   for (int keys = 0; keys < kKeyColumns; keys += 4) {  // 32 at a time
-    uint32_t a[2][4];
+    uint32_t a[kParts][2][4];
     EYESHOT_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      a[i / 2][i % 2 * 2] = PackBf16(p[keys + i][0], p[keys + i][1]);
-      a[i / 2][i % 2 * 2 + 1] = PackBf16(p[keys + i][2], p[keys + i][3]);
+    for (int part = 0; part < kParts; ++part) {
+      EYESHOT_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        a[part][i / 2][i % 2 * 2] = PackBf16(p[part][keys + i][0], p[part][keys + i][1]);
+        a[part][i / 2][i % 2 * 2 + 1] = PackBf16(p[part][keys + i][2], p[part][keys + i][3]);
+      }
     }
-    const uint16_t* row = values + (keys * 8 + Lane()) * Shape<kDim>::kValueStride;
+    const uint16_t* row = values + (keys * 8 + Lane()) * kStride;
     EYESHOT_UNROLL
-    for (int n = 0; n < Shape<kDim>::kColumns; ++n) {
+    for (int n = 0; n < kColumns; ++n) {
       uint32_t words[4];
       LoadMatricesTransposed(row + n * 8, words);
-      MmaBf16(running.out[n], a[0], {words[0], words[1]});
-      MmaBf16(running.out[n], a[1], {words[2], words[3]});
+      EYESHOT_UNROLL
+      for (int part = 0; part < kParts; ++part) {
+        MmaBf16(running[part].out[n], a[part][0], {words[0], words[1]});
+        MmaBf16(running[part].out[n], a[part][1], {words[2], words[3]});
+      }
     }
   }
 }
 
-// Divides by the sums and stores, by way of the warp's own rows of the tile of queries, 16 bytes at a time.
-template <int kDim>
-EYESHOT_DEVICE void StoreTile(const TileTask& task, Running<kDim>& running, uint16_t* queries) {
-  constexpr int kStride = Shape<kDim>::kStride;
-  const int first = WarpIndex() * 16;
+// Divides by the sums and stores 16 queries, from `first` of the tile on, by way of their own rows of the tile, 16 bytes
+// at a time.
+template <int kColumns, int kStride>
+EYESHOT_DEVICE void StoreRows(const TileTask& task, int first, const Running<kColumns>& running, uint16_t* queries) {
   uint16_t* rows = queries + first * kStride;
   SyncWarp();
   EYESHOT_UNROLL
@@ -234,7 +258,7 @@ EYESHOT_DEVICE void StoreTile(const TileTask& task, Running<kDim>& running, uint
     const int row = Lane() / 4 + half * 8;
     auto* words = reinterpret_cast<uint32_t*>(rows + row * kStride + Lane() % 4 * 2);
     EYESHOT_UNROLL
-    for (int n = 0; n < Shape<kDim>::kColumns; ++n) {
+    for (int n = 0; n < kColumns; ++n) {
       words[n * 4] = PackBf16(running.out[n][half * 2] / sum, running.out[n][half * 2 + 1] / sum);
     }
     if (task.log_sums != nullptr && Lane() % 4 == 0 && first + row < task.rows) {
@@ -243,7 +267,7 @@ EYESHOT_DEVICE void StoreTile(const TileTask& task, Running<kDim>& running, uint
   }
   SyncWarp();
   const int chunks = task.head_dim / 8;
-  for (int i = Lane(); i < 16 * chunks; i += kWarp) {
+  for (int i = Lane(); i < kWarpRows * chunks; i += kWarp) {
     const int row = i / chunks;
     const int channel = i % chunks * 8;
     if (first + row >= task.rows) break;
@@ -252,46 +276,54 @@ EYESHOT_DEVICE void StoreTile(const TileTask& task, Running<kDim>& running, uint
 }
 
 // Attention of one tile of queries, by a whole block.
-template <int kDim, typename Rows>
+template <int kDim, int kParts, typename Rows>
 EYESHOT_DEVICE void Attend(const TileTask& task, const Rows& rows) {
-  using Tile = Shape<kDim>;
+  using Tile = Shape<kDim, kParts>;
+  constexpr int kStride = Tile::kStride;
   auto* query_tile = reinterpret_cast<uint16_t*>(SharedMemory());
   uint16_t* key_tile = query_tile + Tile::kQueryElements;
-  uint16_t* value_tile = key_tile + Tile::kQueryElements;
+  uint16_t* value_tile = key_tile + Tile::kKeyElements;
   auto* bias = reinterpret_cast<float*>(value_tile + Tile::kValueElements);
 
   const QueryRows query_rows{task.query_stride};
-  CopyTile<kDim, Tile::kStride>(task.queries, query_rows, 0, task.rows, task.head_dim, query_tile);
-  CopyTile<kDim, Tile::kStride>(rows.keys, rows, 0, task.keys, task.head_dim, key_tile);
-  ClearPadding<kDim>(task.head_dim, query_tile);
-  ClearPadding<kDim>(task.head_dim, key_tile);
+  CopyTile<kDim, Tile::kQueries, kStride>(task.queries, query_rows, 0, task.rows, task.head_dim, query_tile);
+  CopyTile<kDim, kTile, kStride>(rows.keys, rows, 0, task.keys, task.head_dim, key_tile);
+  ClearPadding<Tile::kQueries, Tile::kSteps, kStride>(task.head_dim, query_tile);
+  ClearPadding<kTile, Tile::kSteps, kStride>(task.head_dim, key_tile);
   AsyncWait();
   SyncThreads();
-  Queries<kDim> queries;
+  Queries<kDim, kParts> queries;
   HoldQueries(query_tile, queries);
-  Running<kDim> running = {{kLowest, kLowest}, {}, {}};
+  Running<Tile::kColumns> running[kParts];
+  const int first_query = WarpIndex() * kParts * kWarpRows;
 
   for (int first = 0; first < task.keys; first += kTile) {
-    CopyTile<kDim, Tile::kValueStride>(rows.values, rows, first, task.keys, task.head_dim, value_tile);
+    CopyTile<kDim, kTile, Tile::kValueStride>(rows.values, rows, first, task.keys, task.head_dim, value_tile);
     if (task.key_bias != nullptr && ThreadIndex() < kTile) {
       const int key = first + ThreadIndex();
       bias[ThreadIndex()] = key < task.keys ? task.key_bias[key] * kLog2E : 0.0f;
     }
-    float scores[kKeyColumns][4];
+    Scores scores[kParts];
     Score(queries, key_tile, scores);
     AsyncWait();
     SyncThreads();  // the values are there, the keys free
     if (first + kTile < task.keys) {
-      CopyTile<kDim, Tile::kStride>(rows.keys, rows, first + kTile, task.keys, task.head_dim, key_tile);
+      CopyTile<kDim, kTile, kStride>(rows.keys, rows, first + kTile, task.keys, task.head_dim, key_tile);
     }
-    if (task.key_bias != nullptr) AddBias(bias, task.factor, scores);
-    if (first + kTile > task.first_keys) Mask(task, first, scores);
-    SoftmaxStep(task.key_bias != nullptr ? 1.0f : task.factor, scores, running);
-    AddValues(scores, value_tile, running);
+    EYESHOT_UNROLL
+    for (int part = 0; part < kParts; ++part) {
+      if (task.key_bias != nullptr) AddBias(bias, task.factor, scores[part]);
+      if (first + kTile > task.first_keys) Mask(task, first, first_query + part * kWarpRows, scores[part]);
+      SoftmaxStep(task.key_bias != nullptr ? 1.0f : task.factor, scores[part], running[part]);
+    }
+    AddValues<Tile::kColumns, Tile::kValueStride>(scores, value_tile, running);
     AsyncWait();
     SyncThreads();  // the next keys are there, the values free
   }
-  StoreTile(task, running, query_tile);
+  EYESHOT_UNROLL
+  for (int part = 0; part < kParts; ++part) {
+    StoreRows<Tile::kColumns, kStride>(task, first_query + part * kWarpRows, running[part], query_tile);
+  }
 }
 
 // --- Runs of tokens.
@@ -303,7 +335,7 @@ struct EncodeParams {
   int y_stride;
   const int32_t* cu_tokens;
   int64_t tokens;  // of all runs
-  int tiles;  // of the longest run
+  int tiles;  // of queries, or of keys for their means, of the longest run
   int heads;
   int head_dim;
   float factor;
@@ -313,12 +345,13 @@ struct EncodeParams {
 };
 
 // Grid: (tiles of queries of each run, heads).
-template <int kDim>
+template <int kDim, int kParts>
 EYESHOT_KERNEL(kTileThreads)
 EncodeKernel(EncodeParams params) {
   WaitForPrevious();
   const int run = BlockX() / params.tiles;
-  const int first = BlockX() % params.tiles * kTile;
+  constexpr int kQueries = Shape<kDim, kParts>::kQueries;
+  const int first = BlockX() % params.tiles * kQueries;
   const int64_t begin = params.cu_tokens[run];
   const int tokens = params.cu_tokens[run + 1] - static_cast<int>(begin);
   if (first >= tokens) return;
@@ -330,14 +363,14 @@ EncodeKernel(EncodeParams params) {
       .query_stride = params.qkv_stride,
       .out = params.y + (begin + first) * params.y_stride + column,
       .out_stride = params.y_stride,
-      .rows = Min(kTile, tokens - first),
+      .rows = Min(kQueries, tokens - first),
       .keys = tokens,
       .first_keys = tokens,
       .head_dim = params.head_dim,
       .factor = params.factor,
       .key_bias = params.key_bias == nullptr ? nullptr : params.key_bias + begin,
       .log_sums = params.log_sums == nullptr ? nullptr : params.log_sums + BlockY() * params.tokens + begin + first};
-  Attend<kDim>(task, PackedRows{q + width, q + 2 * width, params.qkv_stride});
+  Attend<kDim, kParts>(task, PackedRows{q + width, q + 2 * width, params.qkv_stride});
 }
 
 constexpr int kMeanKeys = 16;  // of a block
@@ -408,9 +441,8 @@ EYESHOT_KERNEL(kMeanThreads)
 ColumnMeanKernel(EncodeParams params) {
   WaitForPrevious();
   constexpr int kGroups = (kDim + 31) / 32;
-  const int tiles = params.tiles * (kTile / kMeanKeys);
-  const int run = BlockX() / tiles;
-  const int first = BlockX() % tiles * kMeanKeys;
+  const int run = BlockX() / params.tiles;
+  const int first = BlockX() % params.tiles * kMeanKeys;
   const int64_t begin = params.cu_tokens[run];
   const int tokens = params.cu_tokens[run + 1] - static_cast<int>(begin);
   if (first >= tokens) return;
@@ -433,6 +465,8 @@ ColumnMeanKernel(EncodeParams params) {
 
 // --- Prompts.
 
+constexpr int kPromptQueries = Shape<64, 1>::kQueries;  // of a block: as few as can be, for many blocks
+
 struct PromptTile {
   int sequence;  // -1: none, the grid is larger than the step
   int begin;  // the sequence's first query
@@ -444,8 +478,8 @@ EYESHOT_DEVICE PromptTile FindTile(const int32_t* query_start, int sequences, in
   for (int s = 0; s < sequences; ++s) {
     const int begin = query_start[s];
     const int queries = query_start[s + 1] - begin;
-    const int tiles = (queries + kTile - 1) / kTile;
-    if (tile < tiles) return {s, begin, queries, tile * kTile};
+    const int tiles = (queries + kPromptQueries - 1) / kPromptQueries;
+    if (tile < tiles) return {s, begin, queries, tile * kPromptQueries};
     tile -= tiles;
   }
   return {-1, 0, 0, 0};
@@ -460,7 +494,7 @@ PrefillKernel(PagedParams params) {
   if (tile.sequence < 0) return;
   const int64_t row = tile.begin + tile.first;
   const int64_t column = Product(BlockY(), params.head_dim);
-  const int rows = Min(kTile, tile.queries - tile.first);
+  const int rows = Min(kPromptQueries, tile.queries - tile.first);
   const int first_keys = params.context_length[tile.sequence] - tile.queries + tile.first + 1;
   const TileTask task = {.queries = params.q + row * params.q_stride + column,
                          .query_stride = params.q_stride,
@@ -473,23 +507,26 @@ PrefillKernel(PagedParams params) {
                          .factor = params.factor,
                          .key_bias = nullptr,
                          .log_sums = nullptr};
-  Attend<kDim>(task, RowsOf(params, tile.sequence, BlockY() / params.group_heads));
+  Attend<kDim, 1>(task, RowsOf(params, tile.sequence, BlockY() / params.group_heads));
 }
 
 // --- On the host.
 
-template <int kDim>
-void LaunchEncode(StreamHandle stream, const EncodeParams& params, int64_t runs) {
-  const int64_t tiles = runs * params.tiles;
-  Launch(&EncodeKernel<kDim>, {tiles, params.heads, 1}, kTileThreads, Shape<kDim>::kBytes, stream, params);
+template <int kDim, int kParts>
+void LaunchEncode(StreamHandle stream, EncodeParams params, int64_t runs, int64_t max_tokens) {
+  using Tile = Shape<kDim, kParts>;
+  params.tiles = static_cast<int>(CeilDiv(max_tokens, Tile::kQueries));
+  Launch(&EncodeKernel<kDim, kParts>, {runs * params.tiles, params.heads, 1}, kTileThreads, Tile::kBytes, stream,
+         params);
   if (params.column_mean == nullptr) return;
   constexpr size_t kBytes = sizeof(float) * kMeanWarps * kMeanKeys;
-  Launch(&ColumnMeanKernel<kDim>, {tiles * (kTile / kMeanKeys), 1, 1}, kMeanThreads, kBytes, stream, params);
+  params.tiles = static_cast<int>(CeilDiv(max_tokens, kMeanKeys));
+  Launch(&ColumnMeanKernel<kDim>, {runs * params.tiles, 1, 1}, kMeanThreads, kBytes, stream, params);
 }
 
 template <int kDim>
 void LaunchPrefill(StreamHandle stream, const PagedParams& params, int64_t tiles) {
-  Launch(&PrefillKernel<kDim>, {tiles, params.heads, 1}, kTileThreads, Shape<kDim>::kBytes, stream, params);
+  Launch(&PrefillKernel<kDim>, {tiles, params.heads, 1}, kTileThreads, Shape<kDim, 1>::kBytes, stream, params);
 }
 
 }  // namespace attention
@@ -506,7 +543,7 @@ void EncodeAttention(StreamHandle stream, const EncodeAttentionArgs& args, float
                                           .y_stride = static_cast<int>(args.y.stride),
                                           .cu_tokens = args.cu_tokens.data,
                                           .tokens = args.qkv.rows,
-                                          .tiles = static_cast<int>(CeilDiv(args.max_tokens, attention::kTile)),
+                                          .tiles = 0,
                                           .heads = static_cast<int>(args.heads),
                                           .head_dim = static_cast<int>(args.head_dim),
                                           .factor = args.scale * attention::kLog2E,
@@ -514,13 +551,13 @@ void EncodeAttention(StreamHandle stream, const EncodeAttentionArgs& args, float
                                           .log_sums = args.column_mean.empty() ? nullptr : log_sums,
                                           .column_mean = args.column_mean.data};
   if (args.head_dim <= 64) {
-    attention::LaunchEncode<64>(stream, params, runs);
+    attention::LaunchEncode<64, 2>(stream, params, runs, args.max_tokens);
   } else if (args.head_dim <= 72) {
-    attention::LaunchEncode<72>(stream, params, runs);
+    attention::LaunchEncode<72, 2>(stream, params, runs, args.max_tokens);
   } else if (args.head_dim <= 128) {
-    attention::LaunchEncode<128>(stream, params, runs);
+    attention::LaunchEncode<128, 1>(stream, params, runs, args.max_tokens);
   } else {
-    attention::LaunchEncode<256>(stream, params, runs);
+    attention::LaunchEncode<256, 1>(stream, params, runs, args.max_tokens);
   }
 }
 
@@ -529,7 +566,7 @@ void PrefillAttention(StreamHandle stream, const PagedAttentionArgs& args, const
   const PagedBatch& batch = *args.batch;
   if (batch.tokens == 0 || batch.sequences == 0) return;
   // Every sequence but one may leave a last tile unfilled.
-  const int64_t tiles = CeilDiv(batch.tokens, attention::kTile) + batch.sequences - 1;
+  const int64_t tiles = CeilDiv(batch.tokens, attention::kPromptQueries) + batch.sequences - 1;
   if (layer.head_dim <= 64) {
     attention::LaunchPrefill<64>(stream, params, tiles);
   } else if (layer.head_dim <= 128) {

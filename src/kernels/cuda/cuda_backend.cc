@@ -353,10 +353,10 @@ void CudaBackend::Repeat(Stream& stream, StepKey key, const std::function<void()
     enqueue();
     return;
   }
-  stream.count_only = true;
+  LaunchGraph(handle, step.graph);
+  stream.count_only = true;  // while the GPU is at it
   enqueue();
   stream.count_only = false;
-  LaunchGraph(handle, step.graph);
 }
 
 // --- Weights
