@@ -20,14 +20,14 @@ own_libraries() {  # PROGRAM...
 
 pack() {
   cmake --preset gpu --log-level=WARNING >/dev/null
-  cmake --build --preset gpu --target eyeshot_program eyeshot_cuda gpu_peak parity_family_cuda -j "$(nproc)" >&2
+  cmake --build --preset gpu --target eyeshot_program eyeshot_cuda gpu_peak gpu_operations parity_family_cuda -j "$(nproc)" >&2
   local stage=$build/pack
   rm -rf "$stage"
   local libraries
   libraries=$(dirname "$(find /usr/lib -name libgtest.a | head -1)")
   local deps=$stage/deps$libraries
   mkdir -p "$stage"/{bin,lib} "$stage/deps/usr/include" "$deps/cmake"
-  local programs=("$build"/src/cli/{eyeshot,libeyeshot_cuda.so} "$build"/bench/gpu_peak "$build"/tests/parity/parity_family_cuda)
+  local programs=("$build"/src/cli/{eyeshot,libeyeshot_cuda.so} "$build"/bench/gpu_{peak,operations} "$build"/tests/parity/parity_family_cuda)
   local program
   for program in "${programs[@]}"; do strip -o "$stage/bin/$(basename "$program")" "$program"; done
   own_libraries "${programs[@]}" | xargs cp -L -t "$stage/lib"

@@ -18,9 +18,11 @@ endforeach()
 # xz knows that every second byte is alike (lp=1,pb=1): that makes weights of bfloat16 a seventh smaller than zstd does.
 # Made by: xz -k --lzma2=preset=6,lc=2,lp=1,pb=1 model.safetensors
 find_program(XZ_PROGRAM xz REQUIRED)
-# The built-in model is unpacked beside its configuration: a complete Hugging Face folder in the source tree.
+# The built-in model is unpacked beside its configuration: a complete Hugging Face folder in the source tree. It is put
+# there whole: another build of the tree may be running its tests.
 set(weights ${PROJECT_SOURCE_DIR}/models/eyeshot-tiny/model.safetensors)
 add_custom_command(OUTPUT ${weights}
-  COMMAND ${XZ_PROGRAM} -d -k -q -f ${weights}.xz
+  COMMAND ${XZ_PROGRAM} -d -c -q ${weights}.xz > ${PROJECT_BINARY_DIR}/eyeshot-tiny.safetensors
+  COMMAND mv -f ${PROJECT_BINARY_DIR}/eyeshot-tiny.safetensors ${weights}
   DEPENDS ${weights}.xz VERBATIM)
 add_custom_target(eyeshot_data ALL DEPENDS ${outputs} ${weights})

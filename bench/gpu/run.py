@@ -47,6 +47,15 @@ def unpack_zst(source: pathlib.Path, target: pathlib.Path) -> None:
         target.write_bytes(stream.read())
 
 
+def cublas_folders() -> list[str]:
+    """Where nvcc's toolkit has its libraries, which may not be where the program was built."""
+    nvcc = shutil.which("nvcc")
+    if nvcc is None:
+        return []
+    toolkit = pathlib.Path(nvcc).resolve().parents[1]
+    return [str(library.parent) for library in toolkit.glob("**/libcublasLt.so.*")][:1]
+
+
 class Run:
     """The steps and what they gave."""
 
@@ -58,7 +67,8 @@ class Run:
         self.bin = self.work / "bin"
         self.log = (self.out / "gpu.log").open("w", encoding="utf-8")
         self.results: dict = {"date": datetime.date.today().isoformat(), "steps": {}}
-        self.environment = os.environ | {"LD_LIBRARY_PATH": f"{self.work / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}"}
+        paths = [str(self.work / "lib"), *cublas_folders(), os.environ.get("LD_LIBRARY_PATH", "")]
+        self.environment = os.environ | {"LD_LIBRARY_PATH": ":".join(path for path in paths if path)}
         with tarfile.open(args.pack) as pack:
             pack.extractall(self.work)
         self.deps = self.work / (self.work / "deps_libraries").read_text(encoding="utf-8").strip()
@@ -132,6 +142,10 @@ class Run:
         """Copies and products at most."""
         return json.loads(self.command(self.bin / "gpu_peak", limit=60))
 
+    def operations(self) -> dict:
+        """Microseconds of each operation."""
+        return json.loads(self.command(self.bin / "gpu_operations", limit=60))
+
     def alone(self) -> dict:
         """The kernels with base, ledger and tensor, built here, and their tests."""
         build = self.work / "alone"
@@ -170,14 +184,14 @@ class Run:
     def bench(self, size: str, *more: object) -> dict:
         """All stages of a picture of 17 tiles, decoding, and with `more` what else."""
         return json.loads(self.command(self.bin / "eyeshot", "bench", "--device", "cuda", "--model", self.checkpoint(size),
-                                       "--context", 4096, "--tiles", 17, "--depths", "128,1100", "--tokens", 64, "--repeat",
+                                       "--context", 4096, "--tiles", 17, "--depths", "128,1100,1208", "--tokens", 64, "--repeat",
                                        7, "--json", *more, limit=90))
 
     def energy(self, size: str) -> dict:
         """Joules of a token, over answers that last a second."""
         return json.loads(self.command(self.bin / "eyeshot", "bench", "--device", "cuda", "--model", self.checkpoint(size),
-                                       "--tiles", 1, "--depths", 64, "--tokens", 4000, "--repeat", 3, "--json",
-                                       limit=60))["decode"][0]
+                                       "--tiles", 1, "--depths", 64, "--tokens", 2400, "--repeat", 3, "--warmup", 0,
+                                       "--json", limit=60))["decode"][0]
 
     def frames(self) -> dict:
         """Memory of 64 frames."""
@@ -217,22 +231,24 @@ def main() -> int:
     args = parser.parse_args()
     run = Run(args)
     only = args.steps
-    steps = {"machine": run.machine, "peak": run.peak, "alone": run.alone,
+    steps = {"machine": run.machine, "peak": run.peak,
              "parity 256M": lambda: run.parity("256M"),
              "bench 256M": lambda: run.bench("256M", "--batch", "1,8,64"),
              "eval": run.eval,
              "energy 256M": lambda: run.energy("256M"),
              "frames": run.frames,
-             "memcheck": lambda: run.sanitizer("memcheck"),
              "parity 2.2B": lambda: run.parity("2.2B"), "bench 2.2B": lambda: run.bench("2.2B"),
              "parity 500M": lambda: run.parity("500M"), "bench 500M": lambda: run.bench("500M"),
              "bench 256M int8": lambda: run.bench("256M", "--precision", "int8"),
              "bench 256M int4": lambda: run.bench("256M", "--precision", "int4"),
-             "racecheck": lambda: run.sanitizer("racecheck"),
+             "operations": run.operations,
              "transformers eager 256M": lambda: run.peers("256M", "eager"),
              "transformers sdpa 256M": lambda: run.peers("256M", "sdpa"),
              "transformers eager 2.2B": lambda: run.peers("2.2B", "eager"),
-             "transformers compile 256M": lambda: run.peers("256M", "compile")}
+             "transformers compile 256M": lambda: run.peers("256M", "compile"),
+             "alone": run.alone,
+             "memcheck": lambda: run.sanitizer("memcheck"),
+             "racecheck": lambda: run.sanitizer("racecheck")}
     for name, action in steps.items():
         if only is None or any(name.startswith(begin) for begin in only.split(",")):
             run.step(name, action)
