@@ -147,13 +147,22 @@ EYESHOT_DEVICE Vec16 EightOfX(const VectorTask& task, int row, int first) {
 // Copies inputs [first, first + count) of x to shared memory, and zeros for rows that aren't there.
 template <int kRows, int kParts>
 EYESHOT_DEVICE void StageX(const VectorTask& task, int first, int count, unsigned char* shared_x) {
+  constexpr int kAtOnce = 4;  // loads that a thread has under way
   const int eights = count / 8;
   EYESHOT_UNROLL
   for (int row = 0; row < kRows; ++row) {
-    for (int i = ThreadIndex(); i < eights; i += BlockThreads()) {
-      Vec16 eight = {};
-      if (row < task.rows) eight = EightOfX(task, row, first + 8 * i);
-      Store16(shared_x + row * kTileBytes<kRows> + 16 * SharedPlace<kParts>(i), eight);
+    for (int begin = ThreadIndex(); begin < eights; begin += kAtOnce * BlockThreads()) {
+      Vec16 loaded[kAtOnce] = {};
+      EYESHOT_UNROLL
+      for (int i = 0; i < kAtOnce; ++i) {
+        const int at = begin + i * BlockThreads();
+        if (at < eights && row < task.rows) loaded[i] = EightOfX(task, row, first + 8 * at);
+      }
+      EYESHOT_UNROLL
+      for (int i = 0; i < kAtOnce; ++i) {
+        const int at = begin + i * BlockThreads();
+        if (at < eights) Store16(shared_x + row * kTileBytes<kRows> + 16 * SharedPlace<kParts>(at), loaded[i]);
+      }
     }
   }
 }
