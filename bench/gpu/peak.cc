@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/check.h"
 #include "kernels/cuda/driver.h"
 
 namespace eyeshot::cuda {
@@ -24,7 +25,7 @@ double MedianNanoseconds(StreamHandle stream, const std::function<void()>& enque
     RecordEvent(stream, begin);
     enqueue();
     RecordEvent(stream, end);
-    WaitFor(end);
+    EYESHOT_CHECK(WaitFor(end).ok());
     times.push_back(NanosecondsBetween(begin, end));
   }
   DestroyEvent(begin);

@@ -41,6 +41,7 @@ struct BackendInfo {
   // 512 rows), few enough that the workspace of the 2.2B model stays below 50 MB and that a run can be cancelled.
   int64_t prefill_tokens = 512;
   std::string pci_bus_id;          // of a GPU: what its meters know it by
+  bool asynchronous = false;       // what is enqueued runs while the host goes on
 };
 
 // Device memory. Freed on destruction.
@@ -313,6 +314,20 @@ class Backend {
   virtual void Upload(Stream& stream, const void* host, void* device, size_t bytes) = 0;
   // Waits for everything enqueued and for the copy. Sync() has its errors.
   virtual void Download(Stream& stream, const void* device, void* host, size_t bytes) = 0;
+  // Begins to copy up to kMostAnswerBytes to the host, behind what was enqueued so far. FinishDownload(), called for each
+  // in their order, waits for the copy and for nothing that was enqueued later. Two may be under way; Sync() drops those
+  // that were not asked for.
+  static constexpr size_t kMostAnswerBytes = 4096;
+  virtual void BeginDownload(Stream& stream, const void* device, size_t bytes) {
+    static_cast<void>(stream);
+    static_cast<void>(device);
+    static_cast<void>(bytes);
+  }
+  // device, bytes: as in BeginDownload().
+  virtual Status FinishDownload(Stream& stream, const void* device, void* host, size_t bytes) {
+    Download(stream, device, host, bytes);
+    return Sync(stream);
+  }
   // Waits for everything enqueued; the error of any of it, or of anything before.
   virtual Status Sync(Stream& stream) = 0;
 

@@ -32,7 +32,7 @@ class StageQueue {
     static_cast<void>(cost);
     return false;
   }
-  // Adds the costs that were kept to `ledger`, and forgets them. REQUIRES: the device has done what was enqueued.
+  // Adds the costs that were kept to `ledger`, and forgets them: of stages, in their order, that the device has done.
   virtual void Collect(Ledger& ledger) { static_cast<void>(ledger); }
 };
 

@@ -59,15 +59,25 @@ Result<BatchSpeed> MeasureBatch(const VisionLanguageModel& model, int64_t sequen
     EYESHOT_RETURN_IF_ERROR(report(0.5 * static_cast<double>(i + 1) / static_cast<double>(sequences)));
   }
   std::vector<int32_t> tokens(static_cast<size_t>(sequences), 1);
+  const bool ahead = backend.info().asynchronous;
+  runner->BeginSample(*stream, sequences);
   std::vector<double> times;
   for (int64_t step = 0; step < kWarmUp + steps; ++step) {
     const auto begin = std::chrono::steady_clock::now();
-    EYESHOT_RETURN_IF_ERROR(runner->StepBatch(*stream, *cache, all, tokens));
-    EYESHOT_RETURN_IF_ERROR(runner->SampleBatch(*stream, tokens));
+    if (ahead) {  // a GPU doesn't wait for the host to look at tokens
+      EYESHOT_RETURN_IF_ERROR(runner->StepAhead(*stream, *cache, all));
+      runner->BeginSample(*stream, sequences);
+      EYESHOT_RETURN_IF_ERROR(runner->FinishSample(*stream, tokens));
+    } else {
+      EYESHOT_RETURN_IF_ERROR(runner->FinishSample(*stream, tokens));
+      EYESHOT_RETURN_IF_ERROR(runner->StepBatch(*stream, *cache, all, tokens));
+      runner->BeginSample(*stream, sequences);
+    }
     const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - begin;
     if (step >= kWarmUp) times.push_back(time.count());
     EYESHOT_RETURN_IF_ERROR(report(0.5 + 0.5 * static_cast<double>(step + 1) / static_cast<double>(kWarmUp + steps)));
   }
+  EYESHOT_RETURN_IF_ERROR(backend.Sync(*stream));
   const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
   std::nth_element(times.begin(), middle, times.end());
   return BatchSpeed{sequences, depth, *middle};

@@ -36,6 +36,7 @@ Status DecoderRunner::Allocate(int64_t context_tokens, int64_t sequences) {
   Arena arena(buffer_.data(), buffer_.bytes());
   Layout(arena, context_tokens, sequences);
   inputs_.resize(static_cast<size_t>(workspace_.inputs.size));
+  unknown_.reserve(static_cast<size_t>(sequences));
   return Status::Ok();
 }
 
@@ -142,8 +143,19 @@ Status DecoderRunner::ReserveBlocks(Stream& stream, KvCache& cache, const KvSequ
 
 Status DecoderRunner::StepBatch(Stream& stream, KvCache& cache, std::span<KvSequence* const> sequences,
                                 std::span<const int32_t> tokens) {
+  EYESHOT_CHECK(tokens.size() == sequences.size());
+  return RunStep(stream, cache, sequences, tokens, workspace_.ids);
+}
+
+Status DecoderRunner::StepAhead(Stream& stream, KvCache& cache, std::span<KvSequence* const> sequences) {
+  unknown_.assign(sequences.size(), 0);
+  return RunStep(stream, cache, sequences, unknown_, next_);
+}
+
+Status DecoderRunner::RunStep(Stream& stream, KvCache& cache, std::span<KvSequence* const> sequences,
+                              std::span<const int32_t> tokens, DeviceSpan<const int32_t> ids) {
   const auto count = static_cast<int64_t>(sequences.size());
-  EYESHOT_CHECK(count > 0 && count <= workspace_.max_sequences && tokens.size() == sequences.size());
+  EYESHOT_CHECK(count > 0 && count <= workspace_.max_sequences);
   for (size_t i = 0; i < sequences.size(); ++i) {
     Input(workspace_.slots)[i] = sequences[i]->Append(static_cast<uint32_t>(tokens[i]));
     EYESHOT_RETURN_IF_ERROR(ReserveBlocks(stream, cache, *sequences[i]));
@@ -152,12 +164,12 @@ Status DecoderRunner::StepBatch(Stream& stream, KvCache& cache, std::span<KvSequ
   last_rows_ = step.x;
   Status status;
   const auto enqueue = [&] {
-    model_.decoder().Embed(stream, workspace_.ids.Sub(0, count), step.x);
+    model_.decoder().Embed(stream, ids.Sub(0, count), step.x);
     status = Run(stream, cache, step, count);
   };
   // By reference: a copy of it would be allocated.
   model_.backend().Repeat(
-      stream, {.cache = cache.id, .inputs = workspace_.ids.data, .tokens = count, .context = step.batch.max_context},
+      stream, {.cache = cache.id, .inputs = ids.data, .tokens = count, .context = step.batch.max_context},
       std::ref(enqueue));
   return status;
 }
@@ -196,8 +208,12 @@ Result<int32_t> DecoderRunner::Sample(Stream& stream) {
 }
 
 Status DecoderRunner::SampleBatch(Stream& stream, std::span<int32_t> next) {
+  BeginSample(stream, static_cast<int64_t>(next.size()));
+  return FinishSample(stream, next);
+}
+
+void DecoderRunner::BeginSample(Stream& stream, int64_t count) {
   Backend& backend = model_.backend();
-  const auto count = static_cast<int64_t>(next.size());
   EYESHOT_CHECK(count > 0 && count <= workspace_.max_sequences);
   backend.Sample(stream, {.logits = workspace_.logits.Rows(0, count),
                           .params = params_,
@@ -205,8 +221,11 @@ Status DecoderRunner::SampleBatch(Stream& stream, std::span<int32_t> next) {
                           .seen = use_seen_ ? seen_ : DeviceSpan<uint8_t>(),
                           .scratch = scratch_,
                           .next = next_});
-  backend.Download(stream, next_.data, next.data(), next.size_bytes());
-  return backend.Sync(stream);
+  backend.BeginDownload(stream, next_.data, static_cast<size_t>(count) * sizeof(int32_t));
+}
+
+Status DecoderRunner::FinishSample(Stream& stream, std::span<int32_t> next) {
+  return model_.backend().FinishDownload(stream, next_.data, next.data(), next.size_bytes());
 }
 
 }  // namespace eyeshot

@@ -33,9 +33,17 @@ class DecoderRunner {
   Status StepBatch(Stream& stream, KvCache& cache, std::span<KvSequence* const> sequences,
                    std::span<const int32_t> tokens);
 
+  // The same for the tokens that BeginSample() chose last for the first sequences.size() of them, which the host needn't
+  // know yet: KvSequence::SetLast() is to tell them.
+  Status StepAhead(Stream& stream, KvCache& cache, std::span<KvSequence* const> sequences);
+
   // Sets the sampler of one sequence of a batch up for an answer to `prompt`.
   void StartSampling(Stream& stream, const SamplingOptions& options, std::span<const int32_t> prompt,
                      int64_t sequence = 0);
+  // Enqueues the choice of the next token of each of the first `count` sequences, by the logits that the last step left.
+  void BeginSample(Stream& stream, int64_t count);
+  // What BeginSample() chose, called for each in their order: waits for that and for nothing enqueued later.
+  Status FinishSample(Stream& stream, std::span<int32_t> next);
   // The next token by the logits that Prefill or Step left. Does not allocate.
   Result<int32_t> Sample(Stream& stream);
   // The next token of each of the first next.size() sequences, by the logits that StepBatch left.
@@ -55,12 +63,16 @@ class DecoderRunner {
   // Where one of the workspace's input arrays has its host copy.
   std::span<int32_t> Input(DeviceSpan<int32_t> array);
   Status Run(Stream& stream, KvCache& cache, DecoderStep& step, int64_t logits);
+  // A step of one token of each sequence, whose ids the device reads from `ids`.
+  Status RunStep(Stream& stream, KvCache& cache, std::span<KvSequence* const> sequences,
+                 std::span<const int32_t> tokens, DeviceSpan<const int32_t> ids);
 
   const VisionLanguageModel& model_;
   Buffer buffer_;
   DecoderWorkspace workspace_;
   MatrixView last_rows_;
   std::vector<uint8_t> inputs_;  // host copy of workspace_.inputs
+  std::vector<int32_t> unknown_;  // in place of tokens that the device alone knows
 
   DeviceSpan<SamplerParams> params_;  // [sequences]
   DeviceSpan<uint32_t> steps_;        // [sequences]

@@ -529,12 +529,26 @@ Status ChatImpl::Generate(const PromptPlan& plan, const AskOptions& options, Ans
   AnswerText text(options.stop, static_cast<size_t>(limit) * kBytesPerToken + 64);
 
   answer.finish_reason = limit < options.max_tokens ? FinishReason::kContext : FinishReason::kLength;
+  // A GPU is at the next token while the host looks at this one, whichever it is.
+  const bool asynchronous = engine_->model().backend().info().asynchronous;
+  bool ahead = false;
+  if (limit > 0) {
+    Stage stage(answer.ledger, StageId::kDecode, stream_.get());
+    runner.BeginSample(*stream_, 1);
+  }
   // From here to the end of the loop nothing allocates and nothing locks.
   while (answer.completion_tokens < limit) {
+    ahead = asynchronous && answer.completion_tokens + 1 < limit;
+    if (ahead) {
+      Stage stage(answer.ledger, StageId::kDecode, stream_.get());
+      KvSequence* const one = &sequence_;
+      EYESHOT_RETURN_IF_ERROR(runner.StepAhead(*stream_, *cache_, {&one, 1}));
+      runner.BeginSample(*stream_, 1);
+    }
     int32_t token = 0;
     {
-      Stage stage(answer.ledger, StageId::kDecode, stream_.get());
-      EYESHOT_ASSIGN_OR_RETURN(token, runner.Sample(*stream_));
+      Stage stage(answer.ledger, StageId::kDecode);
+      EYESHOT_RETURN_IF_ERROR(runner.FinishSample(*stream_, {&token, 1}));
       stage.AddTokens(1);
       ++answer.completion_tokens;
     }
@@ -560,9 +574,20 @@ Status ChatImpl::Generate(const PromptPlan& plan, const AskOptions& options, Ans
       answer.finish_reason = FinishReason::kCancelled;
       break;
     }
+    if (ahead) {
+      sequence_.SetLast(static_cast<uint32_t>(token));
+      ahead = false;
+      continue;
+    }
     Stage stage(answer.ledger, StageId::kDecode, stream_.get());
     EYESHOT_RETURN_IF_ERROR(runner.Step(*stream_, *cache_, sequence_, token));
+    runner.BeginSample(*stream_, 1);
   }
+  if (ahead) {  // of a token that isn't wanted
+    sequence_.Truncate(sequence_.size() - 1);
+    EYESHOT_RETURN_IF_ERROR(engine_->model().backend().Sync(*stream_));
+  }
+  stream_->Collect(answer.ledger);
   text.Finish();
   const std::string_view rest = text.TakeNew();
   if (options.on_text && !rest.empty() && answer.finish_reason != FinishReason::kCancelled) options.on_text(rest);

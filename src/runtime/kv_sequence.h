@@ -46,6 +46,8 @@ class KvSequence {
   void Truncate(int64_t size);
   // Takes room for one more token. REQUIRES: size() < capacity(). Returns its slot: block * block_size + offset.
   int32_t Append(uint64_t key);
+  // Changes the last key: a token may be given room before it is known. REQUIRES: size() > 0.
+  void SetLast(uint64_t key) { keys_.back() = key; }
 
  private:
   BlockPool& pool_;

@@ -121,8 +121,19 @@ class CudaBackend final : public Backend {
     static_cast<CudaStream&>(stream).Upload(host, device, bytes, pool_);
   }
   void Download(Stream& stream, const void* device, void* host, size_t bytes) override {
+    CopyToHost(Handle(stream), device, host, bytes);
+    static_cast<void>(static_cast<CudaStream&>(stream).Wait());
+  }
+  void BeginDownload(Stream& stream, const void* device, size_t bytes) override {
     Handle(stream);
-    static_cast<CudaStream&>(stream).Download(device, host, bytes);
+    static_cast<CudaStream&>(stream).BeginDownload(device, bytes);
+  }
+  Status FinishDownload(Stream& stream, const void* device, void* host, size_t bytes) override {
+    static_cast<void>(device);
+    EYESHOT_RETURN_IF_ERROR(ScratchStatus());
+    EYESHOT_RETURN_IF_ERROR(matmul_->Error());
+    Use();
+    return static_cast<CudaStream&>(stream).FinishDownload(host, bytes);
   }
   Status Sync(Stream& stream) override;
   void Repeat(Stream& stream, StepKey key, const std::function<void()>& enqueue) override;
@@ -226,7 +237,8 @@ CudaBackend::CudaBackend(const CudaOptions& options, const DeviceInfo& device)
              .activation = DType::kBF16,
              .tower_group = kTowerGroup,
              .prefill_tokens = kPrefillTokens,
-             .pci_bus_id = device.pci_bus_id}),
+             .pci_bus_id = device.pci_bus_id,
+             .asynchronous = true}),
       limit_(options.memory_limit == 0 ? device.total_bytes : std::min(options.memory_limit, device.total_bytes)),
       pool_(options.threads) {
   info_.threads = pool_.threads();

@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
+
+#include "base/check.h"
+#include "base/error.h"
 
 namespace eyeshot::cuda {
 namespace {
 
 constexpr size_t kHalf = size_t{4} << 20;  // five tiles of 512 x 512
 constexpr size_t kAlignment = 64;
-constexpr size_t kLanding = 4096;
+constexpr size_t kLanding = Backend::kMostAnswerBytes;
 constexpr size_t kPiece = size_t{256} << 10;  // that a thread copies at a time
 constexpr size_t kStages = 64;  // between two calls of Collect(): no allocation is needed for so many
 
@@ -16,11 +20,12 @@ constexpr size_t kStages = 64;  // between two calls of Collect(): no allocation
 
 Staging::~Staging() {
   for (EventHandle event : moved_) DestroyEvent(event);
+  for (EventHandle event : landed_) DestroyEvent(event);
   if (memory_ != nullptr) FreePinned(memory_);
 }
 
 bool Staging::Allocate() {
-  if (memory_ == nullptr) memory_ = static_cast<uint8_t*>(AllocatePinned(2 * kHalf + kLanding));
+  if (memory_ == nullptr) memory_ = static_cast<uint8_t*>(AllocatePinned(2 * (kHalf + kLanding)));
   return memory_ != nullptr;
 }
 
@@ -44,8 +49,30 @@ void Staging::Upload(StreamHandle stream, const void* host, void* device, size_t
   }
 }
 
-void* Staging::Landing(void* host, size_t bytes) {
-  return bytes <= kLanding && Allocate() ? memory_ + 2 * kHalf : host;
+uint8_t* Staging::Landing(uint64_t download) {
+  uint8_t* memory = nullptr;
+  if (Allocate()) {
+    memory = memory_ + 2 * kHalf;
+  } else {
+    unpinned_.resize(2 * kLanding);
+    memory = unpinned_.data();
+  }
+  return memory + download % 2 * kLanding;
+}
+
+void Staging::BeginDownload(StreamHandle stream, const void* device, size_t bytes) {
+  EYESHOT_CHECK(begun_ - finished_ < 2 && bytes <= kLanding);
+  CopyToHost(stream, device, Landing(begun_), bytes);
+  RecordEvent(stream, landed_[begun_ % 2]);
+  ++begun_;
+}
+
+Status Staging::FinishDownload(void* host, size_t bytes) {
+  EYESHOT_CHECK(finished_ < begun_);
+  EYESHOT_RETURN_IF_ERROR(WaitFor(landed_[finished_ % 2]));
+  std::memcpy(host, Landing(finished_), bytes);
+  ++finished_;
+  return Status::Ok();
 }
 
 void Staging::Turn(StreamHandle stream) {
@@ -53,7 +80,7 @@ void Staging::Turn(StreamHandle stream) {
   turned_[half_] = true;
   half_ = 1 - half_;
   used_ = 0;
-  if (turned_[half_]) WaitFor(moved_[half_]);
+  if (turned_[half_]) static_cast<void>(WaitFor(moved_[half_]));  // Synchronize() has its errors
 }
 
 CudaStream::CudaStream(int device) : device_(device), handle_(NewStream()) { kept_.reserve(kStages); }
@@ -68,19 +95,24 @@ CudaStream::~CudaStream() {
   DestroyStream(handle_);
 }
 
-Status CudaStream::Wait() {
+void CudaStream::EndBeforeWaiting() {
   if (open_) RecordEvent(handle_, ends_[kept_.size()].end);
   idle_ = true;
+}
+
+Status CudaStream::Wait() {
+  EndBeforeWaiting();
   const Status status = Synchronize(handle_);
   if (status_.ok()) status_ = status;
+  staging_.DropDownloads();
   return status_;
 }
 
-void CudaStream::Download(const void* device, void* host, size_t bytes) {
-  void* landing = staging_.Landing(host, bytes);
-  CopyToHost(handle(), device, landing, bytes);
-  static_cast<void>(Wait());
-  if (landing != host) std::memcpy(host, landing, bytes);
+Status CudaStream::FinishDownload(void* host, size_t bytes) {
+  EndBeforeWaiting();
+  const Status status = staging_.FinishDownload(host, bytes);
+  if (status_.ok()) status_ = status;
+  return status_;
 }
 
 void CudaStream::BeginStage() {
@@ -99,14 +131,14 @@ bool CudaStream::EndStage(StageId id, const StageCost& cost) {
 }
 
 void CudaStream::Collect(Ledger& ledger) {
-  if (kept_.empty()) return;
-  WaitFor(ends_[kept_.size() - 1].end);
-  for (size_t i = 0; i < kept_.size(); ++i) {
-    kept_[i].cost.device_ns = NanosecondsBetween(ends_[i].begin, ends_[i].end);
-  }
-  ShareWaiting(kept_);
-  for (const KeptStage& stage : kept_) ledger.Add(stage.id, stage.cost);
-  kept_.clear();
+  size_t done = 0;
+  while (done < kept_.size() && HasPassed(ends_[done].end)) ++done;
+  const std::span<KeptStage> stages = std::span(kept_).first(done);
+  for (size_t i = 0; i < done; ++i) stages[i].cost.device_ns = NanosecondsBetween(ends_[i].begin, ends_[i].end);
+  ShareWaiting(stages);
+  for (const KeptStage& stage : stages) ledger.Add(stage.id, stage.cost);
+  kept_.erase(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(done));
+  std::rotate(ends_.begin(), ends_.begin() + static_cast<std::ptrdiff_t>(done), ends_.end());
 }
 
 }  // namespace eyeshot::cuda

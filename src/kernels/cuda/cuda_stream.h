@@ -16,28 +16,35 @@
 namespace eyeshot::cuda {
 
 // Pinned memory that copies of one stream go through: uploads half after half, so that the host goes on while the GPU
-// copies; small downloads, for which the driver would take other memory first.
+// copies; small downloads, two at a time.
 class Staging {
  public:
-  Staging() : moved_{NewEvent(), NewEvent()} {}
+  Staging() : moved_{NewEvent(), NewEvent()}, landed_{NewEvent(), NewEvent()} {}
   ~Staging();
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
 
   // `pool` fills the memory.
   void Upload(StreamHandle stream, const void* host, void* device, size_t bytes, ThreadPool& pool);
-  // Where the copy to `host` goes: `host` itself unless it is small. To be moved there after a wait.
-  void* Landing(void* host, size_t bytes);
+  // As Backend::BeginDownload() and FinishDownload().
+  void BeginDownload(StreamHandle stream, const void* device, size_t bytes);
+  Status FinishDownload(void* host, size_t bytes);
+  void DropDownloads() { finished_ = begun_; }
 
  private:
   bool Allocate();
   void Turn(StreamHandle stream);
+  uint8_t* Landing(uint64_t download);
 
   std::array<EventHandle, 2> moved_;  // the last copy of each half
   std::array<bool, 2> turned_ = {};
   uint8_t* memory_ = nullptr;
   size_t half_ = 0;
   size_t used_ = 0;
+  std::array<EventHandle, 2> landed_;
+  std::vector<uint8_t> unpinned_;  // for downloads where no memory can be pinned
+  uint64_t begun_ = 0;  // downloads
+  uint64_t finished_ = 0;
 };
 
 // An operation that was asked for and waits for the next one, whose kernel may do it along: kernels of decoding take
@@ -64,9 +71,8 @@ class CudaStream : public Stream {
   void Upload(const void* host, void* device, size_t bytes, ThreadPool& pool) {
     staging_.Upload(handle(), host, device, bytes, pool);
   }
-  // Waits. Wait() has its errors.
-  void Download(const void* device, void* host, size_t bytes);
-  // A stage that is open here ends before the host waits: what the host does afterwards is not the GPU's time.
+  void BeginDownload(const void* device, size_t bytes) { staging_.BeginDownload(handle(), device, bytes); }
+  Status FinishDownload(void* host, size_t bytes);
   Status Wait();
 
   void BeginStage() override;
@@ -78,6 +84,9 @@ class CudaStream : public Stream {
     EventHandle begin;
     EventHandle end;
   };
+
+  // A stage that is open ends before the host waits: what the host does afterwards is not the GPU's time.
+  void EndBeforeWaiting();
 
   int device_;
   StreamHandle handle_;

@@ -59,7 +59,9 @@ Status Synchronize(StreamHandle stream);
 EventHandle NewEvent();
 void DestroyEvent(EventHandle event);
 void RecordEvent(StreamHandle stream, EventHandle event);
-void WaitFor(EventHandle event);
+// The error of what was enqueued before it, or of anything before that: kIo.
+Status WaitFor(EventHandle event);
+bool HasPassed(EventHandle event);
 // REQUIRES: both were recorded and waited for.
 uint64_t NanosecondsBetween(EventHandle begin, EventHandle end);
 

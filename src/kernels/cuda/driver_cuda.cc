@@ -31,6 +31,12 @@ Status DriverError(cudaError_t error) {
   }
 }
 
+Status GpuStatus(cudaError_t error) {
+  if (error == cudaSuccess) return Status::Ok();
+  return IoError(fmt::format("the GPU failed: {} ({})", cudaGetErrorString(error), cudaGetErrorName(error)),
+                 "start the program again; if it stays so, report it with the model and the GPU");
+}
+
 // A product's shape and what was found for it.
 struct Plan {
   cublasLtMatmulDesc_t operation = nullptr;
@@ -251,9 +257,7 @@ Status Synchronize(StreamHandle stream) {
   cudaError_t error = cudaStreamSynchronize(Stream(stream));
   const cudaError_t launch = cudaGetLastError();
   if (error == cudaSuccess) error = launch;
-  if (error == cudaSuccess) return Status::Ok();
-  return IoError(fmt::format("the GPU failed: {} ({})", cudaGetErrorString(error), cudaGetErrorName(error)),
-                 "start the program again; if it stays so, report it with the model and the GPU");
+  return GpuStatus(error);
 }
 
 EventHandle NewEvent() {
@@ -265,7 +269,8 @@ void DestroyEvent(EventHandle event) { cudaEventDestroy(static_cast<cudaEvent_t>
 void RecordEvent(StreamHandle stream, EventHandle event) {
   cudaEventRecord(static_cast<cudaEvent_t>(event), Stream(stream));
 }
-void WaitFor(EventHandle event) { cudaEventSynchronize(static_cast<cudaEvent_t>(event)); }
+Status WaitFor(EventHandle event) { return GpuStatus(cudaEventSynchronize(static_cast<cudaEvent_t>(event))); }
+bool HasPassed(EventHandle event) { return cudaEventQuery(static_cast<cudaEvent_t>(event)) == cudaSuccess; }
 uint64_t NanosecondsBetween(EventHandle begin, EventHandle end) {
   float milliseconds = 0;
   if (cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(begin), static_cast<cudaEvent_t>(end)) !=
