@@ -180,15 +180,16 @@ void Operations::Tower() {
   const DeviceSpan<int32_t> cu_tokens = Integers(ends);
 
   Measure("tower: patches", 4, [&](size_t) {
-    backend_.PatchEmbed(*stream_, {.tiles = {static_cast<const uint8_t*>(pixels.data()), static_cast<int64_t>(pixels.bytes())},
-                                   .side = shape_.side,
-                                   .patch = shape_.patch,
-                                   .normalization = {static_cast<const float*>(table.data()), 3 * 256},
-                                   .weight = patch,
-                                   .bias = gain,
-                                   .positions = positions,
-                                   .position_ids = position_ids,
-                                   .y = y});
+    backend_.PatchEmbed(*stream_,
+                        {.tiles = {static_cast<const uint8_t*>(pixels.data()), static_cast<int64_t>(pixels.bytes())},
+                         .side = shape_.side,
+                         .patch = shape_.patch,
+                         .normalization = {static_cast<const float*>(table.data()), 3 * 256},
+                         .weight = patch,
+                         .bias = gain,
+                         .positions = positions,
+                         .position_ids = position_ids,
+                         .y = y});
   });
   Measure("tower: norm", 8, [&](size_t) {
     backend_.LayerNorm(*stream_, {.x = x, .gain = gain, .bias = gain, .epsilon = 1e-6f, .y = y});
@@ -206,15 +207,14 @@ void Operations::Tower() {
                                         .reduced = true,
                                         .y = y});
   });
-  Measure("tower: out", 8, [&](size_t) {
-    backend_.Linear(*stream_, {.x = x, .weight = out, .bias = gain, .residual = y, .y = y});
-  });
+  Measure("tower: out", 8,
+          [&](size_t) { backend_.Linear(*stream_, {.x = x, .weight = out, .bias = gain, .residual = y, .y = y}); });
   Measure("tower: up", 8, [&](size_t) {
-    backend_.Linear(*stream_, {.x = x, .weight = up, .bias = inner_bias, .activation = Activation::kGeluTanh, .y = inner});
+    backend_.Linear(*stream_,
+                    {.x = x, .weight = up, .bias = inner_bias, .activation = Activation::kGeluTanh, .y = inner});
   });
-  Measure("tower: up without GELU", 8, [&](size_t) {
-    backend_.Linear(*stream_, {.x = x, .weight = up, .bias = inner_bias, .y = inner});
-  });
+  Measure("tower: up without GELU", 8,
+          [&](size_t) { backend_.Linear(*stream_, {.x = x, .weight = up, .bias = inner_bias, .y = inner}); });
   Measure("tower: down", 8, [&](size_t) {
     backend_.Linear(*stream_, {.x = inner, .weight = down, .bias = gain, .residual = y, .y = y});
   });
@@ -270,18 +270,18 @@ void Operations::Prompt() {
   const std::vector<float> ones(static_cast<size_t>(shape_.head_dim / 2), 0.1f);
   backend_.Upload(*stream_, ones.data(), frequencies.data(), frequencies.bytes());
 
-  Measure("prompt: norm", 8, [&](size_t) {
-    backend_.RmsNorm(*stream_, {.x = x, .gain = gain, .epsilon = 1e-6f, .y = normed});
-  });
+  Measure("prompt: norm", 8,
+          [&](size_t) { backend_.RmsNorm(*stream_, {.x = x, .gain = gain, .epsilon = 1e-6f, .y = normed}); });
   Measure("prompt: queries, keys, values", 8,
           [&](size_t) { backend_.Linear(*stream_, {.x = normed, .weight = heads, .residual = {}, .y = qkv}); });
   Measure("prompt: rotary positions", 8, [&](size_t) {
-    backend_.RotaryStore(*stream_, {.qkv = qkv,
-                                    .heads = shape_.heads,
-                                    .inverse_frequency = {static_cast<const float*>(frequencies.data()), shape_.head_dim / 2},
-                                    .cache = cache.get(),
-                                    .layer = 0,
-                                    .batch = &batch});
+    backend_.RotaryStore(*stream_,
+                         {.qkv = qkv,
+                          .heads = shape_.heads,
+                          .inverse_frequency = {static_cast<const float*>(frequencies.data()), shape_.head_dim / 2},
+                          .cache = cache.get(),
+                          .layer = 0,
+                          .batch = &batch});
   });
   Measure("prompt: attention", 8, [&](size_t) {
     backend_.PagedAttention(*stream_, {.q = qkv.Cols(0, q),
@@ -351,12 +351,13 @@ void Operations::Decode(int64_t sequences) {
     const std::vector<float> ones(static_cast<size_t>(shape_.head_dim / 2), 0.1f);
     backend_.Upload(*stream_, ones.data(), frequencies.data(), frequencies.bytes());
     Measure(fmt::format("{}rotary positions and attention to {} tokens", name, context), kLayers, [&](size_t layer) {
-      backend_.RotaryStore(*stream_, {.qkv = qkv,
-                                      .heads = shape_.heads,
-                                      .inverse_frequency = {static_cast<const float*>(frequencies.data()), shape_.head_dim / 2},
-                                      .cache = cache.get(),
-                                      .layer = static_cast<int64_t>(layer),
-                                      .batch = &batch});
+      backend_.RotaryStore(*stream_,
+                           {.qkv = qkv,
+                            .heads = shape_.heads,
+                            .inverse_frequency = {static_cast<const float*>(frequencies.data()), shape_.head_dim / 2},
+                            .cache = cache.get(),
+                            .layer = static_cast<int64_t>(layer),
+                            .batch = &batch});
       backend_.PagedAttention(*stream_, {.q = qkv.Cols(0, q),
                                          .heads = shape_.heads,
                                          .scale = 0.125f,

@@ -129,7 +129,8 @@ void Backend::CopyRows(Stream& stream, const CopyRowsArgs& args) {
   EYESHOT_CHECK(args.from.empty() || args.from.size >= args.count);
   EYESHOT_CHECK(args.to.empty() || args.to.size >= args.count);
   if (args.count == 0) return;
-  Count(stream, 0, static_cast<uint64_t>(args.count * args.x.cols) * (DTypeBytes(args.x.dtype) + DTypeBytes(args.y.dtype)));
+  Count(stream, 0,
+        static_cast<uint64_t>(args.count * args.x.cols) * (DTypeBytes(args.x.dtype) + DTypeBytes(args.y.dtype)));
   if (stream.count_only) return;
   DoCopyRows(stream, args);
 }

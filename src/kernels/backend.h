@@ -40,8 +40,8 @@ struct BackendInfo {
   // Tokens of a prompt that one decoder step takes at most. On a CPU: enough for full speed (a weight panel is used by
   // 512 rows), few enough that the workspace of the 2.2B model stays below 50 MB and that a run can be cancelled.
   int64_t prefill_tokens = 512;
-  std::string pci_bus_id;          // of a GPU: what its meters know it by
-  bool asynchronous = false;       // what is enqueued runs while the host goes on
+  std::string pci_bus_id;  // of a GPU: what its meters know it by
+  bool asynchronous = false;  // what is enqueued runs while the host goes on
 };
 
 // Device memory. Freed on destruction.
@@ -85,19 +85,19 @@ class PackedWeight {
   virtual ~PackedWeight() = default;
   int64_t outputs = 0;  // rows of the stored matrix: [outputs, inputs]
   int64_t inputs = 0;
-  size_t bytes = 0;     // resident
-  bool gated = false;   // see LinearSource
+  size_t bytes = 0;  // resident
+  bool gated = false;  // see LinearSource
 };
 using PackedWeightPtr = std::unique_ptr<PackedWeight>;
 
 // How a backend keeps the matrix of a linear operation.
 enum class WeightFormat {
   kExact,  // the checkpoint's values, in float32 or bfloat16; activations aren't rounded
-  kBf16,   // bfloat16, and activations too where that's faster
-  kInt8,   // 8 bits with a scale for each output; activations are rounded to 8 bits by row
-  kQ8,     // 8 bits with a scale for each 32 inputs (GGUF's Q8_0)
-  kQ4,     // 4 bits with a scale for each 32 inputs (GGUF's Q4_0)
-  kInt4,   // the same with 16 levels that are chosen for weights
+  kBf16,  // bfloat16, and activations too where that's faster
+  kInt8,  // 8 bits with a scale for each output; activations are rounded to 8 bits by row
+  kQ8,  // 8 bits with a scale for each 32 inputs (GGUF's Q8_0)
+  kQ4,  // 4 bits with a scale for each 32 inputs (GGUF's Q4_0)
+  kInt4,  // the same with 16 levels that are chosen for weights
   kFloat32,  // what kExact becomes for values that bfloat16 hasn't; nothing else asks for it
 };
 
@@ -127,69 +127,69 @@ struct LinearSource {
 enum class Activation { kNone, kGeluTanh };
 
 struct LinearArgs {
-  ConstMatrixView x;                   // [m, k]
+  ConstMatrixView x;  // [m, k]
   const PackedWeight* weight = nullptr;
   const PackedWeight* bias = nullptr;  // [n], may be null
   Activation activation = Activation::kNone;
-  ConstMatrixView residual;            // [m, n] added after the activation; may be empty, may be y
-  MatrixView y;                        // [m, n]
+  ConstMatrixView residual;  // [m, n] added after the activation; may be empty, may be y
+  MatrixView y;  // [m, n]
 };
 
 struct NormArgs {
-  ConstMatrixView x;                   // [m, n]
+  ConstMatrixView x;  // [m, n]
   const PackedWeight* gain = nullptr;  // [n]
   const PackedWeight* bias = nullptr;  // [n]; null for RMS norm
   float epsilon = 0;
-  MatrixView y;                        // [m, n], may be x
+  MatrixView y;  // [m, n], may be x
   // Only the next operation reads y, a linear one: a backend may do both at once and leave y as it is.
   bool passing = false;
 };
 
 struct PatchEmbedArgs {
-  DeviceSpan<const uint8_t> tiles;           // [tiles, side, side, 3], before normalization
+  DeviceSpan<const uint8_t> tiles;  // [tiles, side, side, 3], before normalization
   int64_t side = 0;
-  int64_t patch = 0;                         // side % patch pixels at the right and bottom are not seen
-  DeviceSpan<const float> normalization;     // [3, 256]: the model's input for each byte of each channel
-  const PackedWeight* weight = nullptr;      // [width, 3 * patch * patch], channel slowest
-  const PackedWeight* bias = nullptr;        // [width]
-  const PackedWeight* positions = nullptr;   // table [(side / patch)^2, width]
-  DeviceSpan<const int32_t> position_ids;    // [tiles * patches]: rows of `positions`
-  MatrixView y;                              // [tiles * patches, width]
+  int64_t patch = 0;  // side % patch pixels at the right and bottom are not seen
+  DeviceSpan<const float> normalization;  // [3, 256]: the model's input for each byte of each channel
+  const PackedWeight* weight = nullptr;  // [width, 3 * patch * patch], channel slowest
+  const PackedWeight* bias = nullptr;  // [width]
+  const PackedWeight* positions = nullptr;  // table [(side / patch)^2, width]
+  DeviceSpan<const int32_t> position_ids;  // [tiles * patches]: rows of `positions`
+  MatrixView y;  // [tiles * patches, width]
 };
 
 // Full attention inside each of several independent runs of tokens (tiles of unequal token counts).
 struct EncodeAttentionArgs {
-  ConstMatrixView qkv;                       // [tokens, 3 * heads * head_dim]: all q, all k, all v
-  DeviceSpan<const int32_t> cu_tokens;       // [runs + 1]: run r holds tokens [cu_tokens[r], cu_tokens[r + 1])
-  int64_t max_tokens = 0;                    // an upper bound on one run's tokens, for planning
+  ConstMatrixView qkv;  // [tokens, 3 * heads * head_dim]: all q, all k, all v
+  DeviceSpan<const int32_t> cu_tokens;  // [runs + 1]: run r holds tokens [cu_tokens[r], cu_tokens[r + 1])
+  int64_t max_tokens = 0;  // an upper bound on one run's tokens, for planning
   int64_t heads = 0;
   int64_t head_dim = 0;
-  float scale = 0;                           // of q k^T
-  bool reduced = false;                      // operands may be rounded to bfloat16
-  DeviceSpan<const float> key_bias;          // [tokens] added to every score of that key (log size); may be empty
-  DeviceSpan<float> column_mean;             // [tokens] mean probability that a key received, over the run's
-                                             // queries and all heads; may be empty
-  MatrixView y;                              // [tokens, heads * head_dim]
+  float scale = 0;  // of q k^T
+  bool reduced = false;  // operands may be rounded to bfloat16
+  DeviceSpan<const float> key_bias;  // [tokens] added to every score of that key (log size); may be empty
+  DeviceSpan<float> column_mean;  // [tokens] mean probability that a key received, over the run's
+                                  // queries and all heads; may be empty
+  MatrixView y;  // [tokens, heads * head_dim]
 };
 
 struct PixelShuffleLinearArgs {
-  ConstMatrixView x;                         // [tiles * grid * grid, width], patches row-major
-  int64_t grid = 0;                          // patches along a side
-  int64_t scale = 0;                         // s: s x s patches become one token
-  const PackedWeight* weight = nullptr;      // [n, width * s * s]
-  MatrixView y;                              // [tiles * (grid / s)^2, n]
+  ConstMatrixView x;  // [tiles * grid * grid, width], patches row-major
+  int64_t grid = 0;  // patches along a side
+  int64_t scale = 0;  // s: s x s patches become one token
+  const PackedWeight* weight = nullptr;  // [n, width * s * s]
+  MatrixView y;  // [tiles * (grid / s)^2, n]
 };
 
 struct GatherArgs {
-  const PackedWeight* table = nullptr;       // packed by PackTable or PackLinear, not gated
-  DeviceSpan<const int32_t> ids;             // [m]; an id outside the table gives a row of zeros
-  MatrixView y;                              // [m, width]
+  const PackedWeight* table = nullptr;  // packed by PackTable or PackLinear, not gated
+  DeviceSpan<const int32_t> ids;  // [m]; an id outside the table gives a row of zeros
+  MatrixView y;  // [m, width]
 };
 
 struct CopyRowsArgs {
-  ConstMatrixView x;                         // [m, n]
-  DeviceSpan<const int32_t> from;            // [count] rows of x; empty: 0, 1, 2, ...
-  DeviceSpan<const int32_t> to;              // [count] rows of y; empty: 0, 1, 2, ...
+  ConstMatrixView x;  // [m, n]
+  DeviceSpan<const int32_t> from;  // [count] rows of x; empty: 0, 1, 2, ...
+  DeviceSpan<const int32_t> to;  // [count] rows of y; empty: 0, 1, 2, ...
   int64_t count = 0;
   MatrixView y;  // of any type that the backend computes with
 };
@@ -203,9 +203,9 @@ enum class KvFormat {
 // The shape of a paged key/value cache. Layers with one block table form a group: reducers that drop tokens
 // from some layer on need one table for the layers before and one for those after.
 struct KvCacheShape {
-  std::vector<int> layer_group;              // group of each layer
-  int64_t blocks = 0;                        // in each layer
-  int64_t block_size = 0;                    // tokens in a block
+  std::vector<int> layer_group;  // group of each layer
+  int64_t blocks = 0;  // in each layer
+  int64_t block_size = 0;  // tokens in a block
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
   KvFormat format = KvFormat::kHalf;
@@ -230,9 +230,9 @@ class KvCache {
 struct PagedBatch {
   int64_t tokens = 0;
   int64_t sequences = 0;
-  int64_t max_blocks = 0;                    // row length of the block tables
-  DeviceSpan<const int32_t> positions;       // [tokens] rotary positions
-  DeviceSpan<const int32_t> query_start;     // [sequences + 1]
+  int64_t max_blocks = 0;  // row length of the block tables
+  DeviceSpan<const int32_t> positions;  // [tokens] rotary positions
+  DeviceSpan<const int32_t> query_start;  // [sequences + 1]
   DeviceSpan<const int32_t> slots;  // [groups, tokens] cache slot of each token: block * block_size + offset
   DeviceSpan<const int32_t> context_length;  // [groups, sequences] keys to attend to, this step's included
   DeviceSpan<const int32_t> block_table;  // [groups, sequences, max_blocks]
@@ -285,10 +285,10 @@ struct SampleArgs {
 
 // What tells steps that can be repeated from others: see Backend::Repeat.
 struct StepKey {
-  uint64_t cache = 0;           // KvCache::id
-  const void* inputs = nullptr; // the first device array that the step reads
+  uint64_t cache = 0;  // KvCache::id
+  const void* inputs = nullptr;  // the first device array that the step reads
   int64_t tokens = 0;
-  int64_t context = 0;          // PagedBatch::max_context
+  int64_t context = 0;  // PagedBatch::max_context
 
   auto operator<=>(const StepKey&) const = default;
 };
@@ -314,9 +314,9 @@ class Backend {
   virtual void Upload(Stream& stream, const void* host, void* device, size_t bytes) = 0;
   // Waits for everything enqueued and for the copy. Sync() has its errors.
   virtual void Download(Stream& stream, const void* device, void* host, size_t bytes) = 0;
-  // Begins to copy up to kMostAnswerBytes to the host, behind what was enqueued so far. FinishDownload(), called for each
-  // in their order, waits for the copy and for nothing that was enqueued later. Two may be under way; Sync() drops those
-  // that were not asked for.
+  // Begins to copy up to kMostAnswerBytes to the host, behind what was enqueued so far. FinishDownload(), called for
+  // each in their order, waits for the copy and for nothing that was enqueued later. Two may be under way; Sync() drops
+  // those that were not asked for.
   static constexpr size_t kMostAnswerBytes = 4096;
   virtual void BeginDownload(Stream& stream, const void* device, size_t bytes) {
     static_cast<void>(stream);

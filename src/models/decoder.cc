@@ -128,11 +128,9 @@ void LlamaDecoder::RunLayer(Stream& stream, DecoderWorkspace& workspace, KvCache
   const MatrixView attended = workspace.attended.Rows(0, tokens);
   const MatrixView inner = workspace.inner.Rows(0, tokens);
 
-  backend_->RmsNorm(stream, {.x = step.x,
-                             .gain = layer.input_norm.get(),
-                             .epsilon = config_.rms_norm_eps,
-                             .y = normed,
-                             .passing = true});
+  backend_->RmsNorm(
+      stream,
+      {.x = step.x, .gain = layer.input_norm.get(), .epsilon = config_.rms_norm_eps, .y = normed, .passing = true});
   backend_->Linear(stream, {.x = normed, .weight = layer.qkv.get(), .y = qkv});
   backend_->RotaryStore(
       stream, {.qkv = qkv,
@@ -150,11 +148,9 @@ void LlamaDecoder::RunLayer(Stream& stream, DecoderWorkspace& workspace, KvCache
                                     .batch = &step.batch,
                                     .y = attended});
   backend_->Linear(stream, {.x = attended, .weight = layer.out.get(), .residual = step.x, .y = step.x});
-  backend_->RmsNorm(stream, {.x = step.x,
-                             .gain = layer.post_norm.get(),
-                             .epsilon = config_.rms_norm_eps,
-                             .y = normed,
-                             .passing = true});
+  backend_->RmsNorm(
+      stream,
+      {.x = step.x, .gain = layer.post_norm.get(), .epsilon = config_.rms_norm_eps, .y = normed, .passing = true});
   backend_->Linear(stream, {.x = normed, .weight = layer.gate_up.get(), .y = inner});
   backend_->Linear(stream, {.x = inner, .weight = layer.down.get(), .residual = step.x, .y = step.x});
 }
@@ -177,11 +173,8 @@ MatrixView LlamaDecoder::Logits(Stream& stream, DecoderWorkspace& workspace, con
     last = workspace.last.Rows(0, count);
     backend_->CopyRows(stream, {.x = step.x, .from = workspace.logit_rows.Sub(0, count), .count = count, .y = last});
   }
-  backend_->RmsNorm(stream, {.x = last,
-                             .gain = final_norm_.get(),
-                             .epsilon = config_.rms_norm_eps,
-                             .y = normed,
-                             .passing = true});
+  backend_->RmsNorm(
+      stream, {.x = last, .gain = final_norm_.get(), .epsilon = config_.rms_norm_eps, .y = normed, .passing = true});
   Head(stream, normed, logits);
   return logits;
 }

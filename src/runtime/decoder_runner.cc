@@ -168,9 +168,9 @@ Status DecoderRunner::RunStep(Stream& stream, KvCache& cache, std::span<KvSequen
     status = Run(stream, cache, step, count);
   };
   // By reference: a copy of it would be allocated.
-  model_.backend().Repeat(
-      stream, {.cache = cache.id, .inputs = ids.data, .tokens = count, .context = step.batch.max_context},
-      std::ref(enqueue));
+  model_.backend().Repeat(stream,
+                          {.cache = cache.id, .inputs = ids.data, .tokens = count, .context = step.batch.max_context},
+                          std::ref(enqueue));
   return status;
 }
 

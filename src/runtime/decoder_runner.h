@@ -33,14 +33,15 @@ class DecoderRunner {
   Status StepBatch(Stream& stream, KvCache& cache, std::span<KvSequence* const> sequences,
                    std::span<const int32_t> tokens);
 
-  // The same for the tokens that BeginSample() chose last for the first sequences.size() of them, which the host needn't
-  // know yet: KvSequence::SetLast() is to tell them.
+  // The same for the tokens that BeginSample() chose last for the first sequences.size() of them, which the host
+  // needn't know yet: KvSequence::SetLast() is to tell them.
   Status StepAhead(Stream& stream, KvCache& cache, std::span<KvSequence* const> sequences);
 
   // Sets the sampler of one sequence of a batch up for an answer to `prompt`.
   void StartSampling(Stream& stream, const SamplingOptions& options, std::span<const int32_t> prompt,
                      int64_t sequence = 0);
-  // Enqueues the choice of the next token of each of the first `count` sequences, by the logits that the last step left.
+  // Enqueues the choice of the next token of each of the first `count` sequences, by the logits that the last step
+  // left.
   void BeginSample(Stream& stream, int64_t count);
   // What BeginSample() chose, called for each in their order: waits for that and for nothing enqueued later.
   Status FinishSample(Stream& stream, std::span<int32_t> next);

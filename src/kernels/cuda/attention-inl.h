@@ -1,9 +1,9 @@
 // Attention of the vision tower over runs of tokens, and of prompts over a paged cache.
 //
 // A block of four warps has 64 or 128 queries of one head, 16 or 32 for each warp, and goes over tiles of 64 keys in
-// shared memory with a running softmax, so that scores never leave registers (FlashAttention-2, arXiv 2307.08691). A tile
-// of keys is on its way while the values of the one before are weighed, and values while scores are computed. What a warp
-// reads of shared memory, which bounds it, serves all of its queries; fewer queries make more blocks.
+// shared memory with a running softmax, so that scores never leave registers (FlashAttention-2, arXiv 2307.08691). A
+// tile of keys is on its way while the values of the one before are weighed, and values while scores are computed. What
+// a warp reads of shared memory, which bounds it, serves all of its queries; fewer queries make more blocks.
 #ifndef EYESHOT_KERNELS_CUDA_ATTENTION_INL_H_
 #define EYESHOT_KERNELS_CUDA_ATTENTION_INL_H_
 
@@ -19,16 +19,6 @@ constexpr int kWarpRows = 16;  // queries of a fragment
 constexpr int kTileThreads = 128;
 constexpr int kKeyColumns = kTile / 8;  // of eight keys, in the fragments of scores
 
-// Of the four lanes that share a row of a fragment.
-EYESHOT_DEVICE float QuadMax(float value) {
-  value = Max(value, ShuffleXor(value, 1));
-  return Max(value, ShuffleXor(value, 2));
-}
-EYESHOT_DEVICE float QuadSum(float value) {
-  value += ShuffleXor(value, 1);
-  return value + ShuffleXor(value, 2);
-}
-
 // --- A tile of queries.
 
 // Tiles in shared memory for heads of up to kDim channels. Strides are odd numbers of 16 bytes: the eight rows that a
@@ -43,7 +33,8 @@ struct Shape {
   static constexpr int kQueryElements = kQueries * kStride;
   static constexpr int kKeyElements = kTile * kStride;
   static constexpr int kValueElements = kTile * kValueStride;
-  static constexpr size_t kBytes = sizeof(uint16_t) * (kQueryElements + kKeyElements + kValueElements) + sizeof(float) * kTile;
+  static constexpr size_t kBytes =
+      sizeof(uint16_t) * (kQueryElements + kKeyElements + kValueElements) + sizeof(float) * kTile;
   static constexpr bool kHoldQueries = kDim <= 128;  // in registers, over all tiles of keys
 };
 
@@ -73,8 +64,8 @@ struct QueryRows {
   EYESHOT_DEVICE int64_t Offset(int row) const { return Product(row, stride); }
 };
 
-// Begins to copy rows [first, first + kCount) into a tile; rows from `end` on become zeros. Eight threads have a row, so
-// that a thread looks up few rows and has the same channels of each.
+// Begins to copy rows [first, first + kCount) into a tile; rows from `end` on become zeros. Eight threads have a row,
+// so that a thread looks up few rows and has the same channels of each.
 template <int kDim, int kCount, int kStride, typename Rows>
 EYESHOT_DEVICE void CopyTile(const uint16_t* from, const Rows& rows, int first, int end, int head_dim, uint16_t* tile) {
   constexpr int kRowThreads = 8;
@@ -246,8 +237,8 @@ EYESHOT_DEVICE void AddValues(const Scores (&p)[kParts], const uint16_t* values,
   }
 }
 
-// Divides by the sums and stores 16 queries, from `first` of the tile on, by way of their own rows of the tile, 16 bytes
-// at a time.
+// Divides by the sums and stores 16 queries, from `first` of the tile on, by way of their own rows of the tile, 16
+// bytes at a time.
 template <int kColumns, int kStride>
 EYESHOT_DEVICE void StoreRows(const TileTask& task, int first, const Running<kColumns>& running, uint16_t* queries) {
   uint16_t* rows = queries + first * kStride;

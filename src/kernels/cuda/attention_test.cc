@@ -15,6 +15,7 @@
 
 #include "kernels/cuda/attention-inl.h"
 #include "kernels/cuda/decode-inl.h"
+#include "kernels/cuda/rotary-inl.h"
 #include "tensor/dtype.h"
 
 namespace eyeshot::cuda {
@@ -450,6 +451,10 @@ TEST_P(CudaNewestKeysTest, ComeAlong) {
   batch_.slots = Span(slots);
   Matrix qkv(batch_.tokens, (c.heads + 2 * c.kv_heads) * c.head_dim, kUntouched);
   random_.Fill(qkv);
+  for (size_t s = 0; s < c.sequences.size(); ++s) {  // nothing is there yet
+    std::fill_n(&keys_.At(Slot(s, positions[s]), 0), keys_.cols, kNan);
+    std::fill_n(&values_.At(Slot(s, positions[s]), 0), values_.cols, kNan);
+  }
   const Matrix before = qkv;
   const RotaryStoreArgs rotary = {
       .qkv = qkv.view(), .heads = c.heads, .inverse_frequency = Span(frequencies), .batch = &batch_};
@@ -472,22 +477,82 @@ std::vector<Sequence> Contexts(const std::vector<int32_t>& contexts) {
   return sequences;
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, CudaDecodeTest,
-                         ::testing::Values(PagedCase{64, 9, 3, 16, 1024, Contexts({1, 255, 256, 257, 600})},
-                                           PagedCase{64, 15, 5, 32, 512, Contexts({300, 31})},
-                                           PagedCase{64, 2, 2, 16, 256, Contexts({256, 1, 77})},
-                                           PagedCase{64, 4, 1, 32, 600, Contexts({600})},
-                                           PagedCase{8, 12, 1, 16, 300, Contexts({257, 3})},
-                                           PagedCase{72, 2, 2, 16, 300, Contexts({300})},
-                                           PagedCase{96, 4, 1, 32, 255, Contexts({255})},
-                                           PagedCase{136, 2, 1, 16, 300, Contexts({300})}));
+// `count` sequences whose contexts are up to `longest`.
+std::vector<Sequence> ManyContexts(int32_t count, int32_t longest) {
+  std::vector<Sequence> sequences;
+  sequences.reserve(static_cast<size_t>(count));
+  for (int32_t s = 0; s < count; ++s) sequences.push_back({1, 1 + s * 37 % longest});
+  return sequences;
+}
 
-INSTANTIATE_TEST_SUITE_P(Shapes, CudaNewestKeysTest,
-                         ::testing::Values(PagedCase{64, 9, 3, 16, 1024, Contexts({1, 255, 256, 257, 600})},
-                                           PagedCase{64, 15, 5, 32, 512, Contexts({300, 31})},
-                                           PagedCase{64, 12, 1, 16, 300, Contexts({257, 3})},
-                                           PagedCase{96, 4, 1, 32, 255, Contexts({255})},
-                                           PagedCase{256, 2, 1, 16, 300, Contexts({300})}));
+// Contexts at the ends of what a warp, a block and a part have.
+const std::vector<Sequence> kEdges = Contexts({1, 15, 16, 17, 63, 64, 65, 127, 128, 129, 255, 256, 257, 320});
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, CudaDecodeTest,
+    ::testing::Values(PagedCase{64, 9, 3, 16, 1024, Contexts({1, 255, 256, 257, 600})},
+                      PagedCase{64, 15, 5, 32, 512, Contexts({300, 31})},
+                      PagedCase{64, 2, 2, 16, 256, Contexts({256, 1, 77})},
+                      PagedCase{64, 4, 1, 32, 600, Contexts({600})}, PagedCase{8, 12, 1, 16, 300, Contexts({257, 3})},
+                      PagedCase{72, 2, 2, 16, 300, Contexts({300})}, PagedCase{96, 4, 1, 32, 255, Contexts({255})},
+                      PagedCase{136, 2, 1, 16, 300, Contexts({300})}, PagedCase{64, 3, 1, 16, 512, kEdges},  //
+                      PagedCase{64, 3, 1, 24, 256, Contexts({100, 255, 256, 1})}, PagedCase{128, 4, 2, 16, 512, kEdges},
+                      PagedCase{256, 4, 2, 16, 512, kEdges}));
+
+INSTANTIATE_TEST_SUITE_P(
+    HeadDims, CudaDecodeTest,
+    ::testing::Values(PagedCase{16, 3, 1, 16, 200, Contexts({200})}, PagedCase{24, 3, 1, 16, 300, Contexts({300})},
+                      PagedCase{40, 5, 1, 16, 300, Contexts({130})}, PagedCase{56, 1, 1, 16, 300, Contexts({77})},
+                      PagedCase{80, 3, 1, 32, 300, Contexts({300})}, PagedCase{104, 2, 1, 16, 200, Contexts({200})},
+                      PagedCase{128, 7, 1, 16, 300, Contexts({300})}, PagedCase{200, 3, 1, 16, 200, Contexts({200})},
+                      PagedCase{256, 5, 1, 16, 300, Contexts({300})}));
+
+std::vector<PagedCase> Groups() {
+  std::vector<PagedCase> cases;
+  for (int64_t group = 1; group <= 20; ++group) cases.push_back({16, 2 * group, 2, 16, 300, Contexts({130, 40})});
+  cases.push_back({128, 16, 1, 16, 300, Contexts({260})});
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(Groups, CudaDecodeTest, ::testing::ValuesIn(Groups()));
+
+INSTANTIATE_TEST_SUITE_P(Parts, CudaDecodeTest,
+                         ::testing::Values(PagedCase{16, 1, 1, 16, 4096, Contexts({4001, 2100})},
+                                           PagedCase{64, 3, 1, 32, 16384, Contexts({9000})},
+                                           PagedCase{128, 6, 1, 32, 2048, Contexts({2048})},
+                                           PagedCase{16, 9, 3, 16, 300, ManyContexts(70, 300)},
+                                           PagedCase{16, 3, 3, 16, 200, ManyContexts(90, 200)}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, CudaNewestKeysTest,
+    ::testing::Values(PagedCase{64, 9, 3, 16, 1024, Contexts({1, 255, 256, 257, 600})},
+                      PagedCase{64, 15, 5, 32, 512, Contexts({300, 31})},
+                      PagedCase{64, 12, 1, 16, 300, Contexts({257, 3})}, PagedCase{96, 4, 1, 32, 255, Contexts({255})},
+                      PagedCase{256, 2, 1, 16, 300, Contexts({300})}, PagedCase{64, 3, 1, 16, 512, kEdges},
+                      PagedCase{16, 20, 1, 24, 256, Contexts({200, 1})}, PagedCase{80, 2, 1, 16, 512, kEdges},
+                      PagedCase{128, 6, 1, 16, 256, Contexts({1, 17, 129, 256})},
+                      PagedCase{256, 9, 1, 16, 512, Contexts({1, 64, 65})},
+                      PagedCase{16, 3, 3, 16, 300, ManyContexts(70, 300)}));
+
+TEST(CudaDecodePlanTest, SplitsLongContextsUntilThereAreBlocksEnough) {
+  const auto plan = [](int64_t sequences, int64_t heads, int64_t kv_heads, int64_t head_dim, int64_t context) {
+    const attention::DecodePlan p = attention::PlanDecode(sequences, heads, kv_heads, head_dim, context);
+    return std::vector<int64_t>{p.passes, p.warps, int64_t{1} << p.part_shift, p.parts};
+  };
+  using Numbers = std::vector<int64_t>;
+  // One block each, with many warps where there are few.
+  EXPECT_EQ(plan(1, 9, 3, 64, 256), Numbers({1, 16, 256, 1}));
+  EXPECT_EQ(plan(64, 9, 3, 64, 256), Numbers({1, 8, 256, 1}));
+  EXPECT_EQ(plan(512, 9, 3, 64, 256), Numbers({1, 4, 256, 1}));
+  EXPECT_EQ(plan(1, 8, 2, 128, 100), Numbers({1, 8, 128, 1}));
+  EXPECT_EQ(plan(1, 8, 2, 256, 1), Numbers({1, 4, 64, 1}));
+  // Parts of 64 keys, or of more where there would be too many.
+  EXPECT_EQ(plan(1, 9, 3, 64, 257), Numbers({1, 4, 64, 5}));
+  EXPECT_EQ(plan(1, 9, 3, 64, 2048), Numbers({1, 4, 64, 32}));
+  EXPECT_EQ(plan(1, 9, 3, 64, 16384), Numbers({1, 4, 256, 64}));
+  EXPECT_EQ(plan(64, 9, 3, 64, 2048), Numbers({1, 4, 512, 4}));
+  EXPECT_EQ(plan(64, 32, 32, 64, 2048), Numbers({1, 4, 2048, 1}));
+  EXPECT_EQ(plan(1, 20, 1, 64, 2048), Numbers({3, 4, 64, 32}));
+}
 
 // --- Rotary positions.
 

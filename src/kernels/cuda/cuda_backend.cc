@@ -336,7 +336,7 @@ Status CudaBackend::Sync(Stream& stream) {
 
 // Attention of decoding steps is planned for the next larger power of two, so that a step can be repeated.
 int64_t PlannedContext(int64_t context) {
-  return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(context, kDecodeKeys))));
+  return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(context, kUnsplitKeys))));
 }
 
 // The first time a step runs as it is: it takes scratch memory and looks for algorithms, which no graph may hold. The

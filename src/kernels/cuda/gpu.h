@@ -19,12 +19,15 @@
 #include "tensor/dtype.h"
 #define EYESHOT_DEVICE inline
 #define EYESHOT_KERNEL(threads) static void
+#define EYESHOT_RESIDENT_KERNEL(threads, blocks) static void
 #define EYESHOT_UNROLL
 #else
 #include <cuda_runtime.h>
 #define EYESHOT_DEVICE __device__ __forceinline__
 // A kernel that is launched with at most so many threads a block.
 #define EYESHOT_KERNEL(threads) static __global__ void __launch_bounds__(threads)
+// The same, with registers so few that `blocks` blocks find room on a multiprocessor.
+#define EYESHOT_RESIDENT_KERNEL(threads, blocks) static __global__ void __launch_bounds__(threads, blocks)
 #define EYESHOT_UNROLL _Pragma("unroll")
 #endif
 
@@ -82,6 +85,8 @@ inline Bf16 ToBf16(float value) {
 inline uint32_t PackBf16(float low, float high) {
   return static_cast<uint32_t>(ToBf16(low).bits) | static_cast<uint32_t>(ToBf16(high).bits) << 16;
 }
+inline uint32_t LowHalves(uint32_t a, uint32_t b) { return (a & 0xffffu) | b << 16; }
+inline uint32_t HighHalves(uint32_t a, uint32_t b) { return a >> 16 | (b & 0xffff0000u); }
 inline float FromHalf(uint16_t bits) { return F32FromF16(bits); }
 inline float FloatFromBits(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline uint32_t BitsOfFloat(float value) { return std::bit_cast<uint32_t>(value); }
@@ -103,6 +108,7 @@ inline void Store16(void* to, const Vec16& value) {
   std::memcpy(to, &value, sizeof(value));
 }
 inline float LoadFresh4(const float* from) { return *from; }
+inline Vec16 LoadFresh16(const void* from) { return Load16(from); }
 inline uint32_t AtomicIncrement(uint32_t* counter) { return (*counter)++; }
 inline void FenceDevice() {}
 inline double Log(double x) { return std::log(x); }
@@ -200,9 +206,9 @@ EYESHOT_DEVICE int GridX() { return static_cast<int>(gridDim.x); }
 EYESHOT_DEVICE void SyncThreads() { __syncthreads(); }
 EYESHOT_DEVICE void SyncWarp() { __syncwarp(); }
 // Every thread of every kernel calls this once, before it reads what another kernel may write and before it writes
-// anything: it waits until the kernels before have ended. From Hopper on a kernel's blocks may start while the one before
-// ends, so that what is done earlier, such as loads of weights, costs no time (programmatic dependent launch, CUDA C++
-// Programming Guide); the next kernel's may from here on.
+// anything: it waits until the kernels before have ended. From Hopper on a kernel's blocks may start while the one
+// before ends, so that what is done earlier, such as loads of weights, costs no time (programmatic dependent launch,
+// CUDA C++ Programming Guide); the next kernel's may from here on.
 EYESHOT_DEVICE void WaitForPrevious() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;");
@@ -240,6 +246,10 @@ EYESHOT_DEVICE uint32_t PackBf16(float low, float high) {
 }
 EYESHOT_DEVICE Bf16 ToBf16(float value) { return {static_cast<uint16_t>(PackBf16(value, 0.0f))}; }
 
+// The low or high halves of two words as one, that of `a` in its low half: one instruction.
+EYESHOT_DEVICE uint32_t LowHalves(uint32_t a, uint32_t b) { return __byte_perm(a, b, 0x5410); }
+EYESHOT_DEVICE uint32_t HighHalves(uint32_t a, uint32_t b) { return __byte_perm(a, b, 0x7632); }
+
 EYESHOT_DEVICE Vec16 Load16(const void* from) { return *static_cast<const Vec16*>(from); }
 // Of memory that is read once, and that no kernel writes: weights.
 EYESHOT_DEVICE Vec16 LoadOnce16(const void* from) {
@@ -258,10 +268,14 @@ EYESHOT_DEVICE void Store16(void* to, const Vec16& value) { *static_cast<Vec16*>
 
 // What another block of this kernel may have written: past the L1 cache, which doesn't hear of it.
 EYESHOT_DEVICE float LoadFresh4(const float* from) { return __ldcg(from); }
+EYESHOT_DEVICE Vec16 LoadFresh16(const void* from) {
+  const uint4 v = __ldcg(static_cast<const uint4*>(from));
+  return {{v.x, v.y, v.z, v.w}};
+}
 // What it was before.
 EYESHOT_DEVICE uint32_t AtomicIncrement(uint32_t* counter) { return atomicAdd(counter, 1u); }
 // Writes before are seen by all blocks before those behind.
-EYESHOT_DEVICE void FenceDevice() { __threadfence(); }
+EYESHOT_DEVICE void FenceDevice() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
 
 EYESHOT_DEVICE double Log(double x) { return log(x); }
 // One instruction: 2 ulp, and 0 for what would be denormal.

@@ -63,7 +63,7 @@ void GatherRows(StreamHandle stream, const WeightMatrix& table, DeviceSpan<const
 // rows [first, first + count) of a weight as bfloat16, [count, inputs].
 void Dequantize(StreamHandle stream, const WeightMatrix& weight, int64_t first, int64_t count, uint16_t* out);
 
-// --- Attention (attention-inl.h).
+// --- Attention (attention-inl.h, decode-inl.h, rotary-inl.h).
 // EncodeAttentionArgs. `log_sums`: scratch of [heads, tokens] float32, needed where args.column_mean isn't empty.
 void EncodeAttention(StreamHandle stream, const EncodeAttentionArgs& args, float* log_sums);
 
@@ -79,10 +79,11 @@ struct CacheLayer {
 void RotaryStore(StreamHandle stream, const RotaryStoreArgs& args, const CacheLayer& layer);
 // Steps with any number of queries a sequence.
 void PrefillAttention(StreamHandle stream, const PagedAttentionArgs& args, const CacheLayer& layer);
-// Steps with one query for each sequence. Keys are split into parts of kDecodeKeys, each a block of threads. `partial`
-// holds what they give, `counters` how many have: both of the sizes that DecodeScratchOf() says, counters zero before
-// and after. With `newest`, whose qkv begins with args.q, it does RotaryStore(newest) too, but leaves qkv as it is.
-inline constexpr int64_t kDecodeKeys = 256;
+// Steps with one query for each sequence. Longer contexts than kUnsplitKeys may be split into parts, each for a block
+// of threads; how many there are depends on the batch and its max_context. `partial` holds what they give, `counters`
+// how many have: both of the sizes that DecodeScratchOf() says, counters zero before and after. With `newest`, whose
+// qkv begins with args.q, it does RotaryStore(newest) too, but leaves qkv as it is.
+inline constexpr int64_t kUnsplitKeys = 256;
 struct DecodeScratch {
   int64_t floats = 0;    // float32
   int64_t counters = 0;  // uint32

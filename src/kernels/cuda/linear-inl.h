@@ -221,8 +221,7 @@ EYESHOT_DEVICE void StageNormed(const VectorTask& task, unsigned char* shared_x,
         LoadEight(task.gain + 8 * i, gain);
         EYESHOT_UNROLL
         for (int j = 0; j < 4; ++j) {
-          eight.word[j] =
-              PackBf16(values[2 * j] * scale * gain[2 * j], values[2 * j + 1] * scale * gain[2 * j + 1]);
+          eight.word[j] = PackBf16(values[2 * j] * scale * gain[2 * j], values[2 * j + 1] * scale * gain[2 * j + 1]);
         }
         if (BlockX() == 0 && task.normed != nullptr) Store16(task.normed + row * task.normed_stride + 8 * i, eight);
       }
@@ -333,8 +332,8 @@ struct WeightPair {
 };
 
 // A warp takes one pair of weight rows after the other, while x stays where it is; where x doesn't fit into shared
-// memory at once, it has one pair alone. Weights don't depend on what runs before, so that their loads begin first; from
-// then on each piece that is used makes room for the next load, of the next pair at last.
+// memory at once, it has one pair alone. Weights don't depend on what runs before, so that their loads begin first;
+// from then on each piece that is used makes room for the next load, of the next pair at last.
 template <WeightMatrix::Format kFormat, bool kWide, int kRows>
 EYESHOT_KERNEL(kVectorThreads)
 VectorKernel(VectorTask task) {

@@ -1,4 +1,5 @@
-// MatrixVector, SkinnyProduct and Dequantize on the emulator, against plain loops over the same weights and the same rounded x.
+// MatrixVector, SkinnyProduct and Dequantize on the emulator, against plain loops over the same weights and the same
+// rounded x.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -20,6 +20,16 @@ EYESHOT_DEVICE float MinusInfinity() { return FloatFromBits(0xff800000u); }
 EYESHOT_DEVICE int Min(int a, int b) { return a < b ? a : b; }
 EYESHOT_DEVICE int64_t Product(int a, int b) { return static_cast<int64_t>(a) * b; }  // one instruction, two registers
 
+// Of the four lanes that share a row of a fragment.
+EYESHOT_DEVICE float QuadMax(float value) {
+  value = Max(value, ShuffleXor(value, 1));
+  return Max(value, ShuffleXor(value, 2));
+}
+EYESHOT_DEVICE float QuadSum(float value) {
+  value += ShuffleXor(value, 1);
+  return value + ShuffleXor(value, 2);
+}
+
 // Where keys and values lie.
 struct PagedRows {
   const uint16_t* keys;

@@ -1,6 +1,6 @@
-// Products of up to 64 rows with a bfloat16 weight on tensor cores ("skinny" products), as batches of decoding steps need
-// them: bound by reading the weight and by the way from one kernel to the next, so that an RMS norm, the gate and the
-// residual are done along.
+// Products of up to 64 rows with a bfloat16 weight on tensor cores ("skinny" products), as batches of decoding steps
+// need them: bound by reading the weight and by the way from one kernel to the next, so that an RMS norm, the gate and
+// the residual are done along.
 #ifndef EYESHOT_KERNELS_CUDA_SKINNY_INL_H_
 #define EYESHOT_KERNELS_CUDA_SKINNY_INL_H_
 
