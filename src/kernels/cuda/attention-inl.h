@@ -33,8 +33,7 @@ struct Shape {
   static constexpr int kQueryElements = kQueries * kStride;
   static constexpr int kKeyElements = kTile * kStride;
   static constexpr int kValueElements = kTile * kValueStride;
-  static constexpr size_t kBytes =
-      sizeof(uint16_t) * (kQueryElements + kKeyElements + kValueElements) + sizeof(float) * kTile;
+  static constexpr size_t kBytes = sizeof(uint16_t) * (kQueryElements + 2 * (kKeyElements + kValueElements));
   static constexpr bool kHoldQueries = kDim <= 128;  // in registers, over all tiles of keys
 };
 
@@ -157,12 +156,15 @@ struct Running {
   float out[kColumns][4] = {};
 };
 
-// Adds the bias of each key; the factor is in the scores afterwards.
-EYESHOT_DEVICE void AddBias(const float* bias, float factor, Scores& scores) {
+// Adds the bias of each key; the factor is in the scores afterwards. `first`: the tile's first key.
+EYESHOT_DEVICE void AddBias(const TileTask& task, int first, Scores& scores) {
   EYESHOT_UNROLL
   for (int n = 0; n < kKeyColumns; ++n) {
     EYESHOT_UNROLL
-    for (int i = 0; i < 4; ++i) scores[n][i] = scores[n][i] * factor + bias[n * 8 + Lane() % 4 * 2 + i % 2];
+    for (int i = 0; i < 4; ++i) {
+      const int key = first + n * 8 + Lane() % 4 * 2 + i % 2;
+      scores[n][i] = scores[n][i] * task.factor + (key < task.keys ? task.key_bias[key] * kLog2E : 0.0f);
+    }
   }
 }
 
@@ -272,44 +274,40 @@ EYESHOT_DEVICE void Attend(const TileTask& task, const Rows& rows) {
   using Tile = Shape<kDim, kParts>;
   constexpr int kStride = Tile::kStride;
   auto* query_tile = reinterpret_cast<uint16_t*>(SharedMemory());
-  uint16_t* key_tile = query_tile + Tile::kQueryElements;
-  uint16_t* value_tile = key_tile + Tile::kKeyElements;
-  auto* bias = reinterpret_cast<float*>(value_tile + Tile::kValueElements);
+  uint16_t* key_tiles = query_tile + Tile::kQueryElements;  // two, each with its values behind it
+  // Where tile `index` of keys is, and that of values behind it.
+  const auto tile_at = [&](int index) { return key_tiles + index % 2 * (Tile::kKeyElements + Tile::kValueElements); };
+  const auto copy = [&](int first, uint16_t* keys) {
+    CopyTile<kDim, kTile, kStride>(rows.keys, rows, first, task.keys, task.head_dim, keys);
+    CopyTile<kDim, kTile, Tile::kValueStride>(rows.values, rows, first, task.keys, task.head_dim,
+                                              keys + Tile::kKeyElements);
+  };
 
   const QueryRows query_rows{task.query_stride};
   CopyTile<kDim, Tile::kQueries, kStride>(task.queries, query_rows, 0, task.rows, task.head_dim, query_tile);
-  CopyTile<kDim, kTile, kStride>(rows.keys, rows, 0, task.keys, task.head_dim, key_tile);
+  copy(0, tile_at(0));
   ClearPadding<Tile::kQueries, Tile::kSteps, kStride>(task.head_dim, query_tile);
-  ClearPadding<kTile, Tile::kSteps, kStride>(task.head_dim, key_tile);
-  AsyncWait();
-  SyncThreads();
+  ClearPadding<kTile, Tile::kSteps, kStride>(task.head_dim, tile_at(0));
+  ClearPadding<kTile, Tile::kSteps, kStride>(task.head_dim, tile_at(1));
   Queries<kDim, kParts> queries;
-  HoldQueries(query_tile, queries);
   Running<Tile::kColumns> running[kParts];
   const int first_query = WarpIndex() * kParts * kWarpRows;
 
   for (int first = 0; first < task.keys; first += kTile) {
-    CopyTile<kDim, kTile, Tile::kValueStride>(rows.values, rows, first, task.keys, task.head_dim, value_tile);
-    if (task.key_bias != nullptr && ThreadIndex() < kTile) {
-      const int key = first + ThreadIndex();
-      bias[ThreadIndex()] = key < task.keys ? task.key_bias[key] * kLog2E : 0.0f;
-    }
-    Scores scores[kParts];
-    Score(queries, key_tile, scores);
+    const uint16_t* keys = tile_at(first / kTile);
     AsyncWait();
-    SyncThreads();  // the values are there, the keys free
-    if (first + kTile < task.keys) {
-      CopyTile<kDim, kTile, kStride>(rows.keys, rows, first + kTile, task.keys, task.head_dim, key_tile);
-    }
+    SyncThreads();  // this tile is there, and the one before free
+    if (first == 0) HoldQueries(query_tile, queries);
+    if (first + kTile < task.keys) copy(first + kTile, tile_at(first / kTile + 1));
+    Scores scores[kParts];
+    Score(queries, keys, scores);
     EYESHOT_UNROLL
     for (int part = 0; part < kParts; ++part) {
-      if (task.key_bias != nullptr) AddBias(bias, task.factor, scores[part]);
+      if (task.key_bias != nullptr) AddBias(task, first, scores[part]);
       if (first + kTile > task.first_keys) Mask(task, first, first_query + part * kWarpRows, scores[part]);
       SoftmaxStep(task.key_bias != nullptr ? 1.0f : task.factor, scores[part], running[part]);
     }
-    AddValues<Tile::kColumns, Tile::kValueStride>(scores, value_tile, running);
-    AsyncWait();
-    SyncThreads();  // the next keys are there, the values free
+    AddValues<Tile::kColumns, Tile::kValueStride>(scores, keys + Tile::kKeyElements, running);
   }
   EYESHOT_UNROLL
   for (int part = 0; part < kParts; ++part) {

@@ -316,7 +316,7 @@ Status CudaBackend::Reserve(Stream& stream, KvCache& cache, int64_t blocks) {
                  static_cast<const uint8_t*>(kept.buffer.data()) + static_cast<size_t>(plane) * bytes(kept.held),
                  static_cast<uint8_t*>(moved.data()) + static_cast<size_t>(plane) * bytes(wanted), bytes(kept.held));
   }
-  if (kept.held > 0) EYESHOT_RETURN_IF_ERROR(Sync(stream));  // before the old memory goes
+  if (kept.held > 0) EYESHOT_RETURN_IF_ERROR(Synchronize(Handle(stream)));  // before the old memory goes
   kept.Move(std::move(moved), wanted);
   return Status::Ok();
 }
