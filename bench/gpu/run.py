@@ -185,7 +185,7 @@ class Run:
         """All stages of a picture of 17 tiles, decoding, and with `more` what else."""
         return json.loads(self.command(self.bin / "eyeshot", "bench", "--device", "cuda", "--model", self.checkpoint(size),
                                        "--context", 4096, "--tiles", 17, "--depths", "128,1100,1208", "--tokens", 64, "--repeat",
-                                       7, "--json", *more, limit=90))
+                                       7, "--steady", "--json", *more, limit=90))
 
     def energy(self, size: str) -> dict:
         """Joules of a token, over answers that last a second."""

@@ -6,10 +6,10 @@ ROWS = [
     ("decode 500M", ("bench 500M", "decode", 1, "ms_per_token"), 0.6, "ms a token", None),
     ("decode 2.2B", ("bench 2.2B", "decode", 1, "ms_per_token"), 1.7, "ms a token", "decode_ms"),
     ("energy of a token, 256M", ("energy 256M", "joules_per_token"), 0.15, "J", None),
-    ("tower, 17 tiles, 256M", ("bench 256M", "stage encode"), 11, "ms", "encode_ms"),
-    ("tower, 17 tiles, 2.2B", ("bench 2.2B", "stage encode"), 27, "ms", "encode_ms"),
-    ("prefill of 1,216 tokens, 256M", ("bench 256M", "prefill 1216"), 3, "ms", "prefill_ms"),
-    ("prefill of 1,216 tokens, 2.2B", ("bench 2.2B", "prefill 1216"), 12, "ms", "prefill_ms"),
+    ("tower, 17 tiles, 256M", ("bench 256M", "steady encode 17"), 11, "ms", "encode_ms"),
+    ("tower, 17 tiles, 2.2B", ("bench 2.2B", "steady encode 17"), 27, "ms", "encode_ms"),
+    ("prefill of 1,216 tokens, 256M", ("bench 256M", "steady prefill 1216"), 3, "ms", "prefill_ms"),
+    ("prefill of 1,216 tokens, 2.2B", ("bench 2.2B", "steady prefill 1216"), 12, "ms", "prefill_ms"),
     ("decode 256M, 64 sequences of 1,100 tokens", ("bench 256M", "batch 64"), ">= 40000", "tokens/s", None),
     ("memory taken, 256M, 17 tiles", ("bench 256M", "decode", 1, "allocated_bytes"), 0.75e9, "bytes", "allocated_bytes"),
     ("memory taken, 256M, 64 frames", ("frames", "gpu", "allocated_bytes"), 1e9, "bytes", None),
@@ -25,13 +25,10 @@ def find(results: dict, path: tuple):
         return None
     value = step["result"]
     for key in path[1:]:
-        if isinstance(key, str) and key.startswith("stage "):
-            stages = {stage["name"]: stage for stage in value["pictures"][0]["stages"]}
-            return stages[key.removeprefix("stage ")]["device_ms"]
-        if isinstance(key, str) and key.startswith("prefill "):
-            tokens = int(key.removeprefix("prefill "))
-            return next((tokens / depth["prefill_tokens_per_s"] * 1e3 for depth in value["decode"]
-                         if depth["depth"] == tokens), None)
+        if isinstance(key, str) and key.startswith("steady "):
+            _, name, size = key.split()
+            return next((stage["ms"] for stage in value["steady"]
+                         if stage["name"] == name and stage["size"] == int(size)), None)
         if key == "batch 64":
             return next((batch["tokens_per_s"] for batch in value["batches"]
                          if batch["sequences"] == 64 and batch["depth"] >= 1000), None)

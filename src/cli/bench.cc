@@ -24,7 +24,7 @@
 #include "cli/synthetic_picture.h"
 #include "formats/processor_config.h"
 #include "ledger/stage.h"
-#include "runtime/batch_speed.h"
+#include "runtime/model_speed.h"
 #include "vision/image_processor.h"
 
 namespace eyeshot::cli {
@@ -41,7 +41,15 @@ struct BenchFlags {
   int tokens = 32;
   int repeat = 5;
   int warmup = 1;
+  bool steady = false;  // measure tower and prompts run after run, too
   bool json = false;
+};
+
+// Of one stage, run after run.
+struct SteadyStage {
+  std::string name;
+  int64_t size = 0;  // tiles, or tokens
+  double ms = 0;
 };
 
 // A picture of `width` x `height` that the model cuts into `tiles`.
@@ -151,7 +159,10 @@ class Bench {
   void PrintDepths() const;
   Result<PictureResult> RunPicture(const PictureCase& picture);
   Result<DepthResult> RunDepth(int64_t depth);
-  Status RunBatches();
+  // Below the engine, whose chats come one after the other and have a host's work in between.
+  Status RunBelow();
+  Status RunBatches(const LoadedModel& loaded);
+  Status RunSteady(const LoadedModel& loaded);
   // Calls `once` for the warm-up and each repetition, which gives the ledgers.
   Result<std::vector<Ledger>> Repeat(const std::string& what, const std::function<Result<Answer>()>& once);
   Result<Answer> Ask(std::vector<ContentPart> parts, bool split);
@@ -164,6 +175,7 @@ class Bench {
   std::vector<PictureResult> pictures_;
   std::vector<DepthResult> depths_;
   std::vector<BatchSpeed> batches_;
+  std::vector<SteadyStage> steady_;
 };
 
 Result<Answer> Bench::Ask(std::vector<ContentPart> parts, bool split) {
@@ -250,10 +262,26 @@ Result<DepthResult> Bench::RunDepth(int64_t depth) {
   return result;
 }
 
-// Below the engine, whose chats come one after the other.
-Status Bench::RunBatches() {
-  if (flags_.batches.empty()) return Status::Ok();
+Status Bench::RunBelow() {
+  if (flags_.batches.empty() && !flags_.steady) return Status::Ok();
   EYESHOT_ASSIGN_OR_RETURN(const LoadedModel loaded, LoadBelowEngine(flags_.model, flags_.model.device));
+  if (flags_.steady) EYESHOT_RETURN_IF_ERROR(RunSteady(loaded));
+  return RunBatches(loaded);
+}
+
+Status Bench::RunSteady(const LoadedModel& loaded) {
+  for (const PictureResult& result : pictures_) {
+    EYESHOT_ASSIGN_OR_RETURN(const double ms, MeasureEncode(*loaded.model, result.picture.tiles, flags_.repeat));
+    steady_.push_back({"encode", result.picture.tiles, ms});
+  }
+  for (const DepthResult& result : depths_) {
+    EYESHOT_ASSIGN_OR_RETURN(const double ms, MeasurePrefill(*loaded.model, result.depth, flags_.repeat));
+    steady_.push_back({"prefill", result.depth, ms});
+  }
+  return Status::Ok();
+}
+
+Status Bench::RunBatches(const LoadedModel& loaded) {
   const int64_t longest = loaded.model->config().text.max_positions;
   for (const int64_t depth : flags_.depths) {
     for (const int64_t sequences : flags_.batches) {
@@ -287,7 +315,7 @@ Status Bench::Run() {
     EYESHOT_ASSIGN_OR_RETURN(const DepthResult result, RunDepth(depth));
     depths_.push_back(result);
   }
-  return RunBatches();
+  return RunBelow();
 }
 
 OrderedJson PictureJson(const PictureResult& result) {
@@ -330,6 +358,10 @@ void Bench::Print() const {
                                 {"joules_per_token", result.joules_per_token},
                                 {"allocated_bytes", result.allocated_bytes}});
     }
+    json["steady"] = OrderedJson::array();
+    for (const SteadyStage& stage : steady_) {
+      json["steady"].push_back({{"name", stage.name}, {"size", stage.size}, {"ms", stage.ms}});
+    }
     json["batches"] = OrderedJson::array();
     for (const BatchSpeed& speed : batches_) {
       json["batches"].push_back({{"sequences", speed.sequences},
@@ -350,6 +382,11 @@ void Bench::Print() const {
                result.TtftMs(), result.median.Table());
   }
   PrintDepths();
+  if (!steady_.empty()) fmt::print("\nrun after run:\n");
+  for (const SteadyStage& stage : steady_) {
+    fmt::print("{:>14}{:>14}{:>12.3f} ms\n", stage.name,
+               fmt::format("{} {}", stage.size, stage.name == "encode" ? "tiles" : "tokens"), stage.ms);
+  }
   if (batches_.empty()) return;
   fmt::print("\n{:>14}{:>14}{:>12}{:>13}\n", "side by side", "prompt tokens", "ms a step", "tokens a s");
   for (const BatchSpeed& speed : batches_) {
@@ -415,6 +452,8 @@ void AddBenchCommand(CLI::App& program, int& exit_code) {
       ->check(CLI::Range(0, 1000))
       ->capture_default_str()
       ->type_name("N");
+  command->add_flag("--steady", flags->steady,
+                    "Measure the tower and prompts run after run as well, with nothing in between");
   command->add_flag("--json", flags->json, "Print one JSON object");
   command->footer(R"(Examples:
   eyeshot bench

@@ -489,10 +489,11 @@ void CudaBackend::DoLinear(Stream& stream, const LinearArgs& args) {
   const CudaWeight& w = Weight(args.weight);
   auto& queue = static_cast<CudaStream&>(stream);
   const std::optional<NormArgs>& norm = queue.waiting.norm;
-  const bool skinny = args.x.rows > 1 && TakesSkinny(w.matrix, args.x);
+  const bool skinny = TakesSkinny(w.matrix, args.x);
   const auto product = skinny ? &SkinnyProduct : &MatrixVector;
   if (norm && norm->y.data == args.x.data && norm->y.rows == args.x.rows && norm->y.cols == args.x.cols &&
-      (skinny ? norm->passing && TakesSkinny(w.matrix, norm->x) : TakesNorm(w.matrix, *norm))) {
+      (skinny ? norm->passing && norm->x.dtype == DType::kF32 && TakesSkinny(w.matrix, norm->x)
+              : TakesNorm(w.matrix, *norm))) {
     const NormArgs taken = *std::exchange(queue.waiting.norm, std::nullopt);
     product(Handle(stream), w.matrix, Floats(args.bias), args, &taken, Floats(taken.gain));
     return;

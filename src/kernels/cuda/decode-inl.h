@@ -54,6 +54,10 @@ struct DecodeParams {
   int block_shift;  // log2 of the keys of a block of the cache; -1: it's no power of two
 };
 
+// Whether the cache can be read before the kernels before have ended: it holds what earlier steps left, and this step's
+// own keys and values are taken from elsewhere. Lengths and tables of blocks were uploaded before the step began.
+EYESHOT_DEVICE bool BeginsEarly(const DecodeParams& params) { return params.newest.inverse_frequency != nullptr; }
+
 // Of the angle that this thread computes. Constant: it needs no earlier kernel.
 template <int kThreads>
 EYESHOT_DEVICE float FrequencyOf(const DecodeParams& params) {
@@ -183,12 +187,11 @@ struct DecodeBlock {
     for (int i = 0; i < 4; ++i) {
       const int key = i / 2 * 8 + Lane() % 4 * 2 + i % 2;
       const int64_t cached = Product(Shuffle(slots, key), paged.row_stride);
-      const uint16_t* row = from + key == newest ? NewestValue() : rows.values + cached;
       EYESHOT_UNROLL
       for (int group = 0; group < Tile::kValueGroups; ++group) {
         const int channel = group * 64 + Lane() / 4 * 8;
-        const bool valid = from + key < end && channel < paged.head_dim;
-        values[i][group] = valid ? Load16(row + channel) : Vec16{};
+        const bool valid = from + key < end && from + key != newest && channel < paged.head_dim;
+        values[i][group] = valid ? Load16(rows.values + cached + channel) : Vec16{};
       }
     }
   }
@@ -242,8 +245,20 @@ struct DecodeBlock {
     SyncThreads();
   }
 
+  EYESHOT_DEVICE void TakeNewestValue(int from, Values& values) const {
+    if (newest < from || newest >= from + kWarpKeys) return;
+    EYESHOT_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      if (from + i / 2 * 8 + Lane() % 4 * 2 + i % 2 != newest) continue;
+      EYESHOT_UNROLL
+      for (int group = 0; group < Tile::kValueGroups; ++group) {
+        const int channel = group * 64 + Lane() / 4 * 8;
+        if (channel < paged.head_dim) values[i][group] = Load16(NewestValue() + channel);
+      }
+    }
+  }
   // The newest key, where it is among these 16.
-  EYESHOT_DEVICE void TakeNewest(int from, Keys& keys) const {
+  EYESHOT_DEVICE void TakeNewestKey(int from, Keys& keys) const {
     if (newest < from || newest >= from + kWarpKeys) return;
     EYESHOT_UNROLL
     for (int n = 0; n < 2; ++n) {
@@ -355,23 +370,26 @@ struct DecodeBlock {
     constexpr int kStep = kWarps * kWarpKeys;
     int from = first + WarpIndex() * kWarpKeys;
     int slots = first_slots;
-    CopyRows();
     ComputeAngles(frequency);
     Keys keys;
     Values values;
     LoadKeys(from, slots, keys);
     if constexpr (Tile::kLoadAhead) LoadValues(from, slots, values);
+    if (BeginsEarly(params)) WaitForPrevious();
+    CopyRows();
     RotateRows();
     while (from < end) {
       const int next = from + kStep;
       const int next_slots = next < end ? WarpSlots(next) : 0;
       float scores[2][4];
-      TakeNewest(from, keys);
+      if constexpr (Tile::kLoadAhead) TakeNewestValue(from, values);
+      TakeNewestKey(from, keys);
       Score(from, keys, scores);
       if constexpr (Tile::kLoadAhead) {
         LoadKeys(next, next_slots, keys);
       } else {
         LoadValues(from, slots, values);
+        TakeNewestValue(from, values);
       }
       SoftmaxStep(scores, running);
       AddValues(scores, values, running);
@@ -456,9 +474,12 @@ EYESHOT_RESIDENT_KERNEL((kWarps * kWarp), (DecodeShape<kDim, kWarps>::kResident)
 DecodeKernel(DecodeParams params) {
   using Block = DecodeBlock<kDim, kWarps>;
   const float frequency = FrequencyOf<kWarps * kWarp>(params);
-  WaitForPrevious();
+  if (!BeginsEarly(params)) WaitForPrevious();
   const Block block(params);
-  if (block.first >= block.end) return;
+  if (block.first >= block.end) {
+    if (BeginsEarly(params)) WaitForPrevious();
+    return;
+  }
   typename Block::Running running = {kLowest, 0, {}};
   block.Attend(frequency, running);
   block.Leave(running);

@@ -23,6 +23,11 @@
 #define EYESHOT_UNROLL
 #else
 #include <cuda_runtime.h>
+
+#include <map>
+#include <mutex>
+#include <utility>
+
 #define EYESHOT_DEVICE __device__ __forceinline__
 // A kernel that is launched with at most so many threads a block.
 #define EYESHOT_KERNEL(threads) static __global__ void __launch_bounds__(threads)
@@ -329,6 +334,34 @@ EYESHOT_DEVICE void AsyncCopy16(void* shared, const void* from, bool valid) {
 }
 EYESHOT_DEVICE void AsyncWait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
+// What launches of a kernel need to know of this thread's GPU; found out, and told to the kernel, once.
+struct LaunchSettings {
+  bool early = false;  // it may start before the one before has ended
+};
+inline LaunchSettings SettingsOf(const void* kernel) {
+  constexpr int kHopper = 9;
+  static std::mutex mutex;
+  static std::map<std::pair<const void*, int>, LaunchSettings> known;
+  int device = 0;
+  cudaGetDevice(&device);
+  const std::lock_guard lock(mutex);
+  const auto [place, fresh] = known.try_emplace({kernel, device});
+  if (fresh) {
+    int major = 0;
+    int shared_bytes = 0;
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    cudaFuncAttributes attributes = {};
+    cudaFuncGetAttributes(&attributes, kernel);
+    // All that there is: a multiprocessor that shares its memory out anew between two kernels has to run empty.
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                         shared_bytes - static_cast<int>(attributes.sharedSizeBytes));
+    cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
+    place->second.early = major >= kHopper;
+  }
+  return place->second;
+}
+
 template <typename... P>
 int64_t ResidentBlocks(void (*kernel)(P...), int threads, size_t shared_bytes) {
   int device = 0;
@@ -336,25 +369,14 @@ int64_t ResidentBlocks(void (*kernel)(P...), int threads, size_t shared_bytes) {
   int blocks = 0;
   cudaGetDevice(&device);
   cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
+  SettingsOf(reinterpret_cast<const void*>(kernel));
   cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, shared_bytes);  // 0: Synchronize() says why
   return static_cast<int64_t>(processors) * (blocks > 0 ? blocks : 1);
 }
 
-// Whether a kernel may start before the one before has ended, on this thread's GPU.
-inline bool LaunchesEarly() {
-  constexpr int kHopper = 9;
-  int device = 0;
-  int major = 0;
-  return cudaGetDevice(&device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major >= kHopper;
-}
-
 template <typename... P, typename... A>
 void Launch(void (*kernel)(P...), Grid grid, int threads, size_t shared_bytes, StreamHandle stream, A... args) {
-  constexpr size_t kAlwaysAllowed = 48 << 10;
-  if (shared_bytes > kAlwaysAllowed) {
-    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
-  }
+  const LaunchSettings settings = SettingsOf(reinterpret_cast<const void*>(kernel));
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z));
   config.blockDim = dim3(static_cast<unsigned>(threads));
@@ -364,7 +386,7 @@ void Launch(void (*kernel)(P...), Grid grid, int threads, size_t shared_bytes, S
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;
   config.attrs = &early;
-  config.numAttrs = LaunchesEarly() ? 1 : 0;
+  config.numAttrs = settings.early ? 1 : 0;
   cudaLaunchKernelEx(&config, kernel, static_cast<P>(args)...);  // Synchronize() has its errors
 }
 

@@ -52,7 +52,8 @@ inline constexpr int64_t kMaxVectorRows = 8;
 void MatrixVector(StreamHandle stream, const WeightMatrix& weight, const float* bias, const LinearArgs& args,
                   const NormArgs* norm = nullptr, const float* gain = nullptr);
 bool TakesNorm(const WeightMatrix& weight, const NormArgs& norm);
-// The same of bfloat16 weights by tensor cores, for up to kMaxSkinnyRows rows; norm->passing must be true.
+// The same of bfloat16 weights by tensor cores, for up to kMaxSkinnyRows rows; norm->passing must be true, and its x
+// float32. weight.inputs is a multiple of 32.
 inline constexpr int64_t kMaxSkinnyRows = 64;
 void SkinnyProduct(StreamHandle stream, const WeightMatrix& weight, const float* bias, const LinearArgs& args,
                    const NormArgs* norm = nullptr, const float* gain = nullptr);

@@ -196,8 +196,10 @@ EYESHOT_DEVICE float NormScale(const VectorTask& task, int row) {
 
 // The same for all inputs at once, through an RMS norm, which the first block keeps in memory too. scales: [kRows].
 // The scale of a single row is found by each warp for itself, which takes no barrier; of several, each by one warp.
+// own_gain: of this thread's first eight.
 template <int kRows, int kParts>
-EYESHOT_DEVICE void StageNormed(const VectorTask& task, unsigned char* shared_x, float* scales) {
+EYESHOT_DEVICE void StageNormed(const VectorTask& task, const float (&own_gain)[8], unsigned char* shared_x,
+                                float* scales) {
   const int eights = task.inputs / 8;
   float scale = 0;
   if constexpr (kRows == 1) {
@@ -218,7 +220,12 @@ EYESHOT_DEVICE void StageNormed(const VectorTask& task, unsigned char* shared_x,
         float values[8];
         EightOfNormed(task, row, i, values);
         float gain[8];
-        LoadEight(task.gain + 8 * i, gain);
+        if (i == ThreadIndex()) {
+          EYESHOT_UNROLL
+          for (int j = 0; j < 8; ++j) gain[j] = own_gain[j];
+        } else {
+          LoadEight(task.gain + 8 * i, gain);
+        }
         EYESHOT_UNROLL
         for (int j = 0; j < 4; ++j) {
           eight.word[j] = PackBf16(values[2 * j] * scale * gain[2 * j], values[2 * j + 1] * scale * gain[2 * j + 1]);
@@ -353,6 +360,8 @@ VectorKernel(VectorTask task) {
   for (int i = 0; i < Piece::kAhead; ++i) weights.Load(Lane() + i * kWarp, ahead[i]);
   if (kFormat == WeightMatrix::Format::k4Bit && ThreadIndex() < kLevels)
     levels[ThreadIndex()] = task.levels[ThreadIndex()];
+  float own_gain[8] = {};
+  if (task.gain != nullptr && 8 * ThreadIndex() < task.inputs) LoadEight(task.gain + 8 * ThreadIndex(), own_gain);
   WaitForPrevious();
   float residual = VectorTarget<kRows>(task, pair).Residual(task);
 
@@ -361,7 +370,7 @@ VectorKernel(VectorTask task) {
     const int left = task.inputs - tile;
     if (tile > 0) SyncThreads();
     if (task.gain != nullptr) {
-      StageNormed<kRows, Piece::kParts>(task, shared_x, scales);
+      StageNormed<kRows, Piece::kParts>(task, own_gain, shared_x, scales);
     } else {
       StageX<kRows, Piece::kParts>(task, tile, left < task.tile ? left : task.tile, shared_x);
     }
@@ -406,7 +415,9 @@ void LaunchVector(StreamHandle stream, VectorTask task) {
                               static_cast<size_t>(task.tile) * sizeof(uint16_t);
   const auto kernel = &VectorKernel<kFormat, kWide, kRows>;
   int64_t blocks = CeilDiv(task.pairs, threads / kWarp);
-  if (task.tile == task.inputs) blocks = std::min(blocks, ResidentBlocks(kernel, threads, shared_bytes));
+  if (task.tile == task.inputs) {  // as many as run at a time, each warp with equally many pairs
+    blocks = CeilDiv(blocks, CeilDiv(blocks, ResidentBlocks(kernel, threads, shared_bytes)));
+  }
   Launch(kernel, {.x = blocks}, threads, shared_bytes, stream, task);
 }
 

@@ -13,19 +13,30 @@
 namespace eyeshot::cuda {
 namespace skinny {
 
-constexpr int kThreads = 512;
-constexpr int kWarps = kThreads / kWarp;
+constexpr int kMaxThreads = 512;
 constexpr int kOutputs = 16;  // of a block: rows of a fragment of weights
 constexpr int kGroup = 32;  // inputs that a warp takes at a time, eight for each lane of a quad
-constexpr int64_t kFewRows = 16;
-constexpr int64_t kSmallWeight = int64_t{4} << 20;  // elements
-
 // Sums of a fragment: 16 outputs of 8 rows of x.
 constexpr int kSums = kOutputs * 8;
 
+// What pays, see TakesSkinny().
+constexpr int64_t kFewRows = 16;
+constexpr int64_t kSmallWeight = int64_t{4} << 20;  // elements
+constexpr int64_t kFewOutputs = 1024;
+constexpr int64_t kManyInputs = 1024;
+
+// Blocks of kTiles * 8 rows of x. Those of gated weights have half the warps where both halves' sums take the
+// registers.
 template <int kTiles, int kSets>
-constexpr size_t kBytes = sizeof(float) * (static_cast<size_t>(kWarps) * kSets * kTiles * kSums +
-                                           static_cast<size_t>(kWarps + 1) * kTiles * 8);
+struct Shape {
+  static constexpr bool kLarge = kTiles * kSets > 4;
+  static constexpr int kWarps = kMaxThreads / kWarp / (kLarge ? 2 : 1);
+  static constexpr int kThreads = kWarps * kWarp;
+  static constexpr int kRows = kTiles * 8;
+  static constexpr int kAhead = kLarge ? 1 : 2;  // groups of weights that are on their way
+  static constexpr size_t kBytes =
+      sizeof(float) * (static_cast<size_t>(kWarps) * kSets * kTiles * kSums + static_cast<size_t>(kWarps + 1) * kRows);
+};
 
 // Inputs of weight rows `g` and `g + 8`, as the words of two fragments. They stand in another order than their
 // addresses; a product doesn't mind as long as both operands have the same.
@@ -64,69 +75,112 @@ struct WeightRows {
   }
 };
 
-// Eight inputs of row `row` of x for the product, before the norm's factor of the row; adds their squares to `square`.
-EYESHOT_DEVICE Vec16 LoadX(const VectorTask& task, int row, int first, float* square) {
-  if (row >= task.rows) return {};
-  if (task.gain == nullptr) {
-    return Load16(static_cast<const uint16_t*>(task.x) + row * task.x_stride + first);
+// Eight inputs of each of a lane's rows of x, which all are on their way together; of rows that aren't there, the last
+// one's in their place.
+template <int kTiles>
+struct XGroup {
+  Vec16 eights[kTiles];
+
+  EYESHOT_DEVICE static int64_t At(const VectorTask& task, int first_row, int tile, int first) {
+    const int row = first_row + tile * 8 + Lane() / 4;
+    return (row < task.rows ? row : task.rows - 1) * task.x_stride + first;
   }
-  float values[8];
-  EightOfNormed(task, row, first / 8, values);
-  float gain[8];
-  LoadEight(task.gain + first, gain);
-  Vec16 eight;
-  EYESHOT_UNROLL
-  for (int i = 0; i < 4; ++i) {
-    *square += values[2 * i] * values[2 * i] + values[2 * i + 1] * values[2 * i + 1];
-    eight.word[i] = PackBf16(values[2 * i] * gain[2 * i], values[2 * i + 1] * gain[2 * i + 1]);
+  EYESHOT_DEVICE void Load(const VectorTask& task, int first_row, int first) {
+    EYESHOT_UNROLL
+    for (int tile = 0; tile < kTiles; ++tile) {
+      eights[tile] = Load16(static_cast<const uint16_t*>(task.x) + At(task, first_row, tile, first));
+    }
   }
-  return eight;
-}
+  // Of float32, before the norm's factor of the row; adds their squares.
+  EYESHOT_DEVICE void LoadNormed(const VectorTask& task, int first_row, int first, const float (&gain)[8],
+                                 float (&squares)[kTiles]) {
+    float values[kTiles][8];
+    EYESHOT_UNROLL
+    for (int tile = 0; tile < kTiles; ++tile) {
+      LoadEight(static_cast<const float*>(task.x) + At(task, first_row, tile, first), values[tile]);
+    }
+    EYESHOT_UNROLL
+    for (int tile = 0; tile < kTiles; ++tile) {
+      EYESHOT_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        const float low = values[tile][2 * i];
+        const float high = values[tile][2 * i + 1];
+        squares[tile] += low * low + high * high;
+        eights[tile].word[i] = PackBf16(low * gain[2 * i], high * gain[2 * i + 1]);
+      }
+    }
+  }
+};
 
 // What the warps of a block have to add up.
 template <int kTiles, int kSets>
 struct Shared {
-  float* sums;  // [kWarps, kSets, kTiles, kSums]
-  float* squares;  // [kWarps, kTiles * 8]
-  float* scales;  // [kTiles * 8]
+  using Block = Shape<kTiles, kSets>;
+  float* sums;  // [warps, kSets, kTiles, kSums]
+  float* squares;  // [warps, rows]
+  float* scales;  // [rows]
 
   EYESHOT_DEVICE Shared() {
     sums = reinterpret_cast<float*>(SharedMemory());
-    squares = sums + kWarps * kSets * kTiles * kSums;
-    scales = squares + kWarps * kTiles * 8;
+    squares = sums + Block::kWarps * kSets * kTiles * kSums;
+    scales = squares + Block::kWarps * Block::kRows;
+  }
+  EYESHOT_DEVICE void Leave(const float (&own)[kSets][kTiles][4], const float (&own_squares)[kTiles], bool normed) {
+    EYESHOT_UNROLL
+    for (int tile = 0; tile < kTiles; ++tile) {
+      EYESHOT_UNROLL
+      for (int set = 0; set < kSets; ++set) {
+        float* to = sums + ((WarpIndex() * kSets + set) * kTiles + tile) * kSums + Lane();
+        EYESHOT_UNROLL
+        for (int i = 0; i < 4; ++i) to[i * kWarp] = own[set][tile][i];
+      }
+      if (!normed) continue;
+      float square = own_squares[tile];
+      square += ShuffleXor(square, 1);
+      square += ShuffleXor(square, 2);
+      if (Lane() % 4 == 0) squares[WarpIndex() * Block::kRows + tile * 8 + Lane() / 4] = square;
+    }
+    SyncThreads();
+  }
+  // The factors of an RMS norm of each row, from the squares that warps found.
+  EYESHOT_DEVICE void FindScales(const VectorTask& task) const {
+    if (ThreadIndex() < Block::kRows) {
+      float square = 0;
+      EYESHOT_UNROLL
+      for (int warp = 0; warp < Block::kWarps; ++warp) square += squares[warp * Block::kRows + ThreadIndex()];
+      scales[ThreadIndex()] = Rsqrt(square / static_cast<float>(task.inputs) + task.epsilon);
+    }
+    SyncThreads();
   }
   // Of element `at` of a fragment of tile `tile`.
   EYESHOT_DEVICE float Total(int set, int tile, int at) const {
     float total = 0;
     EYESHOT_UNROLL
-    for (int warp = 0; warp < kWarps; ++warp) total += sums[((warp * kSets + set) * kTiles + tile) * kSums + at];
+    for (int warp = 0; warp < Block::kWarps; ++warp) total += sums[((warp * kSets + set) * kTiles + tile) * kSums + at];
     return total;
   }
 };
 
-// The factors of an RMS norm of each row, from the squares that warps found.
+// A block has 16 outputs (of a gated weight: 16 gates and their ups) of 8 kTiles rows; its warps share the inputs.
+// Grid: (outputs, rows).
 template <int kTiles, int kSets>
-EYESHOT_DEVICE void FindScales(const VectorTask& task, const Shared<kTiles, kSets>& shared) {
-  if (ThreadIndex() < kTiles * 8) {
-    float square = 0;
-    EYESHOT_UNROLL
-    for (int warp = 0; warp < kWarps; ++warp) square += shared.squares[warp * kTiles * 8 + ThreadIndex()];
-    shared.scales[ThreadIndex()] = Rsqrt(square / static_cast<float>(task.inputs) + task.epsilon);
-  }
-  SyncThreads();
-}
-
-// A block has 16 outputs (of a gated weight: 16 gates and their ups) of all rows; its warps share the inputs.
-// kTiles: of 8 rows. Grid: (outputs / 16).
-template <int kTiles, int kSets>
-EYESHOT_KERNEL(kThreads)
+EYESHOT_RESIDENT_KERNEL((Shape<kTiles, kSets>::kThreads), (Shape<kTiles, kSets>::kLarge ? 2 : 1))
 SkinnyKernel(VectorTask task) {
-  constexpr int kAhead = kTiles * kSets > 8 ? 1 : 2;
+  using Block = Shape<kTiles, kSets>;
+  constexpr int kWarps = Block::kWarps;
+  constexpr int kAhead = Block::kAhead;
   const int64_t first = int64_t{BlockX()} * kOutputs;
+  const int first_row = BlockY() * Block::kRows;
+  const bool normed = task.gain != nullptr;
   const WeightRows<kSets> weights(task, first);
   WeightGroup ahead[kAhead][kSets];
+  float gains[kAhead][8];
+  const auto load = [&](int group, int slot) {
+    weights.Load(group, ahead[slot]);
+    if (normed && group < weights.groups) LoadEight(task.gain + group * kGroup + Lane() % 4 * 8, gains[slot]);
+  };
   EYESHOT_UNROLL
-  for (int i = 0; i < kAhead; ++i) weights.Load(WarpIndex() + i * kWarps, ahead[i]);
+  for (int i = 0; i < kAhead; ++i) load(WarpIndex() + i * kWarps, i);
   WaitForPrevious();
 
   float sums[kSets][kTiles][4] = {};
@@ -136,60 +190,56 @@ SkinnyKernel(VectorTask task) {
     for (int i = 0; i < kAhead; ++i) {
       const int group = base + i * kWarps;
       if (group >= weights.groups) break;
+      XGroup<kTiles> x;
+      if (normed) {
+        x.LoadNormed(task, first_row, group * kGroup + Lane() % 4 * 8, gains[i], squares);
+      } else {
+        x.Load(task, first_row, group * kGroup + Lane() % 4 * 8);
+      }
       EYESHOT_UNROLL
       for (int tile = 0; tile < kTiles; ++tile) {
-        const Vec16 x = LoadX(task, tile * 8 + Lane() / 4, group * kGroup + Lane() % 4 * 8, &squares[tile]);
         EYESHOT_UNROLL
         for (int set = 0; set < kSets; ++set) {
           const WeightGroup& w = ahead[i][set];
           EYESHOT_UNROLL
           for (int j = 0; j < 4; j += 2) {
             MmaBf16(sums[set][tile], {w.low.word[j], w.high.word[j], w.low.word[j + 1], w.high.word[j + 1]},
-                    {x.word[j], x.word[j + 1]});
+                    {x.eights[tile].word[j], x.eights[tile].word[j + 1]});
           }
         }
       }
-      weights.Load(group + kAhead * kWarps, ahead[i]);
+      load(group + kAhead * kWarps, i);
     }
   }
 
-  const Shared<kTiles, kSets> shared;
-  EYESHOT_UNROLL
-  for (int tile = 0; tile < kTiles; ++tile) {
-    EYESHOT_UNROLL
-    for (int set = 0; set < kSets; ++set) {
-      float* to = shared.sums + ((WarpIndex() * kSets + set) * kTiles + tile) * kSums + Lane();
-      EYESHOT_UNROLL
-      for (int i = 0; i < 4; ++i) to[i * kWarp] = sums[set][tile][i];
-    }
-    if (task.gain == nullptr) continue;
-    float square = squares[tile];
-    square += ShuffleXor(square, 1);
-    square += ShuffleXor(square, 2);
-    if (Lane() % 4 == 0) shared.squares[WarpIndex() * kTiles * 8 + tile * 8 + Lane() / 4] = square;
-  }
-  SyncThreads();
-  if (task.gain != nullptr) FindScales(task, shared);
-
-  for (int i = ThreadIndex(); i < kTiles * kSums; i += kThreads) {
+  Shared<kTiles, kSets> shared;
+  shared.Leave(sums, squares, normed);
+  if (normed) shared.FindScales(task);
+  for (int i = ThreadIndex(); i < kTiles * kSums; i += Block::kThreads) {
     const int at = i % kSums;  // 32 (2 (output / 8) + row % 2) + 4 (output % 8) + row / 2 of a tile's
     const int row = i / kSums * 8 + at % 4 * 2 + at / kWarp % 2;
     const int64_t output = first + at % kWarp / 4 + at / (2 * kWarp) * 8;
-    if (row >= task.rows || output >= task.outputs) continue;
-    const float scale = task.gain != nullptr ? shared.scales[row] : 1.0f;
+    if (first_row + row >= task.rows || output >= task.outputs) continue;
+    const float scale = normed ? shared.scales[row] : 1.0f;
     float value = shared.Total(0, i / kSums, at) * scale;
     if constexpr (kSets == 2) value = Silu(value) * (shared.Total(1, i / kSums, at) * scale);
-    StoreElement(task, row, output, value, ResidualAt(task, row, output));
+    StoreElement(task, first_row + row, output, value, ResidualAt(task, first_row + row, output));
   }
+}
+
+template <int kTiles, int kSets>
+void LaunchSkinnyOf(StreamHandle stream, const VectorTask& task) {
+  using Block = Shape<kTiles, kSets>;
+  Launch(&SkinnyKernel<kTiles, kSets>, {.x = CeilDiv(task.outputs, kOutputs), .y = CeilDiv(task.rows, Block::kRows)},
+         Block::kThreads, Block::kBytes, stream, task);
 }
 
 template <int kTiles>
 void LaunchSkinny(StreamHandle stream, const VectorTask& task) {
-  const Grid grid = {.x = CeilDiv(task.outputs, kOutputs)};
   if (task.gated) {
-    Launch(&SkinnyKernel<kTiles, 2>, grid, kThreads, kBytes<kTiles, 2>, stream, task);
+    LaunchSkinnyOf<kTiles, 2>(stream, task);
   } else {
-    Launch(&SkinnyKernel<kTiles, 1>, grid, kThreads, kBytes<kTiles, 1>, stream, task);
+    LaunchSkinnyOf<kTiles, 1>(stream, task);
   }
 }
 
@@ -197,8 +247,10 @@ void LaunchSkinny(StreamHandle stream, const VectorTask& task) {
 
 bool TakesSkinny(const WeightMatrix& weight, const ConstMatrixView& x) {
   const bool whole = reinterpret_cast<uintptr_t>(x.data) % sizeof(Vec16) == 0 && x.stride % 8 == 0;
-  // Every block reads all of x: many rows are for few blocks.
-  const bool pays = x.rows <= skinny::kFewRows || weight.outputs * weight.inputs <= skinny::kSmallWeight;
+  // A single row is for MatrixVector, but where that has too few warps for the multiprocessors. Every block reads all
+  // of its rows of x: many are for few blocks.
+  const bool pays = x.rows == 1 ? weight.outputs <= skinny::kFewOutputs && weight.inputs >= skinny::kManyInputs
+                                : x.rows <= skinny::kFewRows || weight.outputs * weight.inputs <= skinny::kSmallWeight;
   return weight.format == WeightMatrix::Format::kBf16 && x.cols == weight.inputs &&
          weight.inputs % skinny::kGroup == 0 && x.rows <= kMaxSkinnyRows && whole && pays;
 }
@@ -206,19 +258,18 @@ bool TakesSkinny(const WeightMatrix& weight, const ConstMatrixView& x) {
 void SkinnyProduct(StreamHandle stream, const WeightMatrix& weight, const float* bias, const LinearArgs& args,
                    const NormArgs* norm, const float* gain) {
   VectorTask task = PlanVector(weight, bias, args);
-  EYESHOT_CHECK(TakesSkinny(weight, args.x) && args.x.dtype == DType::kBF16);
+  EYESHOT_CHECK(weight.inputs % skinny::kGroup == 0 && args.x.rows <= kMaxSkinnyRows);
+  EYESHOT_CHECK(args.x.dtype == DType::kBF16 && task.aligned);
   if (norm != nullptr) {
-    EYESHOT_CHECK(TakesSkinny(weight, norm->x) && norm->passing);
+    EYESHOT_CHECK(norm->x.dtype == DType::kF32 && norm->passing);
     TakeNorm(*norm, gain, &task);
   }
   if (task.rows <= 8) {
     skinny::LaunchSkinny<1>(stream, task);
   } else if (task.rows <= 16) {
     skinny::LaunchSkinny<2>(stream, task);
-  } else if (task.rows <= 32) {
-    skinny::LaunchSkinny<4>(stream, task);
   } else {
-    skinny::LaunchSkinny<8>(stream, task);
+    skinny::LaunchSkinny<4>(stream, task);
   }
 }
 

@@ -1,13 +1,16 @@
-#include "runtime/batch_speed.h"
+#include "runtime/model_speed.h"
 
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "base/splitmix64.h"
 #include "runtime/decoder_runner.h"
 #include "runtime/kv_sequence.h"
+#include "tensor/dtype.h"
 
 namespace eyeshot {
 namespace {
@@ -23,6 +26,25 @@ PromptPlan TextOf(int64_t index, int64_t tokens, int64_t vocabulary) {
     plan.keys.push_back(static_cast<uint64_t>(id));
   }
   return plan;
+}
+
+double Median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+// Of `once`, which waits for the device.
+Result<double> MedianMs(int runs, const std::function<Status()>& once) {
+  constexpr int kFirst = 2;
+  std::vector<double> times;
+  for (int run = -kFirst; run < runs; ++run) {
+    const auto begin = std::chrono::steady_clock::now();
+    EYESHOT_RETURN_IF_ERROR(once());
+    const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - begin;
+    if (run >= 0) times.push_back(time.count());
+  }
+  return Median(std::move(times));
 }
 
 }  // namespace
@@ -78,9 +100,53 @@ Result<BatchSpeed> MeasureBatch(const VisionLanguageModel& model, int64_t sequen
     EYESHOT_RETURN_IF_ERROR(report(0.5 + 0.5 * static_cast<double>(step + 1) / static_cast<double>(kWarmUp + steps)));
   }
   EYESHOT_RETURN_IF_ERROR(backend.Sync(*stream));
-  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
-  std::nth_element(times.begin(), middle, times.end());
-  return BatchSpeed{sequences, depth, *middle};
+  return BatchSpeed{sequences, depth, Median(std::move(times))};
+}
+
+Result<double> MeasureEncode(VisionLanguageModel& model, int64_t tiles, int runs) {
+  if (tiles < 1 || runs < 1 || !model.config().has_vision()) {
+    return InvalidArgumentError(fmt::format("{} tiles, {} runs", tiles, runs),
+                                "use at least one of each, and a model that takes pictures");
+  }
+  Backend& backend = model.backend();
+  const int64_t side = model.config().vision.image_size;
+  const int64_t rows = tiles * model.config().visual_tokens_per_tile();
+  const int64_t width = model.config().text.hidden_size;
+  const DType dtype = backend.info().activation;
+  std::vector<uint8_t> pixels(static_cast<size_t>(tiles * side * side * 3));
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(SplitMix64(i));
+  EYESHOT_ASSIGN_OR_RETURN(const Buffer buffer,
+                           backend.Allocate(static_cast<size_t>(rows * width) * DTypeBytes(dtype), "visual tokens"));
+  const MatrixView out(buffer.data(), dtype, rows, width, width);
+  const std::unique_ptr<Stream> stream = backend.NewStream();
+  return MedianMs(runs, [&] {
+    Ledger ledger;
+    EYESHOT_RETURN_IF_ERROR(
+        model.Encode(*stream, pixels.data(), tiles, TileKind::kPicture, out, ledger, nullptr, nullptr));
+    EYESHOT_RETURN_IF_ERROR(backend.Sync(*stream));
+    stream->Collect(ledger);
+    return Status::Ok();
+  });
+}
+
+Result<double> MeasurePrefill(const VisionLanguageModel& model, int64_t tokens, int runs) {
+  const int64_t longest = model.config().text.max_positions;
+  if (tokens < 1 || runs < 1 || tokens > longest) {
+    return InvalidArgumentError(fmt::format("a prompt of {} tokens, {} runs", tokens, runs),
+                                fmt::format("use at least one of each, and at most {} tokens", longest));
+  }
+  Backend& backend = model.backend();
+  const KvCacheShape shape = model.decoder().CacheShape(tokens, kKvBlockSize);
+  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<KvCache> cache, backend.NewKvCache(shape));
+  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<DecoderRunner> runner, DecoderRunner::Create(model, tokens));
+  const std::unique_ptr<Stream> stream = backend.NewStream();
+  BlockPool pool(shape.blocks);
+  KvSequence sequence(pool, shape, tokens);
+  const PromptPlan plan = TextOf(0, tokens, model.config().text.vocab_size);
+  return MedianMs(runs, [&] {
+    sequence.Truncate(0);
+    return runner->Prefill(*stream, *cache, sequence, plan, {}, {});
+  });
 }
 
 }  // namespace eyeshot

@@ -1,6 +1,7 @@
-// How fast a model answers several prompts side by side.
-#ifndef EYESHOT_RUNTIME_BATCH_SPEED_H_
-#define EYESHOT_RUNTIME_BATCH_SPEED_H_
+// How fast a model is below the engine, run after run: what a question costs beside, a device that slept among it, is
+// left out.
+#ifndef EYESHOT_RUNTIME_MODEL_SPEED_H_
+#define EYESHOT_RUNTIME_MODEL_SPEED_H_
 
 #include <cstdint>
 #include <functional>
@@ -26,6 +27,16 @@ struct BatchSpeed {
 Result<BatchSpeed> MeasureBatch(const VisionLanguageModel& model, int64_t sequences, int64_t depth, int64_t steps,
                                 const std::function<bool(double)>& on_progress);
 
+// Median milliseconds, of the host's clock, until the device has done `runs` runs of a stage, each after the other, two
+// of them to warm up.
+//
+// Tower and connector, of `tiles` tiles of noise. Errors: kInvalidArgument (no tiles, no runs, a model of text alone),
+// kOutOfMemory.
+Result<double> MeasureEncode(VisionLanguageModel& model, int64_t tiles, int runs);
+// A prompt of `tokens` tokens from the beginning. Errors: kInvalidArgument (no tokens or more than the context, no
+// runs), kOutOfMemory.
+Result<double> MeasurePrefill(const VisionLanguageModel& model, int64_t tokens, int runs);
+
 }  // namespace eyeshot
 
-#endif  // EYESHOT_RUNTIME_BATCH_SPEED_H_
+#endif  // EYESHOT_RUNTIME_MODEL_SPEED_H_
