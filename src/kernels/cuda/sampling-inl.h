@@ -293,9 +293,31 @@ EYESHOT_DEVICE Candidates CandidatesOf(const SampleTask& task, const SamplerPara
   return c;
 }
 
+// Where logits can be read four at a time this goes through them in an order of its own: nothing but it runs meanwhile,
+// and it is all that a greedy choice needs.
 EYESHOT_DEVICE uint64_t HighestKey(const Candidates& c, SampleScratch* scratch) {
+  constexpr int kAtOnce = 6;
   uint64_t highest = 0;
-  ForEachKey<8>(c, [&](uint64_t key) { highest = key > highest ? key : highest; });
+  const auto visit = [&](uint64_t key) { highest = key > highest ? key : highest; };
+  Candidates rest = c;
+  if (reinterpret_cast<uintptr_t>(c.logits) % sizeof(Vec16) == 0) {
+    const int fours = c.end > c.begin ? (c.end - c.begin) / 4 : 0;
+    for (int first = Lane(); first < fours; first += kAtOnce * kWarp) {
+      Vec16 loaded[kAtOnce];
+      EYESHOT_UNROLL
+      for (int i = 0; i < kAtOnce; ++i) {
+        if (first + i * kWarp < fours) loaded[i] = Load16(c.logits + c.begin + 4 * (first + i * kWarp));
+      }
+      EYESHOT_UNROLL
+      for (int i = 0; i < 4 * kAtOnce; ++i) {
+        const int four = first + i / 4 * kWarp;
+        if (four >= fours) continue;
+        visit(KeyOfLogit(c, FloatFromBits(loaded[i / 4].word[i % 4]), c.begin + 4 * four + i % 4));
+      }
+    }
+    rest.begin += 4 * fours;
+  }
+  ForEachKey(rest, visit);
   return BlockHighest(highest, scratch);
 }
 
