@@ -98,7 +98,8 @@ struct Answer {
 struct ModelInfo {
   std::string name;  // EngineOptions::name, or that of the folder or file
   std::string family;  // "smolvlm", or "llama": a decoder without vision
-  std::string device;  // "cpu"
+  std::string device;  // "cpu", "cuda:0 (NVIDIA H100 80GB HBM3)"
+  std::string pci_bus_id;  // of a GPU: what its meters know it by
   std::string isa;  // "avx512", ...
   std::string precision;  // "exact", "float32" (reference), "int8", ... or "int8,q8_0": tower and decoder; of GGUF
                           // files as they are, their types: "F16,Q8_0"

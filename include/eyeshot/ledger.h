@@ -77,6 +77,8 @@ struct GpuReading {
   std::optional<uint32_t> temperature_c;
   std::optional<uint64_t> throttle_reasons;  // bits of nvmlClocksEventReasons
   std::optional<uint64_t> memory_used_bytes;  // by all programs
+  std::optional<uint32_t> busy_percent;  // of the last second or less, in which a kernel ran
+  std::optional<uint32_t> memory_busy_percent;  // of the same time, in which memory was read or written
 };
 
 // The GPU before and after a run, and what it took in between: of the whole board, whoever else works on it.

@@ -3,6 +3,7 @@
 #define EYESHOT_CLI_COMMANDS_H_
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,8 @@ void AddEvalCommand(CLI::App& program, int& exit_code);
 void AddQuantizeCommand(CLI::App& program, int& exit_code);
 void AddPullCommand(CLI::App& program, int& exit_code);
 void AddModelsCommand(CLI::App& program, int& exit_code);
-// `measured`: the command behind "--", word by word.
-void AddEnergyCommand(CLI::App& program, const std::vector<std::string>& measured, int& exit_code);
+// `measured`: the command behind "--", word by word; nothing where there is no "--".
+void AddEnergyCommand(CLI::App& program, const std::optional<std::vector<std::string>>& measured, int& exit_code);
 void AddDoctorCommand(CLI::App& program, int& exit_code);
 void AddSimulateCommand(CLI::App& program, int& exit_code);
 void AddDevCommand(CLI::App& program, int& exit_code);

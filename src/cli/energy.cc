@@ -1,256 +1,32 @@
-// eyeshot energy -- COMMAND: what another program costs in joules, by the meters that this machine has.
+// eyeshot energy: what questions cost in joules, stage by stage; eyeshot energy -- COMMAND: what another program does.
 #include <fmt/format.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <csignal>
-#include <cstring>
+#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/energy_flags.h"
+#include "cli/energy_of_command.h"
+#include "cli/energy_report.h"
+#include "cli/energy_workload.h"
+#include "cli/generation_flags.h"
 #include "cli/help.h"
 #include "cli/report.h"
-#include "energy/meters/attribution.h"
 #include "energy/meters/cpu_model.h"
 #include "energy/meters/find.h"
-#include "energy/meters/sampler.h"
 
 namespace eyeshot::cli {
-namespace {
-
-// As shells and `env` say it.
-constexpr int kExitNotExecutable = 126;
-constexpr int kExitNoCommand = 127;
-constexpr int kExitSignal = 128;
-constexpr double kMaxIdleSeconds = 3600;
-constexpr char kHelpOfMeters[] =
-    "give --cpu-watts IDLE,BUSY for an estimate (the watts of this machine when it does nothing, and more for each "
-    "busy "
-    "core), or make a meter readable as the lines above say";
-
-struct EnergyFlags {
-  std::string sysfs = "/sys";
-  std::vector<double> cpu_watts;
-  double idle_s = 0;
-  std::string output;
-  bool json = false;
-};
-
-// What one meter said of the command.
-struct MeterResult {
-  MeterInfo info;
-  Joules joules;
-  std::optional<IdlePower> idle;
-  uint64_t lost = 0;
-  std::string note;  // why there is no figure, or what is odd; empty: nothing
-};
-
-struct EnergyReport {
-  std::vector<std::string> command;
-  int exit_code = 0;
-  double seconds = 0;
-  double idle_seconds = 0;
-  double sampler_cpu_share = 0;  // of a core
-  std::vector<MeterResult> meters;
-  std::vector<MissingMeter> missing;
-};
-
-// While it lives this program outlives a Ctrl-C, which is the command's.
-class IgnoredInterrupts {
- public:
-  IgnoredInterrupts() {
-    struct sigaction ignore = {};
-    ignore.sa_handler = SIG_IGN;
-    sigaction(SIGINT, &ignore, &old_int_);
-    sigaction(SIGQUIT, &ignore, &old_quit_);
-  }
-  ~IgnoredInterrupts() {
-    sigaction(SIGINT, &old_int_, nullptr);
-    sigaction(SIGQUIT, &old_quit_, nullptr);
-  }
-  IgnoredInterrupts(const IgnoredInterrupts&) = delete;
-  IgnoredInterrupts& operator=(const IgnoredInterrupts&) = delete;
-
- private:
-  struct sigaction old_int_ = {};
-  struct sigaction old_quit_ = {};
-};
-
-// Runs it to its end. Returns its exit code, or 128 and the signal that ended it. `start_error`: why it didn't start.
-int RunCommand(const std::vector<std::string>& command, int* start_error) {
-  std::vector<char*> arguments;
-  for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t defaults;
-  sigemptyset(&defaults);
-  sigaddset(&defaults, SIGINT);
-  sigaddset(&defaults, SIGQUIT);
-  posix_spawnattr_setsigdefault(&attributes, &defaults);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
-  const IgnoredInterrupts ignored;
-  pid_t child = 0;
-  *start_error = posix_spawnp(&child, arguments[0], nullptr, &attributes, arguments.data(), environ);
-  posix_spawnattr_destroy(&attributes);
-  if (*start_error != 0) return *start_error == ENOENT ? kExitNoCommand : kExitNotExecutable;
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : kExitSignal + WTERMSIG(status);
-}
-
-Joules WholeOf(const MeterTrace& trace, std::string* note) {
-  const Result<EnergyCurve> curve = EnergyCurve::Make(trace.info, trace.samples);
-  if (!curve.ok()) {
-    *note = trace.failure.ok() ? curve.status().message() : trace.failure.message();
-    return {};
-  }
-  // What was taken after the last good reading isn't in the sum.
-  if (trace.last_lost) {
-    *note = trace.failure.message();
-    return {};
-  }
-  const Joules joules = curve->Between(curve->begin_ns(), curve->end_ns());
-  if (joules.source == EnergySource::kNone) {
-    *note = fmt::format("below resolution: the counter moves each {:g} s, and two such times are needed",
-                        trace.info.resolution_s);
-  } else if (trace.lost > 0) {
-    *note = fmt::format("{} readings were lost ({})", trace.lost, trace.failure.found());
-  }
-  return joules;
-}
-
-// Power of each meter while the machine idles; without a value where it can't be said.
-std::vector<std::optional<IdlePower>> MeasureIdle(const std::vector<std::unique_ptr<Meter>>& meters, double seconds) {
-  std::vector<std::optional<IdlePower>> powers(meters.size());
-  if (seconds <= 0) return powers;
-  Sampler sampler(meters);
-  std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
-  sampler.Stop();
-  const std::vector<MeterTrace> traces = sampler.Traces();
-  for (size_t i = 0; i < traces.size(); ++i) {
-    std::string note;
-    const Joules joules = WholeOf(traces[i], &note);
-    if (joules.source == EnergySource::kNone) continue;
-    powers[i] = MeanPower(joules, traces[i].samples.back().at_ns - traces[i].samples.front().at_ns);
-  }
-  return powers;
-}
-
-Result<EnergyReport> Measure(const EnergyFlags& flags, FoundMeters found, std::vector<std::string> command) {
-  EnergyReport report{.command = std::move(command), .idle_seconds = flags.idle_s, .missing = std::move(found.missing)};
-  const std::vector<std::optional<IdlePower>> idle = MeasureIdle(found.meters, flags.idle_s);
-  int start_error = 0;
-  Sampler sampler(found.meters);
-  const uint64_t begin = SteadyNowNs();
-  report.exit_code = RunCommand(report.command, &start_error);
-  report.seconds = static_cast<double>(SteadyNowNs() - begin) * 1e-9;
-  sampler.Stop();
-  if (start_error != 0) {
-    const std::string found_error = fmt::format("'{}' can't be run: {}", report.command[0], std::strerror(start_error));
-    const std::string mend = "check the command's name and path";
-    return start_error == ENOENT ? NotFoundError(found_error, mend) : IoError(found_error, mend);
-  }
-  report.sampler_cpu_share = sampler.cpu_seconds() / report.seconds;
-  const std::vector<MeterTrace> traces = sampler.Traces();
-  for (size_t i = 0; i < traces.size(); ++i) {
-    MeterResult result{.info = traces[i].info, .idle = idle[i], .lost = traces[i].lost};
-    result.joules = WholeOf(traces[i], &result.note);
-    report.meters.push_back(std::move(result));
-  }
-  return report;
-}
-
-std::string PartNote(EnergyDomain domain) {
-  if (domain == EnergyDomain::kCore) return "a part of the package";
-  if (domain == EnergyDomain::kPlatform) return "the package and more";
-  return "";
-}
-
-Joules ActiveOf(const MeterResult& meter, double seconds) {
-  return meter.idle ? WithoutIdle(meter.joules, static_cast<uint64_t>(seconds * 1e9), *meter.idle) : Joules{};
-}
-
-std::string MeterText(const MeterResult& meter, double seconds) {
-  const Joules& joules = meter.joules;
-  std::string text = fmt::format("{:<8}", EnergyDomainName(meter.info.domain));
-  if (joules.source == EnergySource::kNone) return text + fmt::format("no figure: {}\n", meter.note);
-  const Joules active = ActiveOf(meter, seconds);
-  text += fmt::format("{:>10.4g} J  ({:.4g} to {:.4g})  {:>7.4g} W", joules.value, joules.low, joules.high,
-                      joules.value / seconds);
-  if (meter.idle) {
-    text += fmt::format("; idle {:.4g} W, without it {:.4g} J ({:.4g} to {:.4g})", meter.idle->watts, active.value,
-                        active.low, active.high);
-  }
-  text += joules.source == EnergySource::kModel ? "; an ESTIMATE, not a measurement, by the " : "; measured by ";
-  text += meter.info.name;
-  const std::string part = PartNote(meter.info.domain);
-  if (!part.empty()) text += fmt::format("; {}", part);
-  if (!meter.note.empty()) text += fmt::format("; {}", meter.note);
-  return text + "\n";
-}
 
 std::string MissingText(const std::vector<MissingMeter>& missing) {
   std::string text;
   for (const MissingMeter& meter : missing) text += fmt::format("- {}: {}\n", meter.kind, meter.reason.message());
   return text;
-}
-
-// Of domains that don't overlap, where all have a figure of one source and there is more than one.
-Joules TotalOf(const std::vector<MeterResult>& meters) {
-  Joules total;
-  int summed = 0;
-  for (const MeterResult& meter : meters) {
-    if (OverlapsOthers(meter.info.domain)) continue;
-    if (summed++ == 0) {
-      total = meter.joules;
-    } else if (!AddJoules(total, meter.joules)) {
-      return {};
-    }
-  }
-  return summed > 1 ? total : Joules{};
-}
-
-std::string ReportText(const EnergyReport& report) {
-  std::string text = fmt::format("\ncommand: {}\nexit code: {}\ntime:   {:>10.4g} s\n", fmt::join(report.command, " "),
-                                 report.exit_code, report.seconds);
-  for (const MeterResult& meter : report.meters) text += MeterText(meter, report.seconds);
-  const Joules total = TotalOf(report.meters);
-  if (total.source != EnergySource::kNone) {
-    text += fmt::format("total   {:>10.4g} J  ({:.4g} to {:.4g})  {:>7.4g} W\n", total.value, total.low, total.high,
-                        total.value / report.seconds);
-  }
-  text += "Joules are the whole machine's while the command ran, whatever else worked on it.\n";
-  if (!report.missing.empty()) text += "Not read:\n" + MissingText(report.missing);
-  return text;
-}
-
-OrderedJson MeterJson(const MeterResult& meter, double seconds) {
-  const bool known = meter.joules.source != EnergySource::kNone;
-  OrderedJson json = {{"name", meter.info.name},
-                      {"domain", EnergyDomainName(meter.info.domain)},
-                      {"source", EnergySourceName(meter.info.source)},
-                      {"measured", known && meter.info.source != EnergySource::kModel},
-                      {"resolution_j", meter.info.resolution_j},
-                      {"resolution_s", meter.info.resolution_s}};
-  json["joules"] = JoulesJson(meter.joules);
-  json["mean_w"] = known ? OrderedJson(meter.joules.value / seconds) : OrderedJson();
-  json["idle_w"] = meter.idle ? OrderedJson(meter.idle->watts) : OrderedJson();
-  json["active_joules"] = JoulesJson(ActiveOf(meter, seconds));
-  json["overlaps_others"] = OverlapsOthers(meter.info.domain);
-  json["lost_readings"] = meter.lost;
-  json["note"] = meter.note.empty() ? OrderedJson() : OrderedJson(meter.note);
-  return json;
 }
 
 OrderedJson MissingJson(const std::vector<MissingMeter>& missing) {
@@ -261,46 +37,32 @@ OrderedJson MissingJson(const std::vector<MissingMeter>& missing) {
   return json;
 }
 
-OrderedJson ReportJson(const EnergyReport& report) {
-  OrderedJson json = {{"command", report.command}, {"exit_code", report.exit_code}, {"seconds", report.seconds}};
-  json["idle_seconds"] = report.idle_seconds;
-  json["meters"] = OrderedJson::array();
-  for (const MeterResult& meter : report.meters) json["meters"].push_back(MeterJson(meter, report.seconds));
-  json["total_joules"] = JoulesJson(TotalOf(report.meters));
-  json["not_read"] = MissingJson(report.missing);
-  json["sampler_cpu_share"] = report.sampler_cpu_share;
-  return json;
+namespace {
+
+constexpr double kMaxIdleSeconds = 3600;
+constexpr double kMaxSeconds = 3600;
+
+Status WriteText(const std::string& path, const std::string& text) {
+  return WriteFile(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
 }
 
-Status WriteReport(const EnergyFlags& flags, const EnergyReport& report) {
-  if (flags.output.empty()) {
-    if (flags.json) {
-      PrintJson(ReportJson(report));
-    } else {
-      fmt::print(stderr, "{}", ReportText(report));
-    }
-    return Status::Ok();
+int MeasureWorkload(const EnergyFlags& flags, FoundMeters found) {
+  WorkloadFlags workload = flags.workload;
+  if (flags.idle_s > 0) workload.idle_seconds = flags.idle_s;
+  const Result<WorkloadReport> report = RunWorkload(workload, std::move(found));
+  if (!report.ok()) return ReportError(report.status(), flags.json);
+  const std::string text = flags.json ? JsonLine(WorkloadJson(*report)) : WorkloadText(*report);
+  if (!flags.output.empty()) {
+    if (const Status status = WriteText(flags.output, text); !status.ok()) return ReportError(status, flags.json);
+    return kExitOk;
   }
-  const std::string text = flags.json
-                               ? ReportJson(report).dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n"
-                               : ReportText(report);
-  return WriteFile(flags.output, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+  fmt::print("{}", text);
+  std::fflush(stdout);
+  return kExitOk;
 }
 
-// No meter at all: what was tried, and what to do.
-int ReportNoMeter(const EnergyFlags& flags, const std::vector<MissingMeter>& missing) {
-  fmt::print(stderr, "No meter of energy can be read on this machine, and the command was not run. Tried:\n{}",
-             MissingText(missing));
-  const Status status = NotFoundError("no meter of energy can be read", kHelpOfMeters);
-  if (!flags.json) return ReportError(status, false);
-  fmt::print(stderr, "eyeshot: {}\n", status.message());
-  PrintJson({{"error", {{"code", StatusCodeName(status.code())}, {"message", status.message()}}},
-             {"not_read", MissingJson(missing)}});
-  return ExitCodeOf(status);
-}
-
-int RunEnergy(const EnergyFlags& flags, const std::vector<std::string>& command) {
-  if (command.empty()) {
+int RunEnergy(const EnergyFlags& flags, const std::optional<std::vector<std::string>>& command) {
+  if (command && command->empty()) {
     ReportError(InvalidArgumentError("there is no command to measure", "write it behind --: eyeshot energy -- sleep 1"),
                 flags.json);
     return kExitUsage;
@@ -311,29 +73,58 @@ int RunEnergy(const EnergyFlags& flags, const std::vector<std::string>& command)
     if (!model.ok()) return ReportError(model.status(), flags.json);
     found.meters.push_back(*std::move(model));
   }
-  if (found.meters.empty()) return ReportNoMeter(flags, found.missing);
-  const Result<EnergyReport> report = Measure(flags, std::move(found), command);
-  if (!report.ok()) {
-    ReportError(report.status(), flags.json);
-    return report.status().code() == StatusCode::kNotFound ? kExitNoCommand : kExitNotExecutable;
-  }
-  if (const Status status = WriteReport(flags, *report); !status.ok()) return ReportError(status, flags.json);
-  return report->exit_code;
+  return command ? MeasureCommand(flags, std::move(found), *command) : MeasureWorkload(flags, std::move(found));
+}
+
+void AddWorkloadFlags(CLI::App& command, WorkloadFlags& flags) {
+  command.add_option("images", flags.images, "Pictures to ask about; synthetic ones without")->type_name("IMAGE...");
+  AddModelFlags(command, flags.model);
+  AddDetailFlag(command, flags.detail);
+  command.add_option("--sizes", flags.sizes, "Sizes of synthetic pictures, with commas; 512x512,1024x1024 by default")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("WxH,...");
+  command.add_option("--images-per-question", flags.per_question, "Numbers of pictures of a question")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Range(1, 64))
+      ->type_name("N,...");
+  command.add_option("--tokens", flags.tokens, "Lengths of answers; they go on whatever the model says")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str()
+      ->type_name("N,...");
+  command.add_option("--question", flags.question, "What is asked")->capture_default_str()->type_name("TEXT");
+  command.add_option("--runs", flags.runs, "Repetitions of the whole measurement")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str()
+      ->type_name("R");
+  command
+      .add_option("--seconds", flags.seconds,
+                  "Of each input and run, shared by its phases; more where a meter is too slow for that")
+      ->check(CLI::Range(0.0, kMaxSeconds))
+      ->capture_default_str()
+      ->type_name("S");
 }
 
 }  // namespace
 
-void AddEnergyCommand(CLI::App& program, const std::vector<std::string>& measured, int& exit_code) {
+void AddEnergyCommand(CLI::App& program, const std::optional<std::vector<std::string>>& measured, int& exit_code) {
   auto flags = std::make_shared<EnergyFlags>();
-  CLI::App* command = program.add_subcommand("energy", "Measure the joules that a command takes");
-  SetUsage(*command, "eyeshot energy [OPTIONS] -- COMMAND [ARGUMENTS...]");
+  CLI::App* command =
+      program.add_subcommand("energy", "Measure the joules of questions, stage by stage, or of another program");
+  SetUsage(*command, "eyeshot energy [OPTIONS] [IMAGE...]\n       eyeshot energy [OPTIONS] -- COMMAND [ARGUMENTS...]");
+  AddWorkloadFlags(*command, flags->workload);
   command
       ->add_option("--cpu-watts", flags->cpu_watts,
                    "Estimate the processor too: watts of the machine when it does nothing, and more for each busy core")
       ->delimiter(',')
       ->expected(2)
       ->type_name("IDLE,BUSY");
-  command->add_option("--idle-seconds", flags->idle_s, "First measure so long what the machine takes when it idles")
+  command
+      ->add_option("--idle-seconds", flags->idle_s,
+                   "First measure so long what the machine takes when it idles; 2 by default for questions")
       ->check(CLI::Range(0.0, kMaxIdleSeconds))
       ->type_name("S");
   command->add_option("--sysfs", flags->sysfs, "Where sysfs is, of the host in a container; /sys by default")
@@ -341,13 +132,15 @@ void AddEnergyCommand(CLI::App& program, const std::vector<std::string>& measure
   command->add_option("-o,--output", flags->output, "Write the report into a file")->type_name("FILE");
   command->add_flag("--json", flags->json, "Report one JSON object");
   command->footer(R"(Examples:
+  eyeshot energy --sizes 512x512,2048x2048 --tokens 16,256     joules of each stage, and over text alone
+  eyeshot energy photo.jpg --device cuda --runs 5 --json       of a picture of yours, on a GPU
   eyeshot energy -- eyeshot ask photo.jpg "What is this?"      joules of one answer
   eyeshot energy --idle-seconds 10 -- make -j8                 what the work took beyond idling
   eyeshot energy --cpu-watts 40,8 -- make                      an estimate where nothing can be read
   eyeshot energy --json -o report.json -- ./program --flag
 
-The exit code is the command's; 127 or 126 where it can't be started, 1 where no meter can be read. The report is on
-standard error, JSON on standard output. docs/meters.md says what each meter needs.)");
+The exit code is a command's own; 127 or 126 where it can't be started, 1 where no meter can be read. Its report is on
+standard error, JSON on standard output. docs/meters.md says what each meter needs, and how stages are told apart.)");
   command->callback([flags, measured, &exit_code] { exit_code = RunEnergy(*flags, measured); });
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,17 +34,17 @@ Environment: EYESHOT_MODEL (a model), EYESHOT_ISA (an instruction set), and for 
 
 // The words behind "--" of `eyeshot energy -- COMMAND`, which `argc` then leaves out: they are another program's, and
 // CLI11 would read flags and lists into them.
-std::vector<std::string> TakeMeasuredCommand(int& argc, char** argv) {
-  if (argc < 2 || std::string_view(argv[1]) != "energy") return {};
+std::optional<std::vector<std::string>> TakeMeasuredCommand(int& argc, char** argv) {
+  if (argc < 2 || std::string_view(argv[1]) != "energy") return std::nullopt;
   char** const end = argv + argc;
   char** const mark = std::find(argv, end, std::string_view("--"));
-  if (mark == end) return {};
+  if (mark == end) return std::nullopt;
   argc = static_cast<int>(mark - argv);
-  return {mark + 1, end};
+  return std::vector<std::string>(mark + 1, end);
 }
 
 int Run(int argc, char** argv) {
-  const std::vector<std::string> measured = TakeMeasuredCommand(argc, argv);
+  const std::optional<std::vector<std::string>> measured = TakeMeasuredCommand(argc, argv);
   CLI::App program("Eyeshot answers questions about pictures with small vision-language models.", "eyeshot");
   int exit_code = kExitOk;
   program.set_version_flag("--version", EYESHOT_VERSION);

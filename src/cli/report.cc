@@ -9,8 +9,12 @@
 
 namespace eyeshot::cli {
 
+std::string JsonLine(const OrderedJson& json) {
+  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+}
+
 void PrintJson(const OrderedJson& json) {
-  fmt::print("{}\n", json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
+  fmt::print("{}", JsonLine(json));
   std::fflush(stdout);
 }
 

@@ -15,7 +15,9 @@ namespace eyeshot::cli {
 // Keeps the order in which keys were put in.
 using OrderedJson = nlohmann::ordered_json;
 
-// One line of JSON and a line break on standard output; what is not UTF-8 becomes U+FFFD.
+// One line of JSON and a line break; what is not UTF-8 becomes U+FFFD.
+std::string JsonLine(const OrderedJson& json);
+// The same on standard output.
 void PrintJson(const OrderedJson& json);
 
 // "eyeshot: MESSAGE" on standard error and, with `json`, {"error": {"code", "message"}} on standard output.

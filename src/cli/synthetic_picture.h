@@ -7,7 +7,8 @@
 namespace eyeshot::cli {
 
 // No two tiles alike, no large flat part: what a compressor or a cache could profit from.
-Image SyntheticPicture(int width, int height);
+// Pictures of unlike `variant` have no pixel in common.
+Image SyntheticPicture(int width, int height, int variant = 0);
 
 }  // namespace eyeshot::cli
 

@@ -1,5 +1,8 @@
 // Stands in for NVIDIA's libnvidia-ml.so.1 in tests: one GPU, 00000000:1B:00.0. Its counter goes up by 50 J with each
-// read; it has no memory information, and it answers by the old name for what holds the clocks back.
+// read or, with $EYESHOT_FAKE_NVML_WATTS, by so much power, each 20 ms; it has no memory information, and it answers by
+// the old name for what holds the clocks back.
+#include <chrono>
+#include <cstdlib>
 #include <cstring>
 
 #define FAKE_NVML extern "C" __attribute__((visibility("default")))
@@ -42,6 +45,13 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, void** handle) {
   return 0;
 }
 int nvmlDeviceGetTotalEnergyConsumption(void*, unsigned long long* mj) {
+  if (const char* watts = std::getenv("EYESHOT_FAKE_NVML_WATTS"); watts != nullptr) {
+    constexpr long long kPeriodMs = 20;
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    const long long ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+    *mj = static_cast<unsigned long long>(static_cast<double>(ms / kPeriodMs * kPeriodMs) * std::atof(watts));
+    return 0;
+  }
   *mj = energy_mj;
   energy_mj += 50'000;
   return 0;

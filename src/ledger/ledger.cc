@@ -115,10 +115,12 @@ std::string ReadingJson(const GpuReading& reading) {
           ? fmt::format("[{}]", fmt::join(Quoted(ThrottleReasonNames(*reading.throttle_reasons)), ","))
           : "null";
   return fmt::format(R"({{"at_ns":{},"energy_j":{},"power_w":{},"sm_clock_mhz":{},"memory_clock_mhz":{},)"
-                     R"("temperature_c":{},"throttled_by":{},"memory_used_bytes":{}}})",
+                     R"("temperature_c":{},"throttled_by":{},"memory_used_bytes":{},"busy_percent":{},)"
+                     R"("memory_busy_percent":{}}})",
                      reading.at_ns, OrNull(reading.energy_j), OrNull(reading.power_w), OrNull(reading.sm_clock_mhz),
                      OrNull(reading.memory_clock_mhz), OrNull(reading.temperature_c), reasons,
-                     OrNull(reading.memory_used_bytes));
+                     OrNull(reading.memory_used_bytes), OrNull(reading.busy_percent),
+                     OrNull(reading.memory_busy_percent));
 }
 
 }  // namespace

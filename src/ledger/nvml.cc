@@ -23,6 +23,11 @@ struct MemoryInfo {  // nvmlMemory_t
   unsigned long long used;
 };
 
+struct Utilization {  // nvmlUtilization_t
+  unsigned gpu;
+  unsigned memory;
+};
+
 struct ReasonName {
   uint64_t bit;
   std::string_view name;
@@ -59,6 +64,7 @@ class Library {
   int (*temperature)(void*, unsigned, unsigned*) = nullptr;
   int (*reasons)(void*, unsigned long long*) = nullptr;
   int (*memory)(void*, MemoryInfo*) = nullptr;
+  int (*utilization)(void*, Utilization*) = nullptr;
 
  private:
   template <typename Function>
@@ -93,6 +99,7 @@ Result<std::unique_ptr<Library>> Library::Load() {
   library->Find(library->reasons,
                 {"nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"});
   library->Find(library->memory, {"nvmlDeviceGetMemoryInfo"});
+  library->Find(library->utilization, {"nvmlDeviceGetUtilizationRates"});
   if (library->init == nullptr || library->by_pci == nullptr || library->error_string == nullptr) {
     return UnsupportedError(fmt::format("{} is no NVML that this program knows", path), "install a newer driver");
   }
@@ -108,23 +115,45 @@ class NvmlMeter final : public GpuMeter {
   NvmlMeter(std::unique_ptr<Library> library, void* device) : library_(std::move(library)), device_(device) {}
 
   GpuReading Read() override {
-    GpuReading reading;
+    GpuReading reading = Energy();
     unsigned long long wide = 0;
     unsigned narrow = 0;
     MemoryInfo memory = {};
-    const auto has = [](auto function, auto... args) { return function != nullptr && function(args...) == kSuccess; };
-    if (has(library_->energy, device_, &wide)) reading.energy_j = static_cast<double>(wide) * 1e-3;
-    reading.at_ns = SteadyNowNs();
-    if (has(library_->power, device_, &narrow)) reading.power_w = narrow * 1e-3;
-    if (has(library_->clock, device_, kSmClock, &narrow)) reading.sm_clock_mhz = narrow;
-    if (has(library_->clock, device_, kMemoryClock, &narrow)) reading.memory_clock_mhz = narrow;
-    if (has(library_->temperature, device_, kGpuTemperature, &narrow)) reading.temperature_c = narrow;
-    if (has(library_->reasons, device_, &wide)) reading.throttle_reasons = wide;
-    if (has(library_->memory, device_, &memory)) reading.memory_used_bytes = memory.used;
+    Utilization utilization = {};
+    if (Has(library_->power, device_, &narrow)) reading.power_w = narrow * 1e-3;
+    if (Has(library_->clock, device_, kSmClock, &narrow)) reading.sm_clock_mhz = narrow;
+    if (Has(library_->clock, device_, kMemoryClock, &narrow)) reading.memory_clock_mhz = narrow;
+    if (Has(library_->temperature, device_, kGpuTemperature, &narrow)) reading.temperature_c = narrow;
+    if (Has(library_->reasons, device_, &wide)) reading.throttle_reasons = wide;
+    if (Has(library_->memory, device_, &memory)) reading.memory_used_bytes = memory.used;
+    if (Has(library_->utilization, device_, &utilization)) {
+      reading.busy_percent = utilization.gpu;
+      reading.memory_busy_percent = utilization.memory;
+    }
+    return reading;
+  }
+
+  GpuReading ReadEnergy() override {
+    GpuReading reading = Energy();
+    unsigned milliwatts = 0;
+    if (!reading.energy_j && Has(library_->power, device_, &milliwatts)) reading.power_w = milliwatts * 1e-3;
     return reading;
   }
 
  private:
+  template <typename Function, typename... Arguments>
+  static bool Has(Function function, Arguments... arguments) {
+    return function != nullptr && function(arguments...) == kSuccess;
+  }
+
+  GpuReading Energy() const {
+    GpuReading reading;
+    unsigned long long millijoules = 0;
+    if (Has(library_->energy, device_, &millijoules)) reading.energy_j = static_cast<double>(millijoules) * 1e-3;
+    reading.at_ns = SteadyNowNs();
+    return reading;
+  }
+
   std::unique_ptr<Library> library_;
   void* device_;
 };

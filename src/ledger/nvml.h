@@ -30,6 +30,8 @@ class GpuMeter {
 
   // Takes less than a millisecond. What the GPU doesn't say stays empty. Doesn't allocate.
   virtual GpuReading Read() = 0;
+  // The energy counter alone or, where there is none, power: for readings that follow one another quickly.
+  virtual GpuReading ReadEnergy() { return Read(); }
 };
 
 // Names of the bits of GpuReading::throttle_reasons, those that only say "idle" left out.

@@ -189,6 +189,7 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
   engine->info_ = {.name = options.name.empty() ? FolderName(options.model) : options.name,
                    .family = std::string(engine->model_->family()),
                    .device = backend.device,
+                   .pci_bus_id = backend.pci_bus_id,
                    .isa = backend.isa,
                    .precision = PrecisionName(precision, *engine->backend_),
                    .threads = backend.threads,

@@ -10,6 +10,8 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -589,6 +591,22 @@ class Gpu(ProgramTest):
         self.assertRegex(err, r"(?m)^stage +ms +GPU ms")
         self.assertRegex(err, r"(?m)^GPU: \d+ MB taken, 50 J .*312 W, SM 1980 MHz")
 
+    def test_joules_of_stages(self):
+        out = self.succeeds("energy", "--json", "--device", "cuda", "--sizes", "64x64", "--tokens", 1, "--question", "Hi",
+                            "--runs", 1, "--seconds", 0.1, "--idle-seconds", 0.2,
+                            env=self.GPU | {"EYESHOT_FAKE_NVML_WATTS": "400"})
+        result = json.loads(out)
+        self.assertEqual((result["meters"][0]["group"], result["meters"][0]["source"]), ("gpu", "nvml_counter"))
+        self.assertAlmostEqual(result["meters"][0]["period_s"], 0.02, delta=0.005)
+        picture = result["requests"][1]
+        self.assertAlmostEqual(picture["gpu"]["mean_w"], 400, delta=8)
+        for stage in picture["stages"]:
+            if stage["name"] in ("encode", "prefill"):
+                self.assertAlmostEqual(stage["gpu"]["mean_w"], 400, delta=20)
+                self.assertEqual(stage["gpu"]["joules"]["source"], "nvml_counter")
+        self.assertGreater(picture["gpu"]["inflation"]["encode_share"]["value"], 0)
+        self.assertIn("power cap", picture["gpu_state"]["throttled_by"])
+
     def test_memory_is_planned(self):
         self.fails(1, ["needs", "of weights", "key/value cache of 2048 tokens", "27 MB can be had beside the 34 that are taken", "--gpu-memory"],
                    "ask", "--device", "cuda", "--gpu-memory", "60M", "Hi", env=self.GPU)
@@ -720,7 +738,7 @@ class Energy(ProgramTest):
         self.assertEqual(out, "--json|[1,2]|ask|--|-h||")
         self.fails(127, ["no-such-program", "can't be run"], "energy", "--sysfs", sysfs, "--", "no-such-program")
         self.fails(126, ["can't be run"], "energy", "--sysfs", sysfs, "--", self.folder)
-        self.fails(2, ["no command"], "energy")
+        self.fails(2, ["no command"], "energy", "--")
         self.fails(2, ["--jsonn"], "energy", "--jsonn", "--", "true")
 
     def test_without_a_meter_it_says_what_to_do(self):
@@ -766,6 +784,64 @@ class Energy(ProgramTest):
         report = self.folder / "report.json"
         self.assertEqual(self.succeeds("energy", "--json", "-o", report, "--cpu-watts", "1,1", "--", "echo", "hi"), "hi\n")
         self.assertEqual(json.loads(report.read_text())["exit_code"], 0)
+
+
+class EnergyOfQuestions(ProgramTest):
+    """eyeshot energy"""
+
+    ARGUMENTS = ["energy", "--json", "--device", "cpu", "--sizes", "512x512", "--tokens", "8", "--runs", 2,
+                 "--seconds", 0.5, "--idle-seconds", 0.2]
+
+    def drive(self, counter: pathlib.Path, watts: float, stop: threading.Event) -> None:
+        """Moves a counter as a machine of that power does."""
+        with open(counter, "r+b", buffering=0) as file:
+            begin = time.monotonic()
+            while not stop.is_set():
+                microjoules = int((time.monotonic() - begin) * watts * 1e6) + 1_000_000
+                os.pwrite(file.fileno(), b"%012d\n" % microjoules, 0)
+                time.sleep(0.001)
+
+    def test_known_power_gives_known_joules(self):
+        folder = self.folder / "sys/class/powercap/intel-rapl:0"
+        folder.mkdir(parents=True)
+        (folder / "name").write_text("package-0\n")
+        (folder / "max_energy_range_uj").write_text("262143328850\n")
+        (folder / "energy_uj").write_text("000001000000\n")
+        stop = threading.Event()
+        driver = threading.Thread(target=self.drive, args=(folder / "energy_uj", 100, stop))
+        driver.start()
+        try:
+            out = self.succeeds(*self.ARGUMENTS, "--sysfs", self.folder / "sys", env=Energy.NO_GPU)
+        finally:
+            stop.set()
+            driver.join()
+        result = json.loads(out)
+        self.assertEqual([meter["source"] for meter in result["meters"]], ["rapl"])
+        self.assertAlmostEqual(result["meters"][0]["idle_w"], 100, delta=3)
+        self.assertEqual([request["input"] for request in result["requests"]], ["text", "512x512 x 1"])
+        for request in result["requests"]:
+            whole = request["cpu"]["joules"]
+            self.assertAlmostEqual(whole["value"] / (request["ms"] * 0.1), 1, delta=0.05)
+            self.assertAlmostEqual(sum(stage["cpu"]["joules"]["value"] for stage in request["stages"]), whole["value"], 6)
+            for stage in request["stages"]:
+                joules = stage["cpu"]["joules"]
+                self.assertGreaterEqual(joules["value"], 0)
+                self.assertEqual(joules["source"], "model" if stage["cpu"]["below_resolution"] else "rapl")
+        inflation = result["requests"][1]["cpu"]["inflation"]
+        self.assertGreater(inflation["prompt_only"]["value"], inflation["iso_token"]["value"])
+        self.assertAlmostEqual(inflation["encode_share"]["value"] + inflation["token_share"]["value"],
+                               inflation["prompt_only"]["value"], 6)
+
+    def test_without_a_meter_there_are_times(self):
+        result = json.loads(self.succeeds(*self.ARGUMENTS, "--sysfs", self.folder, env=Energy.NO_GPU))
+        self.assertEqual(result["meters"], [])
+        self.assertEqual(len(result["not_read"]), 3)
+        self.assertGreater(result["requests"][1]["ms"], result["requests"][0]["ms"])
+
+    def test_what_cant_be_is_said(self):
+        self.fails(1, ["--sizes 12", "WIDTHxHEIGHT"], "energy", "--device", "cpu", "--sizes", "12", "--idle-seconds", 0.1)
+        self.fails(1, ["of 1 pictures"], "energy", DEMO / "receipt.png", "--images-per-question", 2, "--device", "cpu",
+                   "--idle-seconds", 0.1)
 
 
 class Help(ProgramTest):

@@ -26,7 +26,7 @@ class NvmlCounterMeter final : public Meter {
 
   const MeterInfo& info() const override { return info_; }
   Result<EnergySample> Read() override {
-    const GpuReading reading = gpu_->Read();
+    const GpuReading reading = gpu_->ReadEnergy();
     if (!reading.energy_j) return IoError(fmt::format("{}: NVML says no energy", info_.name), "check nvidia-smi");
     return counter_.Add(reading.at_ns, *reading.energy_j);
   }
@@ -51,7 +51,7 @@ class NvmlPowerMeter final : public Meter {
 
   const MeterInfo& info() const override { return info_; }
   Result<EnergySample> Read() override {
-    const GpuReading reading = gpu_->Read();
+    const GpuReading reading = gpu_->ReadEnergy();
     if (!reading.power_w) return IoError(fmt::format("{}: NVML says no power", info_.name), "check nvidia-smi");
     const double power_w = *reading.power_w;
     if (!(power_w >= 0 && power_w <= limits::kMaxCounterWatts)) {

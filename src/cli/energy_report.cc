@@ -1,0 +1,281 @@
+#include "cli/energy_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "cli/energy_flags.h"
+
+namespace eyeshot::cli {
+namespace {
+
+constexpr size_t kDecode = static_cast<size_t>(StageId::kDecode);
+
+bool Happens(const StageFigure& stage, size_t index) {
+  return index == kBetween ? stage.wall_s > 0 : stage.counts.runs > 0;
+}
+
+double StageSeconds(const StageFigure& stage) { return stage.device_s > 0 ? stage.device_s : stage.wall_s; }
+
+std::string Half(const Joules& joules) {
+  return joules.value > 0 ? fmt::format("{:.1f}", 50 * (joules.high - joules.low) / joules.value) : "-";
+}
+
+// Of a group's stage: watts, joules, their uncertainty, share of the request, joules a token, spread of the runs.
+std::string JoulesColumns(const StageFigure& stage, size_t group, double whole_j) {
+  const Repeated& figure = stage.joules[group];
+  if (figure.joules.source == EnergySource::kNone)
+    return fmt::format("{:>8}{:>12}{:>7}{:>7}{:>12}{:>8}", "-", "-", "-", "-", "-", "-");
+  const double seconds = stage.exposed_s[group];
+  const std::string joules = fmt::format("{}{:.4g}", figure.resolved ? "" : "~", figure.joules.value);
+  const std::string token = stage.counts.tokens == 0
+                                ? "-"
+                                : fmt::format("{:.3g}", figure.joules.value / static_cast<double>(stage.counts.tokens));
+  return fmt::format("{:>8}{:>12}{:>7}{:>7.1f}{:>12}{:>8}",
+                     seconds > 0 ? fmt::format("{:.1f}", figure.joules.value / seconds) : "-", joules,
+                     Half(figure.joules), whole_j > 0 ? 100 * figure.joules.value / whole_j : 0, token,
+                     figure.resolved ? fmt::format("{:.1f}", 100 * figure.spread) : "-");
+}
+
+std::string StageTable(const RequestFigure& request, size_t group) {
+  std::string text = fmt::format("{:<13}{:>10}{:>10}{:>8}{:>8}{:>12}{:>7}{:>7}{:>12}{:>8}\n", "stage", "ms", "GPU ms",
+                                 "tokens", "W", "J", "+- %", "%", "J a token", "spread");
+  const double whole_j = request.joules[group].joules.value;
+  for (size_t i = 0; i < kTimes; ++i) {
+    const StageFigure& stage = request.stages[i];
+    if (!Happens(stage, i)) continue;
+    text += fmt::format("{:<13}{:>10.3f}{:>10}{:>8}{}\n", TimeName(i), stage.wall_s * 1e3,
+                        stage.device_s > 0 ? fmt::format("{:.3f}", stage.device_s * 1e3) : "-",
+                        stage.counts.tokens == 0 ? "-" : fmt::format("{}", stage.counts.tokens),
+                        JoulesColumns(stage, group, whole_j));
+  }
+  return text;
+}
+
+std::string TimeTable(const RequestFigure& request) {
+  std::string text = fmt::format("{:<13}{:>10}{:>8}\n", "stage", "ms", "tokens");
+  for (size_t i = 0; i < kTimes; ++i) {
+    const StageFigure& stage = request.stages[i];
+    if (!Happens(stage, i)) continue;
+    text += fmt::format("{:<13}{:>10.3f}{:>8}\n", TimeName(i), stage.wall_s * 1e3,
+                        stage.counts.tokens == 0 ? "-" : fmt::format("{}", stage.counts.tokens));
+  }
+  return text;
+}
+
+std::string Percent(const Ratio& ratio) {
+  return fmt::format("{:+.1f} % ({:+.1f} to {:+.1f})", 100 * ratio.value, 100 * ratio.low, 100 * ratio.high);
+}
+
+std::string GroupText(const WorkloadReport& report, const RequestFigure& request, size_t group) {
+  const MeterGroup& meters = report.groups[group];
+  const Joules& whole = request.joules[group].joules;
+  std::string text = fmt::format("by the {} meter ({}){}:\n", meters.name, EnergySourceName(meters.source),
+                                 meters.source == EnergySource::kModel ? ", an ESTIMATE and no measurement" : "");
+  if (whole.source == EnergySource::kNone) return text + fmt::format("no figure: {}\n", request.notes[group]);
+  text += StageTable(request, group);
+  text += fmt::format(
+      "request: {:.4g} J ({:.4g} to {:.4g}), {:.1f} W, spread {:.1f} %, {:.4g} J a token of answer, "
+      "energy-delay product {:.4g} J s\n",
+      whole.value, whole.low, whole.high, whole.value / request.seconds, 100 * request.joules[group].spread,
+      whole.value / request.tokens, whole.value * request.seconds);
+  const Joules& active = request.active[group];
+  if (active.source != EnergySource::kNone) {
+    text += fmt::format("active: {:.4g} J ({:.4g} to {:.4g}), without {:.1f} W of idling\n", active.value, active.low,
+                        active.high, report.idle[group]->watts);
+  }
+  if (request.inflation[group]) {
+    const InflationFigure& inflation = *request.inflation[group];
+    text +=
+        fmt::format("over the question alone: {}, of which pictures {}, longer prompt {}\n",
+                    Percent(inflation.prompt_only), Percent(inflation.encode_share), Percent(inflation.token_share));
+    text += fmt::format("over as many tokens of text: {}\n", Percent(inflation.iso_token));
+  }
+  return text;
+}
+
+std::string MetersText(const WorkloadReport& report) {
+  std::string text;
+  for (size_t group = 0; group < report.groups.size(); ++group) {
+    const MeterGroup& meters = report.groups[group];
+    std::string names;
+    for (const size_t index : meters.meters) {
+      names += (names.empty() ? "" : ", ") + report.meters[index].name;
+    }
+    text += fmt::format("{} meter: {} ({})", meters.name, names, EnergySourceName(meters.source));
+    if (report.period_s[group] > 0) text += fmt::format(", moves each {:.0f} ms", report.period_s[group] * 1e3);
+    if (report.idle[group]) text += fmt::format(", idle {:.2f} W", report.idle[group]->watts);
+    if (report.ready[group])
+      text += fmt::format(", {:.2f} W with the model loaded and waiting", report.ready[group]->watts);
+    text += "\n";
+  }
+  if (report.groups.empty()) text += "no meter of energy can be read: times only\n";
+  if (!report.missing.empty()) text += "not read:\n" + MissingText(report.missing);
+  return text;
+}
+
+OrderedJson RepeatedJson(const Repeated& figure) {
+  OrderedJson json = JoulesJson(figure.joules);
+  if (json.is_null()) return json;
+  json["spread"] = figure.spread;
+  return json;
+}
+
+OrderedJson RatioJson(const Ratio& ratio) { return {{"value", ratio.value}, {"low", ratio.low}, {"high", ratio.high}}; }
+
+OrderedJson StageJson(const WorkloadReport& report, const RequestFigure& request, size_t index) {
+  const StageFigure& stage = request.stages[index];
+  OrderedJson json = {{"name", TimeName(index)},
+                      {"wall_ms", stage.wall_s * 1e3},
+                      {"device_ms", stage.device_s > 0 ? OrderedJson(stage.device_s * 1e3) : OrderedJson()},
+                      {"tokens", stage.counts.tokens},
+                      {"flops", stage.counts.flops},
+                      {"bytes", stage.counts.bytes}};
+  for (size_t group = 0; group < report.groups.size(); ++group) {
+    const Repeated& figure = stage.joules[group];
+    if (figure.joules.source == EnergySource::kNone) {
+      json[report.groups[group].name] = OrderedJson();
+      continue;
+    }
+    const double seconds = stage.exposed_s[group];
+    const double whole = request.joules[group].joules.value;
+    json[report.groups[group].name] = {
+        {"joules", RepeatedJson(figure)},
+        {"below_resolution", !figure.resolved},
+        {"active_joules", JoulesJson(stage.active[group])},
+        {"exposed_ms", seconds * 1e3},
+        {"mean_w", seconds > 0 ? OrderedJson(figure.joules.value / seconds) : OrderedJson()},
+        {"share", whole > 0 ? figure.joules.value / whole : 0},
+        {"j_per_token", stage.counts.tokens > 0
+                            ? OrderedJson(figure.joules.value / static_cast<double>(stage.counts.tokens))
+                            : OrderedJson()},
+        {"energy_delay_js", figure.joules.value * StageSeconds(stage)}};
+  }
+  return json;
+}
+
+OrderedJson WholeJson(const RequestFigure& request, size_t group) {
+  const Repeated& figure = request.joules[group];
+  OrderedJson json = {{"joules", RepeatedJson(figure)},
+                      {"active_joules", JoulesJson(request.active[group])},
+                      {"note", request.notes[group].empty() ? OrderedJson() : OrderedJson(request.notes[group])}};
+  if (figure.joules.source == EnergySource::kNone) return json;
+  json["mean_w"] = figure.joules.value / request.seconds;
+  json["j_per_answer_token"] = figure.joules.value / request.tokens;
+  json["decode_j_per_token"] = request.stages[kDecode].joules[group].joules.value / request.tokens;
+  json["energy_delay_js"] = figure.joules.value * request.seconds;
+  if (const auto& inflation = request.inflation[group]) {
+    json["inflation"] = {{"prompt_only", RatioJson(inflation->prompt_only)},
+                         {"encode_share", RatioJson(inflation->encode_share)},
+                         {"token_share", RatioJson(inflation->token_share)},
+                         {"iso_token", RatioJson(inflation->iso_token)}};
+  }
+  return json;
+}
+
+OrderedJson GpuStateJson(const std::optional<GpuReading>& reading) {
+  if (!reading) return {};
+  OrderedJson json;
+  const auto put = [&](const char* key, const auto& value) { json[key] = value ? OrderedJson(*value) : OrderedJson(); };
+  put("sm_clock_mhz", reading->sm_clock_mhz);
+  put("memory_clock_mhz", reading->memory_clock_mhz);
+  put("temperature_c", reading->temperature_c);
+  put("busy_percent", reading->busy_percent);
+  put("memory_busy_percent", reading->memory_busy_percent);
+  json["throttled_by"] = ThrottleReasonNames(reading->throttle_reasons.value_or(0));
+  return json;
+}
+
+OrderedJson RequestJson(const WorkloadReport& report, const RequestFigure& request) {
+  OrderedJson json = {{"input", request.input},
+                      {"pictures", request.pictures},
+                      {"tokens", request.tokens},
+                      {"tiles", request.tiles},
+                      {"visual_tokens", request.visual_tokens},
+                      {"prompt_tokens", request.prompt_tokens},
+                      {"requests", request.requests},
+                      {"ms", request.seconds * 1e3}};
+  for (size_t group = 0; group < report.groups.size(); ++group) {
+    json[report.groups[group].name] = WholeJson(request, group);
+  }
+  json["gpu_state"] = GpuStateJson(request.gpu);
+  json["stages"] = OrderedJson::array();
+  for (size_t i = 0; i < kTimes; ++i) {
+    if (Happens(request.stages[i], i)) json["stages"].push_back(StageJson(report, request, i));
+  }
+  return json;
+}
+
+OrderedJson GroupJson(const WorkloadReport& report, size_t group) {
+  const MeterGroup& meters = report.groups[group];
+  OrderedJson json = {{"group", meters.name},
+                      {"source", EnergySourceName(meters.source)},
+                      {"measured", meters.source != EnergySource::kModel}};
+  json["meters"] = OrderedJson::array();
+  for (const size_t index : meters.meters) json["meters"].push_back(report.meters[index].name);
+  json["period_s"] = report.period_s[group];
+  json["idle_w"] = report.idle[group] ? OrderedJson(report.idle[group]->watts) : OrderedJson();
+  json["ready_w"] = report.ready[group] ? OrderedJson(report.ready[group]->watts) : OrderedJson();
+  return json;
+}
+
+OrderedJson PhaseJson(const WorkloadReport& report, const PhaseResult& phase) {
+  OrderedJson json = {{"name", phase.name},
+                      {"seconds", static_cast<double>(phase.end_ns - phase.begin_ns) * 1e-9},
+                      {"requests", phase.requests},
+                      {"request_ms", phase.times.request_s * 1e3},
+                      {"gpu_state", GpuStateJson(phase.gpu)}};
+  for (size_t group = 0; group < phase.groups.size(); ++group) {
+    const GroupPower& power = phase.groups[group];
+    json[report.groups[group].name] = {{"mean_w", power.known ? OrderedJson(power.watts) : OrderedJson()},
+                                       {"sigma_w", power.known ? OrderedJson(power.sigma_w) : OrderedJson()},
+                                       {"note", power.note.empty() ? OrderedJson() : OrderedJson(power.note)}};
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string WorkloadText(const WorkloadReport& report) {
+  const ModelInfo& model = report.model;
+  std::string text =
+      fmt::format("{} on {} ({}, {}, {} thread{}); {:.0f} s measured\n", model.name, model.device, model.precision,
+                  model.isa, model.threads, model.threads == 1 ? "" : "s", report.measured_s);
+  text += MetersText(report);
+  for (const RequestFigure& request : report.requests) {
+    text += fmt::format("\n{}, {} tokens of answer: {} tiles, {} prompt tokens ({} visual), {:.2f} ms, {} requests\n",
+                        request.input, request.tokens, request.tiles, request.prompt_tokens, request.visual_tokens,
+                        request.seconds * 1e3, request.requests);
+    for (size_t group = 0; group < report.groups.size(); ++group) text += GroupText(report, request, group);
+    if (report.groups.empty()) text += TimeTable(request);
+  }
+  for (const std::string& skipped : report.skipped) text += fmt::format("left out: {}\n", skipped);
+  text +=
+      "\n~: below the meter's resolution: an estimate by time and by what is left, not a measurement.\n"
+      "Joules are the whole machine's or board's, whatever else works on it. docs/meters.md says how.\n";
+  return text;
+}
+
+OrderedJson WorkloadJson(const WorkloadReport& report) {
+  const ModelInfo& model = report.model;
+  OrderedJson json = {{"model", model.name},
+                      {"device", model.device},
+                      {"isa", model.isa},
+                      {"precision", model.precision},
+                      {"threads", model.threads},
+                      {"planned_s", report.planned_s},
+                      {"measured_s", report.measured_s},
+                      {"sampler_cpu_share", report.sampler_cpu_share}};
+  json["meters"] = OrderedJson::array();
+  for (size_t group = 0; group < report.groups.size(); ++group) json["meters"].push_back(GroupJson(report, group));
+  json["not_read"] = MissingJson(report.missing);
+  json["skipped"] = report.skipped;
+  json["requests"] = OrderedJson::array();
+  for (const RequestFigure& request : report.requests) json["requests"].push_back(RequestJson(report, request));
+  json["phases"] = OrderedJson::array();
+  for (const PhaseResult& phase : report.last_run) json["phases"].push_back(PhaseJson(report, phase));
+  return json;
+}
+
+}  // namespace eyeshot::cli

@@ -1,0 +1,53 @@
+// The workload of `eyeshot energy`: questions with pictures and their text-only twins, in phases, and the joules of
+// their stages.
+#ifndef EYESHOT_CLI_ENERGY_WORKLOAD_H_
+#define EYESHOT_CLI_ENERGY_WORKLOAD_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/energy_phases.h"
+#include "cli/energy_solution.h"
+#include "cli/model_flags.h"
+#include "energy/meters/find.h"
+#include "eyeshot/engine.h"
+
+namespace eyeshot::cli {
+
+struct WorkloadFlags {
+  ModelFlags model;
+  std::vector<std::string> images;      // files; empty: synthetic pictures
+  std::vector<std::string> sizes;       // "512x512"
+  std::vector<int> per_question;        // pictures; empty: all that were given, or one
+  PictureDetail detail{PictureDetail::Kind::kAuto, 0};
+  std::vector<int> tokens = {64};       // of answers
+  std::string question = "Describe the image.";
+  int runs = 3;
+  double seconds = 4;       // of each input and run, shared by its phases
+  double idle_seconds = 2;  // of each of the two idle powers
+};
+
+struct WorkloadReport {
+  ModelInfo model;
+  std::vector<MeterGroup> groups;
+  std::vector<MeterInfo> meters;
+  std::vector<MissingMeter> missing;
+  std::vector<double> period_s;              // by group, as it was seen
+  std::vector<std::optional<IdlePower>> idle;   // by group: before anything was loaded
+  std::vector<std::optional<IdlePower>> ready;  // by group: the model loaded, waiting
+  std::vector<RequestFigure> requests;
+  std::vector<std::string> skipped;  // inputs that don't fit, and why
+  std::vector<PhaseResult> last_run;
+  double planned_s = 0;
+  double measured_s = 0;
+  double sampler_cpu_share = 0;
+};
+
+// Progress and the plan are told on standard error. `found`: the meters of this machine.
+Result<WorkloadReport> RunWorkload(const WorkloadFlags& flags, FoundMeters found);
+
+}  // namespace eyeshot::cli
+
+#endif  // EYESHOT_CLI_ENERGY_WORKLOAD_H_
