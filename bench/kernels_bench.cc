@@ -17,8 +17,8 @@
 #include <utility>
 #include <vector>
 
-#include "bench/machine_peak.h"
 #include "kernels/backend.h"
+#include "kernels/machine_peak.h"
 
 namespace eyeshot {
 namespace {

@@ -96,6 +96,10 @@ void AddWorkloadFlags(CLI::App& command, WorkloadFlags& flags) {
       ->capture_default_str()
       ->type_name("N,...");
   command.add_option("--question", flags.question, "What is asked")->capture_default_str()->type_name("TEXT");
+  command
+      .add_option("--machine", flags.machine,
+                  "A machine of data/machines or a FILE.json: peaks and, without a meter, a model's power")
+      ->type_name("NAME|FILE.json");
   command.add_option("--runs", flags.runs, "Repetitions of the whole measurement")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str()

@@ -16,8 +16,6 @@ bool Happens(const StageFigure& stage, size_t index) {
   return index == kBetween ? stage.wall_s > 0 : stage.counts.runs > 0;
 }
 
-double StageSeconds(const StageFigure& stage) { return stage.device_s > 0 ? stage.device_s : stage.wall_s; }
-
 std::string Half(const Joules& joules) {
   return joules.value > 0 ? fmt::format("{:.1f}", 50 * (joules.high - joules.low) / joules.value) : "-";
 }
@@ -38,28 +36,26 @@ std::string JoulesColumns(const StageFigure& stage, size_t group, double whole_j
                      figure.resolved ? fmt::format("{:.1f}", 100 * figure.spread) : "-");
 }
 
-std::string StageTable(const RequestFigure& request, size_t group) {
-  std::string text = fmt::format("{:<13}{:>10}{:>10}{:>8}{:>8}{:>12}{:>7}{:>7}{:>12}{:>8}\n", "stage", "ms", "GPU ms",
-                                 "tokens", "W", "J", "+- %", "%", "J a token", "spread");
-  const double whole_j = request.joules[group].joules.value;
-  for (size_t i = 0; i < kTimes; ++i) {
-    const StageFigure& stage = request.stages[i];
-    if (!Happens(stage, i)) continue;
-    text += fmt::format("{:<13}{:>10.3f}{:>10}{:>8}{}\n", TimeName(i), stage.wall_s * 1e3,
-                        stage.device_s > 0 ? fmt::format("{:.3f}", stage.device_s * 1e3) : "-",
-                        stage.counts.tokens == 0 ? "-" : fmt::format("{}", stage.counts.tokens),
-                        JoulesColumns(stage, group, whole_j));
-  }
-  return text;
+// What the stage reaches of the machine's peaks.
+std::string UseColumns(const Utilization& use, const std::optional<Peaks>& peaks) {
+  if (!peaks || use.bound == "host") return fmt::format("{:>8}{:>8}  {}", "-", "-", use.bound);
+  return fmt::format("{:>8.1f}{:>8.1f}  {}", 100 * use.compute, 100 * use.memory, use.bound);
 }
 
-std::string TimeTable(const RequestFigure& request) {
-  std::string text = fmt::format("{:<13}{:>10}{:>8}\n", "stage", "ms", "tokens");
+// Without `group`, times alone.
+std::string StageTable(const WorkloadReport& report, const RequestFigure& request, std::optional<size_t> group) {
+  std::string text = fmt::format("{:<13}{:>10}{:>10}{:>8}", "stage", "ms", "GPU ms", "tokens");
+  if (group) text += fmt::format("{:>8}{:>12}{:>7}{:>7}{:>12}{:>8}", "W", "J", "+- %", "%", "J a token", "spread");
+  text += fmt::format("{:>8}{:>8}  bound by\n", "% FLOPs", "% bytes");
   for (size_t i = 0; i < kTimes; ++i) {
     const StageFigure& stage = request.stages[i];
     if (!Happens(stage, i)) continue;
-    text += fmt::format("{:<13}{:>10.3f}{:>8}\n", TimeName(i), stage.wall_s * 1e3,
+    text += fmt::format("{:<13}{:>10.3f}{:>10}{:>8}", TimeName(i), stage.wall_s * 1e3,
+                        stage.device_s > 0 ? fmt::format("{:.3f}", stage.device_s * 1e3) : "-",
                         stage.counts.tokens == 0 ? "-" : fmt::format("{}", stage.counts.tokens));
+    if (group) text += JoulesColumns(stage, *group, request.joules[*group].joules.value);
+    const Utilization use = UtilizationOf(stage.counts, stage.busy_s(), report.machine.peaks);
+    text += UseColumns(use, report.machine.peaks) + "\n";
   }
   return text;
 }
@@ -71,10 +67,11 @@ std::string Percent(const Ratio& ratio) {
 std::string GroupText(const WorkloadReport& report, const RequestFigure& request, size_t group) {
   const MeterGroup& meters = report.groups[group];
   const Joules& whole = request.joules[group].joules;
-  std::string text = fmt::format("by the {} meter ({}){}:\n", meters.name, EnergySourceName(meters.source),
-                                 meters.source == EnergySource::kModel ? ", an ESTIMATE and no measurement" : "");
+  std::string text = meters.source == EnergySource::kModel
+                         ? std::string("by a model, an ESTIMATE and no measurement:\n")
+                         : fmt::format("by the {} meter ({}):\n", meters.name, EnergySourceName(meters.source));
   if (whole.source == EnergySource::kNone) return text + fmt::format("no figure: {}\n", request.notes[group]);
-  text += StageTable(request, group);
+  text += StageTable(report, request, group);
   text += fmt::format(
       "request: {:.4g} J ({:.4g} to {:.4g}), {:.1f} W, spread {:.1f} %, {:.4g} J a token of answer, "
       "energy-delay product {:.4g} J s\n",
@@ -95,23 +92,47 @@ std::string GroupText(const WorkloadReport& report, const RequestFigure& request
   return text;
 }
 
+std::string MeterNames(const WorkloadReport& report, const MeterGroup& group) {
+  std::string names;
+  for (const size_t index : group.meters) names += (names.empty() ? "" : ", ") + report.meters[index].name;
+  return names;
+}
+
+// Of a model instead of a meter.
+std::string ModelText(const WorkloadReport& report) {
+  const MachineChoice& choice = report.machine;
+  std::string text = fmt::format(
+      "No meter of energy can be read here. Joules below are a MODEL's estimate with the power of '{}', +- 30 %, and "
+      "no "
+      "measurement",
+      choice.machine->name);
+  if (choice.stand_in)
+    text += ";\nthat is NOT this machine: they say which stage takes more, not how much. --machine names another";
+  return text + ".\n";
+}
+
 std::string MetersText(const WorkloadReport& report) {
   std::string text;
   for (size_t group = 0; group < report.groups.size(); ++group) {
     const MeterGroup& meters = report.groups[group];
-    std::string names;
-    for (const size_t index : meters.meters) {
-      names += (names.empty() ? "" : ", ") + report.meters[index].name;
+    if (meters.meters.empty()) {
+      text += ModelText(report);
+      continue;
     }
-    text += fmt::format("{} meter: {} ({})", meters.name, names, EnergySourceName(meters.source));
+    text += fmt::format("{} meter: {} ({})", meters.name, MeterNames(report, meters), EnergySourceName(meters.source));
     if (report.period_s[group] > 0) text += fmt::format(", moves each {:.0f} ms", report.period_s[group] * 1e3);
     if (report.idle[group]) text += fmt::format(", idle {:.2f} W", report.idle[group]->watts);
-    if (report.ready[group])
+    if (report.ready[group]) {
       text += fmt::format(", {:.2f} W with the model loaded and waiting", report.ready[group]->watts);
+    }
     text += "\n";
   }
-  if (report.groups.empty()) text += "no meter of energy can be read: times only\n";
-  if (!report.missing.empty()) text += "not read:\n" + MissingText(report.missing);
+  if (report.groups.empty()) text += "No meter of energy can be read here: times only.\n";
+  if (!report.missing.empty()) text += "Not read:\n" + MissingText(report.missing);
+  if (report.machine.peaks) {
+    text += fmt::format("peaks: {:.4g} TFLOP/s, {:.4g} GB/s ({})\n", report.machine.peaks->flops_per_s * 1e-12,
+                        report.machine.peaks->bytes_per_s * 1e-9, report.machine.peaks->source);
+  }
   return text;
 }
 
@@ -124,6 +145,18 @@ OrderedJson RepeatedJson(const Repeated& figure) {
 
 OrderedJson RatioJson(const Ratio& ratio) { return {{"value", ratio.value}, {"low", ratio.low}, {"high", ratio.high}}; }
 
+OrderedJson UseJson(const StageFigure& stage, const std::optional<Peaks>& peaks) {
+  const Utilization use = UtilizationOf(stage.counts, stage.busy_s(), peaks);
+  const auto known = [](bool is, double value) { return is ? OrderedJson(value) : OrderedJson(); };
+  const bool counted = use.flops_per_s > 0;
+  return {{"flops_per_s", known(counted, use.flops_per_s)},
+          {"bytes_per_s", known(counted, use.bytes_per_s)},
+          {"compute_share", known(counted && peaks, use.compute)},
+          {"memory_share", known(counted && peaks, use.memory)},
+          {"device_share", known(stage.device_s > 0 && stage.wall_s > 0, std::min(1.0, stage.device_s / stage.wall_s))},
+          {"bound_by", use.bound.empty() ? OrderedJson() : OrderedJson(use.bound)}};
+}
+
 OrderedJson StageJson(const WorkloadReport& report, const RequestFigure& request, size_t index) {
   const StageFigure& stage = request.stages[index];
   OrderedJson json = {{"name", TimeName(index)},
@@ -132,6 +165,7 @@ OrderedJson StageJson(const WorkloadReport& report, const RequestFigure& request
                       {"tokens", stage.counts.tokens},
                       {"flops", stage.counts.flops},
                       {"bytes", stage.counts.bytes}};
+  json["use"] = UseJson(stage, report.machine.peaks);
   for (size_t group = 0; group < report.groups.size(); ++group) {
     const Repeated& figure = stage.joules[group];
     if (figure.joules.source == EnergySource::kNone) {
@@ -150,7 +184,7 @@ OrderedJson StageJson(const WorkloadReport& report, const RequestFigure& request
         {"j_per_token", stage.counts.tokens > 0
                             ? OrderedJson(figure.joules.value / static_cast<double>(stage.counts.tokens))
                             : OrderedJson()},
-        {"energy_delay_js", figure.joules.value * StageSeconds(stage)}};
+        {"energy_delay_js", figure.joules.value * stage.busy_s()}};
   }
   return json;
 }
@@ -214,6 +248,8 @@ OrderedJson GroupJson(const WorkloadReport& report, size_t group) {
                       {"measured", meters.source != EnergySource::kModel}};
   json["meters"] = OrderedJson::array();
   for (const size_t index : meters.meters) json["meters"].push_back(report.meters[index].name);
+  json["machine"] = meters.meters.empty() ? OrderedJson(report.machine.machine->name) : OrderedJson();
+  json["stand_in"] = meters.meters.empty() && report.machine.stand_in;
   json["period_s"] = report.period_s[group];
   json["idle_w"] = report.idle[group] ? OrderedJson(report.idle[group]->watts) : OrderedJson();
   json["ready_w"] = report.ready[group] ? OrderedJson(report.ready[group]->watts) : OrderedJson();
@@ -248,7 +284,7 @@ std::string WorkloadText(const WorkloadReport& report) {
                         request.input, request.tokens, request.tiles, request.prompt_tokens, request.visual_tokens,
                         request.seconds * 1e3, request.requests);
     for (size_t group = 0; group < report.groups.size(); ++group) text += GroupText(report, request, group);
-    if (report.groups.empty()) text += TimeTable(request);
+    if (report.groups.empty()) text += StageTable(report, request, std::nullopt);
   }
   for (const std::string& skipped : report.skipped) text += fmt::format("left out: {}\n", skipped);
   text +=
@@ -270,6 +306,10 @@ OrderedJson WorkloadJson(const WorkloadReport& report) {
   json["meters"] = OrderedJson::array();
   for (size_t group = 0; group < report.groups.size(); ++group) json["meters"].push_back(GroupJson(report, group));
   json["not_read"] = MissingJson(report.missing);
+  if (const auto& peaks = report.machine.peaks) {
+    json["peaks"] = {
+        {"flops_per_s", peaks->flops_per_s}, {"bytes_per_s", peaks->bytes_per_s}, {"source", peaks->source}};
+  }
   json["skipped"] = report.skipped;
   json["requests"] = OrderedJson::array();
   for (const RequestFigure& request : report.requests) json["requests"].push_back(RequestJson(report, request));

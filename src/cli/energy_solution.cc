@@ -16,6 +16,10 @@ constexpr double kDrift = 0.003;
 // be others.
 constexpr double kWaitingError = 0.1;
 
+// What pictures add beside their tokens.
+constexpr StageId kVisionStages[] = {StageId::kDecodeImage, StageId::kPreprocess, StageId::kEncode, StageId::kConnect,
+                                     StageId::kReduce};
+
 // One group of meters in one run.
 struct RunSolution {
   bool known = false;
@@ -82,8 +86,7 @@ class Solver {
       solution.same_length_j = rows[0].joules - (RowOf(*shortest, source()).joules - same_length_j);
     }
     if (run.Find(Kind::kDecodeImage, 0) != nullptr && !AddDecodeImage(run, solution)) return solution;
-    for (const StageId id :
-         {StageId::kDecodeImage, StageId::kPreprocess, StageId::kEncode, StageId::kConnect, StageId::kReduce}) {
+    for (const StageId id : kVisionStages) {
       solution.vision_j += solution.stages[static_cast<size_t>(id)].joules;
     }
     solution.known = true;
@@ -253,6 +256,37 @@ const PhaseResult* InputRun::Find(InputPhase::Kind kind, int tokens) const {
     if (part.kind == kind && part.tokens == tokens) return &result;
   }
   return nullptr;
+}
+
+void AddModelGroup(std::span<RequestFigure> requests,
+                   const std::function<Joules(const StageFigure& stage)>& joules_of) {
+  for (RequestFigure& request : requests) {
+    Joules whole{.source = EnergySource::kModel};
+    for (StageFigure& stage : request.stages) {
+      const Joules joules = joules_of(stage);
+      AddJoules(whole, joules);
+      stage.joules.push_back({.joules = joules, .resolved = true});
+      stage.active.emplace_back();
+      stage.exposed_s.push_back(stage.busy_s());
+    }
+    request.joules.push_back({.joules = whole, .resolved = true});
+    request.active.emplace_back();
+    request.inflation.emplace_back();
+    request.notes.emplace_back();
+  }
+  for (RequestFigure& request : requests) {
+    const auto text = std::find_if(requests.begin(), requests.end(), [&](const RequestFigure& other) {
+      return other.pictures == 0 && other.tokens == request.tokens;
+    });
+    if (request.pictures == 0 || text == requests.end()) continue;
+    RunSolution with{.known = true, .whole = {request.joules.back().joules.value, 0}};
+    for (const StageId id : kVisionStages) {
+      with.vision_j += request.stages[static_cast<size_t>(id)].joules.back().joules.value;
+    }
+    with.same_length_j = with.whole.joules - with.vision_j;
+    RunSolution without{.known = true, .whole = {text->joules.back().joules.value, 0}};
+    request.inflation.back() = InflationOf({with}, {without});
+  }
 }
 
 RequestFigure FigureOf(const SolveContext& context, std::span<const InputRun> runs, int tokens,

@@ -3,6 +3,7 @@
 #define EYESHOT_CLI_ENERGY_SOLUTION_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -42,6 +43,8 @@ struct StageFigure {
   std::vector<Repeated> joules;  // by group of meters
   std::vector<Joules> active;    // without what idling takes
   std::vector<double> exposed_s;  // by group: the time that the joules are of (RequestTimes::Exposed)
+
+  double busy_s() const { return device_s > 0 ? device_s : wall_s; }
 };
 
 // The energy of a request over its text-only twin, less one. Mean over the runs, with the lowest and highest.
@@ -80,6 +83,10 @@ struct SolveContext {
   std::span<const std::optional<IdlePower>> idle;
   std::span<const std::optional<IdlePower>> ready;
 };
+
+// Adds a group whose joules of a stage are `joules_of` its time and counts: a model's, of which nothing is measured.
+// `requests` are of one model; those without pictures are the twins of the others.
+void AddModelGroup(std::span<RequestFigure> requests, const std::function<Joules(const StageFigure& stage)>& joules_of);
 
 // A request with an answer of `tokens`, of an input's runs. `text`: those of the question without pictures; empty where
 // the input is that itself.

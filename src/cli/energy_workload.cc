@@ -144,6 +144,8 @@ class Workload {
   void Share(PlannedInput& planned) const;
   Status RunAll();
   void Fill();
+  // Without a meter joules are a model's, and called so.
+  void UseModel();
 
   const WorkloadFlags& flags_;
   FoundMeters found_;
@@ -379,6 +381,19 @@ void Workload::Fill() {
   }
 }
 
+void Workload::UseModel() {
+  const MachineChoice& choice = report_.machine;
+  if (!choice.machine) return;
+  report_.groups.push_back({.name = "model", .source = EnergySource::kModel});
+  report_.period_s.push_back(0);
+  report_.idle.push_back(std::nullopt);
+  report_.ready.push_back(std::nullopt);
+  AddModelGroup(report_.requests, [&](const StageFigure& stage) {
+    const double seconds = stage.busy_s();
+    return ModelJoules(*choice.machine, UtilizationOf(stage.counts, seconds, choice.peaks), seconds);
+  });
+}
+
 Result<WorkloadReport> Workload::Run() {
   report_.missing = found_.missing;
   EYESHOT_ASSIGN_OR_RETURN(wanted_, AllInputs(flags_));
@@ -388,6 +403,7 @@ Result<WorkloadReport> Workload::Run() {
   const PhaseResult idle = before.Wait("idle", std::max(flags_.idle_seconds, before.ShortestPhase(0)));
   const std::vector<MeterGroup> all_groups(before.groups().begin(), before.groups().end());
   EYESHOT_RETURN_IF_ERROR(Load());
+  EYESHOT_ASSIGN_OR_RETURN(report_.machine, ChooseMachine(flags_.machine, engine_->info()));
   KeepMeters();
   runner_ = std::make_unique<PhaseRunner>(found_.meters, gpu_.get());
   report_.groups.assign(runner_->groups().begin(), runner_->groups().end());
@@ -410,6 +426,7 @@ Result<WorkloadReport> Workload::Run() {
   report_.ready = PowersOf(runner_->Wait("ready", std::max(flags_.idle_seconds, runner_->ShortestPhase(0))));
   EYESHOT_RETURN_IF_ERROR(RunAll());
   Fill();
+  if (report_.groups.empty()) UseModel();
   report_.sampler_cpu_share = runner_->sampled_s() > 0 ? runner_->sampler_cpu_s() / runner_->sampled_s() : 0;
   return std::move(report_);
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/energy_machine.h"
 #include "cli/energy_phases.h"
 #include "cli/energy_solution.h"
 #include "cli/model_flags.h"
@@ -24,6 +25,7 @@ struct WorkloadFlags {
   PictureDetail detail{PictureDetail::Kind::kAuto, 0};
   std::vector<int> tokens = {64};       // of answers
   std::string question = "Describe the image.";
+  std::string machine;  // for peaks and, without a meter, for a model's power; empty: found by itself
   int runs = 3;
   double seconds = 4;       // of each input and run, shared by its phases
   double idle_seconds = 2;  // of each of the two idle powers
@@ -37,6 +39,7 @@ struct WorkloadReport {
   std::vector<double> period_s;              // by group, as it was seen
   std::vector<std::optional<IdlePower>> idle;   // by group: before anything was loaded
   std::vector<std::optional<IdlePower>> ready;  // by group: the model loaded, waiting
+  MachineChoice machine;
   std::vector<RequestFigure> requests;
   std::vector<std::string> skipped;  // inputs that don't fit, and why
   std::vector<PhaseResult> last_run;

@@ -832,11 +832,21 @@ class EnergyOfQuestions(ProgramTest):
         self.assertAlmostEqual(inflation["encode_share"]["value"] + inflation["token_share"]["value"],
                                inflation["prompt_only"]["value"], 6)
 
-    def test_without_a_meter_there_are_times(self):
+    def test_without_a_meter_joules_are_a_models(self):
         result = json.loads(self.succeeds(*self.ARGUMENTS, "--sysfs", self.folder, env=Energy.NO_GPU))
-        self.assertEqual(result["meters"], [])
+        meter, = result["meters"]
+        self.assertEqual((meter["source"], meter["measured"], meter["stand_in"]), ("model", False, True))
         self.assertEqual(len(result["not_read"]), 3)
         self.assertGreater(result["requests"][1]["ms"], result["requests"][0]["ms"])
+        for request in result["requests"]:
+            self.assertEqual(request["model"]["joules"]["source"], "model")
+            for stage in request["stages"]:
+                self.assertEqual(stage["model"]["joules"]["source"], "model")
+        arguments = [argument for argument in self.ARGUMENTS if argument != "--json"]
+        text = self.succeeds(*arguments, "--sysfs", self.folder, "--machine", "xeon-amx", env=Energy.NO_GPU)
+        for words in ("No meter of energy can be read", "a MODEL's estimate", "Xeon", "by a model, an ESTIMATE", "RAPL by powercap",
+                      "virtual machines"):
+            self.assertIn(words, text)
 
     def test_what_cant_be_is_said(self):
         self.fails(1, ["--sizes 12", "WIDTHxHEIGHT"], "energy", "--device", "cpu", "--sizes", "12", "--idle-seconds", 0.1)

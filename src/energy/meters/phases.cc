@@ -15,7 +15,7 @@ constexpr double kUniformVariance = 1.0 / 12;
 // Moves of the counter within a phase that are needed: two ends and one between them, so that its power can be said to
 // be steady or not.
 constexpr size_t kMinMoves = 3;
-// A stage is resolved where 95 % bounds are within half of its value.
+// A stage is resolved where the phases tell its joules to half of their value, with 95 %.
 constexpr double kResolvedShare = 0.5;
 double Seconds(uint64_t from_ns, uint64_t to_ns) {
   return to_ns >= from_ns ? static_cast<double>(to_ns - from_ns) * 1e-9 : -static_cast<double>(from_ns - to_ns) * 1e-9;
@@ -233,7 +233,9 @@ Repeated Combine(std::span<const StageShare> runs, double relative_error, Energy
     high = std::max(high, run.joules);
   }
   const double mean = sum / count;
-  double half = kNormal95 * std::sqrt(variance) / count;
+  // Not divided by the number of runs: what a phase can't tell, more of them can't either.
+  const double told = kNormal95 * std::sqrt(variance / count);
+  double half = told;
   if (runs.size() > 1) {
     double squares = 0;
     for (const StageShare& run : runs) squares += (run.joules - mean) * (run.joules - mean);
@@ -242,7 +244,7 @@ Repeated Combine(std::span<const StageShare> runs, double relative_error, Energy
   repeated.joules = {mean, std::max(0.0, mean - half) * (1 - relative_error), (mean + half) * (1 + relative_error),
                      source};
   repeated.spread = mean > 0 ? (high - low) / mean : 0;
-  repeated.resolved = mean > 0 && half <= kResolvedShare * mean;
+  repeated.resolved = mean > 0 && told <= kResolvedShare * mean;
   return repeated;
 }
 

@@ -62,11 +62,11 @@ struct StageShare {
 };
 std::vector<StageShare> SharesOf(const PhaseRow& row, std::span<const StagePower> powers);
 
-// Of independent repetitions of one figure.
+// Repetitions of one figure.
 struct Repeated {
   Joules joules;  // mean; bounds of 95 % by the counter's error and by the scatter, whichever is wider
   double spread = 0;  // (max - min) / mean; 0 for one repetition
-  bool resolved = false;  // the bounds are within half of the value
+  bool resolved = false;  // the phases tell it to half of its value, however much it scatters
 };
 // `relative_error` is the meter's own, which repeating doesn't make smaller. `source` kNone: nothing is known.
 Repeated Combine(std::span<const StageShare> runs, double relative_error, EnergySource source);

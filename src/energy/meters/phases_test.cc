@@ -172,17 +172,22 @@ TEST(PhasesTest, RowsThatDontFitAreRefused) {
   EXPECT_FALSE(SolvePowers(std::vector<PhaseRow>{{{1, 1}, 1, 1}}, std::vector<double>(2, 0.0)).ok());
 }
 
-TEST(PhasesTest, RepetitionsNarrowTheBounds) {
+TEST(PhasesTest, BoundsHoldTheErrorAndTheScatter) {
   const std::vector<StageShare> runs = {{9.9, 0.3}, {10, 0.3}, {10.1, 0.3}, {10, 0.3}};
   const Repeated repeated = Combine(runs, 0, EnergySource::kNvmlCounter);
   EXPECT_NEAR(repeated.joules.value, 10, 1e-12);
   EXPECT_NEAR(repeated.spread, 0.02, 1e-9);
-  EXPECT_NEAR(repeated.joules.high - 10, 1.96 * 0.15, 1e-9);
+  EXPECT_NEAR(repeated.joules.high - 10, 1.96 * 0.3, 1e-9);
+  EXPECT_TRUE(repeated.resolved);
+  // It scatters, but it is measured.
   const std::vector<StageShare> scattered = {{8, 0.1}, {12, 0.1}};
   const Repeated wide = Combine(scattered, 0.05, EnergySource::kNvmlPower);
   EXPECT_EQ(wide.joules.low, 0);
-  EXPECT_FALSE(wide.resolved);
+  EXPECT_TRUE(wide.resolved);
   EXPECT_EQ(Combine(scattered, 0, EnergySource::kNone).joules.source, EnergySource::kNone);
+  // What no phase tells stays so, however often it is repeated.
+  const std::vector<StageShare> untold(1000, StageShare{10, 10});
+  EXPECT_FALSE(Combine(untold, 0, EnergySource::kRapl).resolved);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "bench/machine_peak.h"
+#include "kernels/machine_peak.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -11,7 +11,7 @@
 #include "kernels/portable/targets.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "bench/machine_peak.cc"
+#define HWY_TARGET_INCLUDE "kernels/machine_peak.cc"
 #include "hwy/foreach_target.h"
 // After foreach_target.h, which includes this file again for each target.
 #include "hwy/highway.h"

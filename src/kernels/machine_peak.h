@@ -1,6 +1,6 @@
 // What the machine can do at most: the floors that kernels are measured against.
-#ifndef EYESHOT_BENCH_MACHINE_PEAK_H_
-#define EYESHOT_BENCH_MACHINE_PEAK_H_
+#ifndef EYESHOT_KERNELS_MACHINE_PEAK_H_
+#define EYESHOT_KERNELS_MACHINE_PEAK_H_
 
 namespace eyeshot {
 
@@ -14,4 +14,4 @@ MachinePeak MeasurePeak(int threads);
 
 }  // namespace eyeshot
 
-#endif  // EYESHOT_BENCH_MACHINE_PEAK_H_
+#endif  // EYESHOT_KERNELS_MACHINE_PEAK_H_
