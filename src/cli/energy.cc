@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/energy_flags.h"
+#include "cli/energy_html.h"
 #include "cli/energy_of_command.h"
 #include "cli/energy_report.h"
 #include "cli/energy_workload.h"
@@ -51,6 +52,11 @@ int MeasureWorkload(const EnergyFlags& flags, FoundMeters found) {
   if (flags.idle_s > 0) workload.idle_seconds = flags.idle_s;
   const Result<WorkloadReport> report = RunWorkload(workload, std::move(found));
   if (!report.ok()) return ReportError(report.status(), flags.json);
+  if (!flags.html.empty()) {
+    if (const Status status = WriteText(flags.html, WorkloadHtml(*report)); !status.ok()) {
+      return ReportError(status, flags.json);
+    }
+  }
   const std::string text = flags.json ? JsonLine(WorkloadJson(*report)) : WorkloadText(*report);
   if (!flags.output.empty()) {
     if (const Status status = WriteText(flags.output, text); !status.ok()) return ReportError(status, flags.json);
@@ -134,10 +140,14 @@ void AddEnergyCommand(CLI::App& program, const std::optional<std::vector<std::st
   command->add_option("--sysfs", flags->sysfs, "Where sysfs is, of the host in a container; /sys by default")
       ->type_name("DIR");
   command->add_option("-o,--output", flags->output, "Write the report into a file")->type_name("FILE");
+  command
+      ->add_option("--html", flags->html, "Also write a report of questions with charts, one file that needs no other")
+      ->type_name("FILE.html");
   command->add_flag("--json", flags->json, "Report one JSON object");
   command->footer(R"(Examples:
   eyeshot energy --sizes 512x512,2048x2048 --tokens 16,256     joules of each stage, and over text alone
   eyeshot energy photo.jpg --device cuda --runs 5 --json       of a picture of yours, on a GPU
+  eyeshot energy --html energy.html                            with charts
   eyeshot energy -- eyeshot ask photo.jpg "What is this?"      joules of one answer
   eyeshot energy --idle-seconds 10 -- make -j8                 what the work took beyond idling
   eyeshot energy --cpu-watts 40,8 -- make                      an estimate where nothing can be read

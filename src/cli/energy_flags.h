@@ -16,6 +16,7 @@ struct EnergyFlags {
   std::vector<double> cpu_watts;
   double idle_s = 0;  // 0: a command's idle power is not measured, a workload's for its own default
   std::string output;
+  std::string html;  // a report of a workload as a page
   bool json = false;
   WorkloadFlags workload;
 };
