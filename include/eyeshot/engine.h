@@ -42,6 +42,9 @@ struct EngineOptions {
   bool pillow13_resize = false;  // resize pictures in the order of passes of Pillow 13 (docs/deviations.md)
   int threads = 0;  // 0: the cores that affinity and cgroup allow
   int64_t context_tokens = 0;  // KV cache size; 0: the model's own context length
+  // Whether a GPU's meter is read before and after each question, which takes some milliseconds: Ledger::gpu() of
+  // answers then has its readings.
+  bool gpu_readings = true;
   // Called while loading with a share in [0, 1]; may be empty.
   std::function<void(double)> on_progress;
 };

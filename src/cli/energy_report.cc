@@ -287,9 +287,13 @@ std::string WorkloadText(const WorkloadReport& report) {
     if (report.groups.empty()) text += StageTable(report, request, std::nullopt);
   }
   for (const std::string& skipped : report.skipped) text += fmt::format("left out: {}\n", skipped);
-  text +=
-      "\n~: below the meter's resolution: an estimate by time and by what is left, not a measurement.\n"
-      "Joules are the whole machine's or board's, whatever else works on it. docs/meters.md says how.\n";
+  const bool measured = std::any_of(report.groups.begin(), report.groups.end(),
+                                    [](const MeterGroup& group) { return group.source != EnergySource::kModel; });
+  if (measured) {
+    text +=
+        "\n~: below the meter's resolution: an estimate by time and by what is left, not a measurement.\n"
+        "Joules are the whole machine's or board's, whatever else works on it. docs/meters.md says how.\n";
+  }
   return text;
 }
 

@@ -162,7 +162,9 @@ class Workload {
 
 Status Workload::Load() {
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel model, FindModel(flags_.model.model));
-  EYESHOT_ASSIGN_OR_RETURN(engine_, LoadEngine(flags_.model, true));
+  ModelFlags quiet = flags_.model;
+  quiet.gpu_readings = false;  // they would be a part of each request
+  EYESHOT_ASSIGN_OR_RETURN(engine_, LoadEngine(quiet, true));
   report_.model = engine_->info();
   if (!engine_->info().has_vision) return Status::Ok();
   EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig config, ProcessorOf(flags_.model, model.dir));

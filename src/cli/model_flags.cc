@@ -164,6 +164,7 @@ Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty)
                     .pillow13_resize = flags.pillow13,
                     .threads = flags.threads,
                     .context_tokens = flags.context,
+                    .gpu_readings = flags.gpu_readings,
                     .on_progress = [&progress](double share) { progress.Show("loading", share); }}));
   progress.Clear();
   if (chatty) {

@@ -178,7 +178,7 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
   EYESHOT_ASSIGN_OR_RETURN(engine->runner_, DecoderRunner::Create(*engine->model_, context));
 
   const BackendInfo& backend = engine->backend_->info();
-  if (!backend.pci_bus_id.empty()) {
+  if (!backend.pci_bus_id.empty() && options.gpu_readings) {
     auto meter = GpuMeter::Open(backend.pci_bus_id);
     if (meter.ok()) {
       engine->gpu_meter_ = *std::move(meter);

@@ -811,7 +811,8 @@ class EnergyOfQuestions(ProgramTest):
         driver = threading.Thread(target=self.drive, args=(folder / "energy_uj", 100, stop))
         driver.start()
         try:
-            out = self.succeeds(*self.ARGUMENTS, "--sysfs", self.folder / "sys", env=Energy.NO_GPU)
+            out = self.succeeds(*self.ARGUMENTS, "--sysfs", self.folder / "sys", "--html", self.folder / "report.html",
+                                env=Energy.NO_GPU)
         finally:
             stop.set()
             driver.join()
@@ -827,6 +828,11 @@ class EnergyOfQuestions(ProgramTest):
                 joules = stage["cpu"]["joules"]
                 self.assertGreaterEqual(joules["value"], 0)
                 self.assertEqual(joules["source"], "model" if stage["cpu"]["below_resolution"] else "rapl")
+        page = (self.folder / "report.html").read_text()
+        for words in ("<svg", "prefers-color-scheme:dark", "512x512 x 1, 8 tokens out", "intel-rapl:0 package-0",
+                      "Power over the last run", "NVIDIA GPU by NVML", "</html>"):
+            self.assertIn(words, page)
+        self.assertNotRegex(page, r"https?://|<script|src=|url\(", "it asks for nothing from elsewhere")
         inflation = result["requests"][1]["cpu"]["inflation"]
         self.assertGreater(inflation["prompt_only"]["value"], inflation["iso_token"]["value"])
         self.assertAlmostEqual(inflation["encode_share"]["value"] + inflation["token_share"]["value"],
