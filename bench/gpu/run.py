@@ -193,6 +193,14 @@ class Run:
                                        "--tiles", 1, "--depths", 64, "--tokens", 2400, "--repeat", 3, "--warmup", 0,
                                        "--json", limit=60))["decode"][0]
 
+    def stages(self, size: str, runs: int, pictures: str) -> dict:
+        """Joules of each stage, by NVML, and what pictures add to text; as a page too."""
+        return json.loads(self.command(self.bin / "eyeshot", "energy", "--device", "cuda", "--model",
+                                       self.checkpoint(size), "--machine", "h100-sxm", "--sizes",
+                                       "512x512,1024x1024,2048x2048", "--images-per-question", pictures, "--tokens", 64,
+                                       "--runs", runs, "--seconds", 1, "--json", "--html",
+                                       self.out / f"energy-{size}.html", limit=100))
+
     def frames(self) -> dict:
         """Memory of 64 frames."""
         picture = ROOT / "demo/clip_1.png"
@@ -239,13 +247,16 @@ def main() -> int:
              "frames": run.frames,
              "parity 2.2B": lambda: run.parity("2.2B"), "bench 2.2B": lambda: run.bench("2.2B"),
              "parity 500M": lambda: run.parity("500M"), "bench 500M": lambda: run.bench("500M"),
-             "bench 256M int8": lambda: run.bench("256M", "--precision", "int8"),
-             "bench 256M int4": lambda: run.bench("256M", "--precision", "int4"),
-             "operations": run.operations,
+             "stages 256M": lambda: run.stages("256M", 3, "1,2"),
              "transformers eager 256M": lambda: run.peers("256M", "eager"),
              "transformers sdpa 256M": lambda: run.peers("256M", "sdpa"),
              "transformers eager 2.2B": lambda: run.peers("2.2B", "eager"),
+             "stages 2.2B": lambda: run.stages("2.2B", 2, "1"),
+             "stages 500M": lambda: run.stages("500M", 2, "1"),
+             "operations": run.operations,
              "transformers compile 256M": lambda: run.peers("256M", "compile"),
+             "bench 256M int8": lambda: run.bench("256M", "--precision", "int8"),
+             "bench 256M int4": lambda: run.bench("256M", "--precision", "int4"),
              "alone": run.alone,
              "memcheck": lambda: run.sanitizer("memcheck"),
              "racecheck": lambda: run.sanitizer("racecheck")}

@@ -63,10 +63,12 @@ struct QueryRows {
   EYESHOT_DEVICE int64_t Offset(int row) const { return Product(row, stride); }
 };
 
-// Begins to copy rows [first, first + kCount) into a tile; rows from `end` on become zeros. Eight threads have a row,
-// so that a thread looks up few rows and has the same channels of each.
-template <int kDim, int kCount, int kStride, typename Rows>
-EYESHOT_DEVICE void CopyTile(const uint16_t* from, const Rows& rows, int first, int end, int head_dim, uint16_t* tile) {
+// Begins to copy rows [first, first + kCount) into a tile, and those of `values` (unless null) into another one; rows
+// from `end` on become zeros. Eight threads have a row, so that a thread looks up few rows and has the same channels of
+// each.
+template <int kDim, int kCount, int kStride, int kValueStride, typename Rows>
+EYESHOT_DEVICE void CopyTiles(const Rows& rows, const uint16_t* from, const uint16_t* values, int first, int end,
+                              int head_dim, uint16_t* tile, uint16_t* value_tile) {
   constexpr int kRowThreads = 8;
   constexpr int kRows = kTileThreads / kRowThreads;
   EYESHOT_UNROLL
@@ -77,7 +79,9 @@ EYESHOT_DEVICE void CopyTile(const uint16_t* from, const Rows& rows, int first, 
     EYESHOT_UNROLL
     for (int group = 0; group < kDim; group += kRowThreads * 8) {
       const int channel = group + ThreadIndex() % kRowThreads * 8;
-      if (channel < head_dim) AsyncCopy16(tile + row * kStride + channel, from + offset + channel, valid);
+      if (channel >= head_dim) continue;
+      AsyncCopy16(tile + row * kStride + channel, from + offset + channel, valid);
+      if (values != nullptr) AsyncCopy16(value_tile + row * kValueStride + channel, values + offset + channel, valid);
     }
   }
 }
@@ -278,13 +282,13 @@ EYESHOT_DEVICE void Attend(const TileTask& task, const Rows& rows) {
   // Where tile `index` of keys is, and that of values behind it.
   const auto tile_at = [&](int index) { return key_tiles + index % 2 * (Tile::kKeyElements + Tile::kValueElements); };
   const auto copy = [&](int first, uint16_t* keys) {
-    CopyTile<kDim, kTile, kStride>(rows.keys, rows, first, task.keys, task.head_dim, keys);
-    CopyTile<kDim, kTile, Tile::kValueStride>(rows.values, rows, first, task.keys, task.head_dim,
-                                              keys + Tile::kKeyElements);
+    CopyTiles<kDim, kTile, kStride, Tile::kValueStride>(rows, rows.keys, rows.values, first, task.keys, task.head_dim,
+                                                        keys, keys + Tile::kKeyElements);
   };
 
   const QueryRows query_rows{task.query_stride};
-  CopyTile<kDim, Tile::kQueries, kStride>(task.queries, query_rows, 0, task.rows, task.head_dim, query_tile);
+  CopyTiles<kDim, Tile::kQueries, kStride, kStride>(query_rows, task.queries, nullptr, 0, task.rows, task.head_dim,
+                                                    query_tile, nullptr);
   copy(0, tile_at(0));
   ClearPadding<Tile::kQueries, Tile::kSteps, kStride>(task.head_dim, query_tile);
   ClearPadding<kTile, Tile::kSteps, kStride>(task.head_dim, tile_at(0));

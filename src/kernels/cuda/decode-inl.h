@@ -51,7 +51,6 @@ struct DecodeParams {
   Newest newest;
   int passes;  // blocks that the heads of a group are shared out to
   int part_shift;  // log2 of the keys of a part
-  int block_shift;  // log2 of the keys of a block of the cache; -1: it's no power of two
 };
 
 // Whether the cache can be read before the kernels before have ended: it holds what earlier steps left, and this step's
@@ -158,7 +157,7 @@ struct DecodeBlock {
   // Where key `key` lies in the cache; anything for keys that aren't there.
   EYESHOT_DEVICE int SlotOf(int key) const {
     const int size = paged.block_size;
-    const int block = params.block_shift >= 0 ? key >> params.block_shift : key / size;
+    const int block = rows.BlockOf(key);
     return rows.blocks[Min(block, static_cast<int>(paged.max_blocks) - 1)] * size + key - block * size;
   }
   // Lanes have the slots of a warp's 16 keys, twice.
@@ -514,7 +513,9 @@ struct DecodePlan {
 inline DecodePlan PlanDecode(int64_t sequences, int64_t heads, int64_t kv_heads, int64_t head_dim,
                              int64_t max_context) {
   constexpr int64_t kManyWarps = 2048;
-  constexpr int64_t kManyBlocks = 1024;
+  constexpr int64_t kManyBlocks = 512;
+  constexpr int64_t kFewHeads = 256;  // blocks before parts: more are nearly enough by themselves
+  constexpr int64_t kFewParts = 4;
   const int64_t passes = CeilDiv(heads / kv_heads, kDecodeHeads);
   const int64_t blocks = sequences * kv_heads * passes;
   DecodePlan plan = {static_cast<int>(passes), 4, 6, 1};
@@ -525,17 +526,10 @@ inline DecodePlan PlanDecode(int64_t sequences, int64_t heads, int64_t kv_heads,
     while (1 << plan.part_shift < max_context) ++plan.part_shift;
     return plan;
   }
-  const int64_t most_parts = std::clamp<int64_t>(kManyBlocks / blocks, 1, kMostParts);
+  const int64_t most_parts = blocks <= kFewHeads ? std::clamp<int64_t>(kManyBlocks / blocks, kFewParts, kMostParts) : 1;
   while (CeilDiv(max_context, int64_t{1} << plan.part_shift) > most_parts) ++plan.part_shift;
   plan.parts = CeilDiv(max_context, int64_t{1} << plan.part_shift);
   return plan;
-}
-
-// log2 of a power of two, -1 for other numbers.
-inline int ShiftOf(int64_t size) {
-  int shift = 0;
-  while (int64_t{1} << shift < size) ++shift;
-  return int64_t{1} << shift == size ? shift : -1;
 }
 
 template <int kDim, int kWarps>
@@ -591,8 +585,7 @@ void DecodeAttention(StreamHandle stream, const PagedAttentionArgs& args, const 
                                                 .parts = static_cast<int>(plan.parts)},
                                     .newest = {},
                                     .passes = plan.passes,
-                                    .part_shift = plan.part_shift,
-                                    .block_shift = attention::ShiftOf(layer.block_size)};
+                                    .part_shift = plan.part_shift};
   if (newest != nullptr) {
     EYESHOT_CHECK(newest->qkv.data == args.q.data && layer.head_dim % 16 == 0);
     params.newest = {newest->inverse_frequency.data, batch.positions.data};

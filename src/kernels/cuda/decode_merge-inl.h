@@ -136,11 +136,9 @@ struct PartMerge {
 // Whether this block is the last of its sequence and heads. `shared`: one word.
 EYESHOT_DEVICE bool IsLast(uint32_t* arrived, int parts, uint32_t* shared) {
   if (ThreadIndex() == 0) {
-    FenceDevice();
     const bool last = AtomicIncrement(arrived) == static_cast<uint32_t>(parts - 1);
     if (last) *arrived = 0;
     *shared = last ? 1 : 0;
-    FenceDevice();
   }
   SyncThreads();
   return *shared != 0;

@@ -115,7 +115,6 @@ inline void Store16(void* to, const Vec16& value) {
 inline float LoadFresh4(const float* from) { return *from; }
 inline Vec16 LoadFresh16(const void* from) { return Load16(from); }
 inline uint32_t AtomicIncrement(uint32_t* counter) { return (*counter)++; }
-inline void FenceDevice() {}
 inline double Log(double x) { return std::log(x); }
 inline float FastExp2(float x) { return std::exp2(x); }
 inline float Log2(float x) { return std::log2(x); }
@@ -277,10 +276,12 @@ EYESHOT_DEVICE Vec16 LoadFresh16(const void* from) {
   const uint4 v = __ldcg(static_cast<const uint4*>(from));
   return {{v.x, v.y, v.z, v.w}};
 }
-// What it was before.
-EYESHOT_DEVICE uint32_t AtomicIncrement(uint32_t* counter) { return atomicAdd(counter, 1u); }
-// Writes before are seen by all blocks before those behind.
-EYESHOT_DEVICE void FenceDevice() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
+// What it was before. What this thread knew to be written is seen by all threads that come to know of the increment.
+EYESHOT_DEVICE uint32_t AtomicIncrement(uint32_t* counter) {
+  uint32_t before;
+  asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+  return before;
+}
 
 EYESHOT_DEVICE double Log(double x) { return log(x); }
 // One instruction: 2 ulp, and 0 for what would be denormal.

@@ -341,11 +341,11 @@ struct WeightPair {
 // A warp takes one pair of weight rows after the other, while x stays where it is; where x doesn't fit into shared
 // memory at once, it has one pair alone. Weights don't depend on what runs before, so that their loads begin first;
 // from then on each piece that is used makes room for the next load, of the next pair at last.
-template <WeightMatrix::Format kFormat, bool kWide, int kRows>
+template <WeightMatrix::Format kFormat, bool kWide, int kRows, int kAhead>
 EYESHOT_KERNEL(kVectorThreads)
 VectorKernel(VectorTask task) {
   using Piece = WeightPiece<kFormat, kWide>;
-  constexpr int kStep = Piece::kAhead * kWarp;
+  constexpr int kStep = kAhead * kWarp;
   static_assert(kVectorTile / kRows % (kStep * Piece::kValues) == 0);  // else pieces on their way would miss their turn
   auto* levels = reinterpret_cast<float*>(SharedMemory());
   auto* scales = levels + kLevels;
@@ -355,9 +355,9 @@ VectorKernel(VectorTask task) {
   int64_t pair = int64_t{BlockX()} * warps + WarpIndex();
   WeightPair<Piece> weights(task, pair, task.pairs);
 
-  Piece ahead[Piece::kAhead][2] = {};
+  Piece ahead[kAhead][2] = {};
   EYESHOT_UNROLL
-  for (int i = 0; i < Piece::kAhead; ++i) weights.Load(Lane() + i * kWarp, ahead[i]);
+  for (int i = 0; i < kAhead; ++i) weights.Load(Lane() + i * kWarp, ahead[i]);
   if (kFormat == WeightMatrix::Format::k4Bit && ThreadIndex() < kLevels)
     levels[ThreadIndex()] = task.levels[ThreadIndex()];
   float own_gain[8] = {};
@@ -383,7 +383,7 @@ VectorKernel(VectorTask task) {
       for (int at = begin + Lane(); at < end; at += kStep) {
         const bool next_pair = last && at + kStep >= end;
         EYESHOT_UNROLL
-        for (int i = 0; i < Piece::kAhead; ++i) {
+        for (int i = 0; i < kAhead; ++i) {
           const int index = at + i * kWarp;
           if (index < end) AddProducts<kRows>(ahead[i], shared_x, index - begin, levels, sums);
           if (next_pair) {
@@ -404,7 +404,7 @@ VectorKernel(VectorTask task) {
   }
 }
 
-template <WeightMatrix::Format kFormat, bool kWide, int kRows>
+template <WeightMatrix::Format kFormat, bool kWide, int kRows, int kAhead = WeightPiece<kFormat, kWide>::kAhead>
 void LaunchVector(StreamHandle stream, VectorTask task) {
   constexpr int64_t kManyWarps = 4096;  // enough that larger blocks, which share x among more warps, fill a GPU
   constexpr int kTile = kVectorTile / kRows;
@@ -413,7 +413,7 @@ void LaunchVector(StreamHandle stream, VectorTask task) {
   task.tile = task.inputs < kTile ? task.inputs : kTile;
   const size_t shared_bytes = (kLevels + kWarp) * sizeof(float) + (kRows - 1) * kTileBytes<kRows> +
                               static_cast<size_t>(task.tile) * sizeof(uint16_t);
-  const auto kernel = &VectorKernel<kFormat, kWide, kRows>;
+  const auto kernel = &VectorKernel<kFormat, kWide, kRows, kAhead>;
   int64_t blocks = CeilDiv(task.pairs, threads / kWarp);
   if (task.tile == task.inputs) {  // as many as run at a time, each warp with equally many pairs
     blocks = CeilDiv(blocks, CeilDiv(blocks, ResidentBlocks(kernel, threads, shared_bytes)));
@@ -428,7 +428,11 @@ void LaunchVectorOf(StreamHandle stream, const VectorTask& task) {
   if constexpr (kWideValues > 8) {
     if (task.inputs % kWideValues != 0) return LaunchVector<kFormat, false, kMaxVectorRows>(stream, task);
   }
-  if (task.rows == 1) {
+  constexpr int kLongRow = 4096;  // few warps have many pieces each: more of them have to be on their way
+  constexpr int kAhead = WeightPiece<kFormat, true>::kAhead;
+  if (task.rows == 1 && task.inputs >= kLongRow) {
+    LaunchVector<kFormat, true, 1, 2 * kAhead>(stream, task);
+  } else if (task.rows == 1) {
     LaunchVector<kFormat, true, 1>(stream, task);
   } else if (task.rows == 2) {
     LaunchVector<kFormat, true, 2>(stream, task);

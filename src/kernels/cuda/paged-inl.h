@@ -37,8 +37,11 @@ struct PagedRows {
   int stride;
   const int32_t* blocks;
   int block_size;
+  int block_shift;  // log2 of it; -1: it's no power of two
+  EYESHOT_DEVICE int BlockOf(int key) const { return block_shift >= 0 ? key >> block_shift : key / block_size; }
   EYESHOT_DEVICE int64_t Offset(int key) const {
-    return Product(blocks[key / block_size] * block_size + key % block_size, stride);
+    const int block = BlockOf(key);
+    return Product((blocks[block] - block) * block_size + key, stride);
   }
 };
 
@@ -59,13 +62,22 @@ struct PagedParams {
   int group_heads;  // heads that share keys and values
   int head_dim;
   int block_size;
+  int block_shift;  // log2 of it; -1: it's no power of two
   float factor;
 };
 
 EYESHOT_DEVICE PagedRows RowsOf(const PagedParams& params, int sequence, int kv_head) {
   const int64_t column = Product(kv_head, params.head_dim);
-  return {params.keys + column, params.values + column, params.row_stride,
-          params.block_table + sequence * params.max_blocks, params.block_size};
+  return {params.keys + column, params.values + column,
+          params.row_stride,    params.block_table + sequence * params.max_blocks,
+          params.block_size,    params.block_shift};
+}
+
+// log2 of a power of two, -1 for other numbers.
+inline int ShiftOf(int64_t size) {
+  int shift = 0;
+  while (int64_t{1} << shift < size) ++shift;
+  return int64_t{1} << shift == size ? shift : -1;
 }
 
 template <bool kConst>
@@ -95,6 +107,7 @@ inline PagedParams ParamsOf(const PagedAttentionArgs& args, const CacheLayer& la
           .group_heads = static_cast<int>(args.heads / layer.kv_heads),
           .head_dim = static_cast<int>(layer.head_dim),
           .block_size = static_cast<int>(layer.block_size),
+          .block_shift = ShiftOf(layer.block_size),
           .factor = args.scale * kLog2E};
 }
 
