@@ -68,6 +68,8 @@ struct AskOptions {
   // true: special tokens but the end token stay in the answer, as DocTags needs (<fcel>, <page_break>). For a single
   // question: the next turn would hold them as text.
   bool special_tokens = false;
+  // How many runs of stages the answer's ledger keeps, for meters: about two a token, and some for each picture.
+  size_t stage_runs = 0;
   bool ignore_end = false;  // true: goes on to max_tokens whatever token the model says (benchmarks)
   // Called with each new piece of the answer, whole UTF-8 characters only. Returning false stops.
   std::function<bool(std::string_view)> on_text;

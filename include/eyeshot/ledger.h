@@ -53,6 +53,13 @@ struct StageCost {
   Joules joules;
 };
 
+// One run of a stage, by the steady clock.
+struct StageRun {
+  StageId id = StageId::kLoad;
+  uint64_t begin_ns = 0;
+  uint64_t end_ns = 0;
+};
+
 // What a picture or clip became, and what the reference would have made of it.
 struct PictureCost {
   int width = 0;  // of the file, upright
@@ -97,6 +104,21 @@ class EYESHOT_EXPORT Ledger {
   void Add(const Ledger& other);
 
   const StageCost& cost(StageId id) const { return costs_[static_cast<size_t>(id)]; }
+  void SetJoules(StageId id, const Joules& joules) { costs_[static_cast<size_t>(id)].joules = joules; }
+
+  // From now on runs of stages are kept, so that a meter's joules can be told apart later: the first `most` of them, at
+  // most limits::kMaxStageRuns. Their memory is taken at once.
+  void KeepRuns(size_t most);
+  // Neither allocates nor locks.
+  void AddRun(const StageRun& run) {
+    if (runs_.size() < runs_.capacity()) {
+      runs_.push_back(run);
+    } else if (runs_.capacity() > 0) {
+      ++dropped_runs_;
+    }
+  }
+  const std::vector<StageRun>& runs() const { return runs_; }
+  size_t dropped_runs() const { return dropped_runs_; }  // for lack of room: their energy is nobody's
   uint64_t total_wall_ns() const;
 
   // The pictures and clips that a question brought, in order.
@@ -120,6 +142,8 @@ class EYESHOT_EXPORT Ledger {
   std::array<StageCost, kStageCount> costs_{};
   std::vector<PictureCost> pictures_;
   std::optional<GpuCost> gpu_;
+  std::vector<StageRun> runs_;
+  size_t dropped_runs_ = 0;
 };
 
 }  // namespace eyeshot

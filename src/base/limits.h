@@ -164,7 +164,7 @@ inline constexpr size_t kMaxSysfsEntries = 1024;
 inline constexpr double kMaxCounterWatts = 20000;
 // Samples of one meter: 22 minutes at 20 ms; then every second one is dropped. 16 bytes each.
 inline constexpr size_t kMaxEnergySamples = 65536;
-// Runs of stages of one timeline: 24 bytes each; an answer of 1,000 tokens has about 2,000.
+// Runs of stages that one ledger keeps: 24 bytes each; an answer of 1,000 tokens has about 2,000.
 inline constexpr size_t kMaxStageRuns = 262144;
 
 // --- Runtime -------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@
 #include "cli/pictures.h"
 #include "cli/progress.h"
 #include "cli/report.h"
+#include "cli/stage_meter.h"
 #include "text/doctags.h"
 
 namespace eyeshot::cli {
@@ -44,6 +45,7 @@ struct Run {
   std::unique_ptr<Chat> chat;
   std::vector<Clip> clips;
   Ledger ledger;  // of the whole run
+  StageMeter meter;
 };
 
 Status Load(const AskFlags& flags, Run& run) {
@@ -70,6 +72,7 @@ Result<std::vector<ContentPart>> ReadMedia(const AskFlags& flags, Run& run) {
 // Loads and asks. Bad pictures are told before a model is loaded, unless how many frames are taken hangs on the model.
 Result<Answer> Ask(const AskFlags& flags, Run& run) {
   const bool chatty = !flags.json && !flags.quiet;
+  run.ledger.KeepRuns(run.meter.Runs(0));
   if (flags.clip.fits_context()) EYESHOT_RETURN_IF_ERROR(Load(flags, run));
   EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts, ReadMedia(flags, run));
   parts.emplace_back(flags.arguments.back());
@@ -78,6 +81,7 @@ Result<Answer> Ask(const AskFlags& flags, Run& run) {
   const Interrupt interrupt;
   Progress progress(chatty);
   AskOptions options = flags.options;
+  options.stage_runs = run.meter.Runs(options.max_tokens);
   options.special_tokens = !flags.format.empty();
   options.cancel = interrupt.flag();
   options.on_progress = [&](StageId stage, double share) { progress.Show(StageName(stage), share); };
@@ -90,6 +94,8 @@ Result<Answer> Ask(const AskFlags& flags, Run& run) {
   }
   EYESHOT_ASSIGN_OR_RETURN(Answer answer, run.chat->Ask(std::move(parts), options));
   run.ledger.Add(answer.ledger);
+  // Of a run on a GPU the processor's joules are the smaller part.
+  if (run.engine->info().device == "cpu") run.meter.Finish(run.ledger);
   progress.Clear();
   return answer;
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/limits.h"
 #include "ledger/nvml.h"
 #include "ledger/stage.h"
 
@@ -33,6 +34,15 @@ Joules Sum(const Joules& a, const Joules& b) {
   return sum;
 }
 
+// Of stages of one run, whose estimates are shares of what was measured.
+Joules WholeOf(const Joules& sum, const Joules& stage) {
+  Joules whole = Sum(sum, stage);
+  for (const EnergySource source : {sum.source, stage.source}) {
+    if (source != EnergySource::kNone && source != EnergySource::kModel) whole.source = source;
+  }
+  return whole;
+}
+
 std::string JoulesJson(const Joules& joules) {
   if (joules.source == EnergySource::kNone) {
     return R"({"value":null,"low":null,"high":null,"source":"none"})";
@@ -41,7 +51,7 @@ std::string JoulesJson(const Joules& joules) {
                      joules.high, EnergySourceName(joules.source));
 }
 
-// With `device`, a column of the device's time, to which rates refer then.
+// With `device`, a column of the device's time, to which rates refer then. An estimate is marked.
 std::string Row(std::string_view name, const StageCost& cost, double total_ns, bool device) {
   const uint64_t busy_ns = cost.device_ns > 0 ? cost.device_ns : cost.wall_ns;
   const double seconds = static_cast<double>(busy_ns) * 1e-9;
@@ -52,13 +62,16 @@ std::string Row(std::string_view name, const StageCost& cost, double total_ns, b
     return value == 0 ? std::string("-") : WithPrefix(static_cast<double>(value));
   };
   const double share = total_ns > 0 ? 100.0 * static_cast<double>(cost.wall_ns) / total_ns : 0.0;
+  const std::string joules =
+      cost.joules.source == EnergySource::kNone
+          ? "-"
+          : fmt::format("{}{:.3g}", cost.joules.source == EnergySource::kModel ? "~" : "", cost.joules.value);
   const std::string device_ms =
       cost.device_ns == 0 ? "-" : fmt::format("{:.2f}", static_cast<double>(cost.device_ns) / kNsPerMs);
   return fmt::format("{:<13}{:>11.2f}{}{:>7.1f}{:>9}{:>10}{:>10}{:>10}{:>10}{:>9}\n", name,
                      static_cast<double>(cost.wall_ns) / kNsPerMs, device ? fmt::format("{:>11}", device_ms) : "",
                      share, cost.tokens == 0 ? "-" : fmt::format("{}", cost.tokens), amount(cost.flops),
-                     rate(cost.flops), amount(cost.bytes), rate(cost.bytes),
-                     cost.joules.source == EnergySource::kNone ? "-" : fmt::format("{:.3g}", cost.joules.value));
+                     rate(cost.flops), amount(cost.bytes), rate(cost.bytes), joules);
 }
 
 std::string PictureLine(size_t number, const PictureCost& picture) {
@@ -170,7 +183,11 @@ void Ledger::Add(const Ledger& other) {
   for (size_t i = 0; i < kStageCount; ++i) Add(static_cast<StageId>(i), other.costs_[i]);
   pictures_.insert(pictures_.end(), other.pictures_.begin(), other.pictures_.end());
   if (other.gpu_) gpu_ = other.gpu_;
+  runs_.insert(runs_.end(), other.runs_.begin(), other.runs_.end());
+  dropped_runs_ += other.dropped_runs_;
 }
+
+void Ledger::KeepRuns(size_t most) { runs_.reserve(std::min(most, limits::kMaxStageRuns)); }
 
 uint64_t Ledger::total_wall_ns() const {
   uint64_t total = 0;
@@ -193,15 +210,19 @@ std::string Ledger::Table() const {
     sum.device_ns += cost.device_ns;
     sum.flops += cost.flops;
     sum.bytes += cost.bytes;
-    sum.joules = Sum(sum.joules, cost.joules);
+    sum.joules = WholeOf(sum.joules, cost.joules);
   }
   table += Row("total", sum, static_cast<double>(total_wall_ns()), device);
   if (gpu_) table += GpuLine(*gpu_);
   if (sum.joules.source == EnergySource::kNone) {
     table += gpu_ ? "joules of stages: not measured (source: none)\n" : "joules: no meter was read (source: none)\n";
   } else {
+    const bool estimates = std::any_of(
+        costs_.begin(), costs_.end(), [](const StageCost& cost) { return cost.joules.source == EnergySource::kModel; });
     table += fmt::format("joules: source {}{}\n", EnergySourceName(sum.joules.source),
-                         sum.joules.source == EnergySource::kModel ? ", an estimate, not a measurement" : "");
+                         sum.joules.source == EnergySource::kModel ? ", an estimate, not a measurement"
+                         : estimates ? "; ~: too short to be measured by itself, an estimate of its share"
+                                     : "");
   }
   const bool differs = std::any_of(pictures_.begin(), pictures_.end(),
                                    [](const PictureCost& picture) { return picture.saved() != 0 || picture.shrunk; });

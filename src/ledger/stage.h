@@ -76,6 +76,9 @@ class Stage {
       cost_.bytes += queue_->counters.bytes - before_.bytes;
     }
     if (queue_ == nullptr || !queue_->EndStage(id_, cost_)) ledger_->Add(id_, cost_);
+    const auto begin = std::chrono::duration_cast<std::chrono::nanoseconds>(start_.time_since_epoch());
+    const auto begin_ns = static_cast<uint64_t>(begin.count());
+    ledger_->AddRun({id_, begin_ns, begin_ns + cost_.wall_ns});
     ledger_ = nullptr;
   }
 

@@ -315,6 +315,7 @@ Result<Answer> ChatImpl::Run(const AskOptions& options) {
 
 Result<Answer> ChatImpl::Answered(const AskOptions& options) {
   Answer answer;
+  answer.ledger.KeepRuns(options.stage_runs);
   Ledger abandoned;  // what a question that failed has left
   stream_->Collect(abandoned);
   EYESHOT_ASSIGN_OR_RETURN(PromptPlan plan, conversation_.Plan());

@@ -801,21 +801,36 @@ class EnergyOfQuestions(ProgramTest):
                 os.pwrite(file.fileno(), b"%012d\n" % microjoules, 0)
                 time.sleep(0.001)
 
-    def test_known_power_gives_known_joules(self):
+    def with_power(self, watts: float, *arguments, env: dict[str, str] = {}) -> str:
+        """What the program prints on a machine whose package takes that power."""
         folder = self.folder / "sys/class/powercap/intel-rapl:0"
         folder.mkdir(parents=True)
         (folder / "name").write_text("package-0\n")
         (folder / "max_energy_range_uj").write_text("262143328850\n")
         (folder / "energy_uj").write_text("000001000000\n")
         stop = threading.Event()
-        driver = threading.Thread(target=self.drive, args=(folder / "energy_uj", 100, stop))
+        driver = threading.Thread(target=self.drive, args=(folder / "energy_uj", watts, stop))
         driver.start()
         try:
-            out = self.succeeds(*self.ARGUMENTS, "--sysfs", self.folder / "sys", "--html", self.folder / "report.html",
-                                env=Energy.NO_GPU)
+            return self.succeeds(*arguments, env=Energy.NO_GPU | env)
         finally:
             stop.set()
             driver.join()
+
+    def test_an_answers_stages_have_joules(self):
+        result = json.loads(self.with_power(100, "ask", "--json", "--device", "cpu", DEMO / "receipt.png",
+                                            "What is the total?", env={"EYESHOT_SYSFS": str(self.folder / "sys")}))
+        stages = {stage["name"]: stage for stage in result["stages"]}
+        encode = stages["encode"]
+        self.assertEqual(encode["joules"]["source"], "rapl")
+        self.assertAlmostEqual(encode["joules"]["value"] / (encode["wall_ms"] * 0.1), 1, delta=0.1)
+        self.assertEqual(stages["connect"]["joules"]["source"], "model", "it is too short: an estimate")
+        for stage in stages.values():
+            self.assertGreaterEqual(stage["joules"]["value"] or 0, 0)
+
+    def test_known_power_gives_known_joules(self):
+        out = self.with_power(100, *self.ARGUMENTS, "--sysfs", self.folder / "sys", "--html",
+                              self.folder / "report.html")
         result = json.loads(out)
         self.assertEqual([meter["source"] for meter in result["meters"]], ["rapl"])
         self.assertAlmostEqual(result["meters"][0]["idle_w"], 100, delta=3)

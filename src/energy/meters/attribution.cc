@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/limits.h"
 
 namespace eyeshot {
 namespace {
@@ -132,9 +131,23 @@ StageEnergy EnergyOfStage(const Kind& kind, const Joules& estimate, const IdlePo
   return stage;
 }
 
-}  // namespace
+// Joules of all stages: what those below the resolution took together is shared by time.
+std::array<Joules, kStageCount> WithEstimates(const Attribution& attribution) {
+  uint64_t short_ns = 0;
+  for (const StageEnergy& stage : attribution.stages) short_ns += stage.below_resolution ? stage.wall_ns : 0;
+  std::array<Joules, kStageCount> joules;
+  for (size_t i = 0; i < kStageCount; ++i) {
+    const StageEnergy& stage = attribution.stages[i];
+    joules[i] = stage.joules;
+    if (!stage.below_resolution || short_ns == 0) continue;
+    const double share = static_cast<double>(stage.wall_ns) / static_cast<double>(short_ns);
+    joules[i] = {attribution.below_resolution.value * share, 0, attribution.below_resolution.high,
+                 EnergySource::kModel};
+  }
+  return joules;
+}
 
-StageTimeline::StageTimeline(size_t capacity) { runs_.reserve(std::min(capacity, limits::kMaxStageRuns)); }
+}  // namespace
 
 Result<EnergyCurve> EnergyCurve::Make(const MeterInfo& info, std::span<const EnergySample> samples) {
   if (samples.size() < 2 || samples.back().at_ns <= samples.front().at_ns) {
@@ -237,6 +250,25 @@ bool AddJoules(Joules& a, const Joules& b) {
   if (a.source != b.source || a.source == EnergySource::kNone) return false;
   Accumulate(a, b);
   return true;
+}
+
+Status FillJoules(std::span<const EnergyCurve> curves, Ledger& ledger) {
+  std::array<Joules, kStageCount> sums;
+  for (const EnergyCurve& curve : curves) {
+    EYESHOT_ASSIGN_OR_RETURN(const Attribution attribution, Attribute(curve, ledger.runs()));
+    const std::array<Joules, kStageCount> shares = WithEstimates(attribution);
+    for (size_t i = 0; i < kStageCount; ++i) {
+      if (sums[i].source == EnergySource::kNone) {
+        sums[i] = shares[i];
+      } else if (shares[i].source != EnergySource::kNone) {
+        // Of two meters one may tell a stage and the other not: together they then are an estimate.
+        if (shares[i].source != sums[i].source) sums[i].source = EnergySource::kModel;
+        Accumulate(sums[i], shares[i]);
+      }
+    }
+  }
+  for (size_t i = 0; i < kStageCount; ++i) ledger.SetJoules(static_cast<StageId>(i), sums[i]);
+  return Status::Ok();
 }
 
 Result<std::vector<Joules>> ShareByWork(const Joules& batch, std::span<const double> work) {

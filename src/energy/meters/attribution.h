@@ -24,33 +24,6 @@ namespace eyeshot {
 // half at none is two; a processor's short-term limit is rarely more than twice the lasting one.
 inline constexpr double kBurst = 2;
 
-// One run of a stage, by the steady clock.
-struct StageRun {
-  StageId id = StageId::kLoad;
-  uint64_t begin_ns = 0;
-  uint64_t end_ns = 0;
-};
-
-// The runs of a program's stages, noted where they happen: Add() neither allocates nor locks nor asks the system.
-class StageTimeline {
- public:
-  explicit StageTimeline(size_t capacity);  // runs; at most limits::kMaxStageRuns are kept
-
-  void Add(StageId id, uint64_t begin_ns, uint64_t end_ns) {
-    if (runs_.size() < runs_.capacity()) {
-      runs_.push_back({id, begin_ns, end_ns});
-    } else {
-      ++dropped_;
-    }
-  }
-  std::span<const StageRun> runs() const { return runs_; }
-  size_t dropped() const { return dropped_; }  // for lack of capacity: their energy is nobody's
-
- private:
-  std::vector<StageRun> runs_;
-  size_t dropped_ = 0;
-};
-
 // Power of a machine that does nothing, from a time in which it did.
 struct IdlePower {
   double watts = 0;
@@ -125,6 +98,11 @@ IdlePower MeanPower(const Joules& joules, uint64_t wall_ns);
 
 // Adds `b` to `a`. Nothing is added where one has no source or their sources differ, and false returned.
 bool AddJoules(Joules& a, const Joules& b);
+
+// Fills in the joules of the stages of `ledger`, whose runs were kept, by what meters of one source said meanwhile.
+// Stages below the resolution share what they took together by time; that is marked as an estimate (kModel). All
+// stages add up to what was measured while any of them ran. Errors: of Attribute(); then the ledger is as it was.
+Status FillJoules(std::span<const EnergyCurve> curves, Ledger& ledger);
 
 // One batch's joules to its requests, by the work that each one's part was (tokens, or FLOPs). Their sum is the
 // batch's; the bounds are the counter's alone. Errors: kInvalidArgument (no work at all, or negative).

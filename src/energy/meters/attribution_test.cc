@@ -259,11 +259,52 @@ TEST(ShareByWorkTest, SharesMakeUpTheBatch) {
   }
 }
 
-TEST(StageTimelineTest, AFullTimelineSaysSo) {
-  StageTimeline timeline(2);
-  for (uint64_t i = 0; i < 5; ++i) timeline.Add(StageId::kDecode, i, i + 1);
-  EXPECT_EQ(timeline.runs().size() + timeline.dropped(), 5u);
-  EXPECT_EQ(timeline.runs().size(), 2u);
+TEST(FillJoulesTest, StagesAddUpToWhatWasMeasured) {
+  // 200 W for a second of encoding, then 80 W of steps that are shorter than the counter's period.
+  const MeterInfo info{.name = "synthetic", .source = EnergySource::kRapl, .resolution_s = 0.001};
+  std::vector<EnergySample> samples;
+  for (uint64_t ms = 0; ms <= 3000; ms += 20) {
+    const double seconds = static_cast<double>(ms) * 1e-3;
+    samples.push_back({ms * 1'000'000, 200 * std::min(seconds, 1.0) + 80 * std::max(0.0, seconds - 1)});
+  }
+  const auto curve = EnergyCurve::Make(info, samples);
+  ASSERT_TRUE(curve.ok());
+  Ledger ledger;
+  ledger.KeepRuns(1000);
+  ledger.AddRun({StageId::kEncode, 0, 1'000'000'000});
+  ledger.AddRun({StageId::kConnect, 1'000'000'000, 1'000'400'000});
+  for (uint64_t at = 1'000'400'000; at + 5'000'000 <= 2'900'000'000; at += 5'000'000) {
+    ledger.AddRun({StageId::kDecode, at, at + 4'990'000});
+    ledger.AddRun({StageId::kDetokenize, at + 4'990'000, at + 5'000'000});
+  }
+  const std::vector<EnergyCurve> one = {*curve};
+  ASSERT_TRUE(FillJoules(one, ledger).ok());
+  EXPECT_EQ(ledger.cost(StageId::kEncode).joules.source, EnergySource::kRapl);
+  EXPECT_NEAR(ledger.cost(StageId::kEncode).joules.value, 200, 2);
+  EXPECT_EQ(ledger.cost(StageId::kDecode).joules.source, EnergySource::kRapl);
+  EXPECT_NEAR(ledger.cost(StageId::kDecode).joules.value, 80 * 1.896, 2);
+  EXPECT_EQ(ledger.cost(StageId::kConnect).joules.source, EnergySource::kModel);
+  EXPECT_EQ(ledger.cost(StageId::kPrefill).joules.source, EnergySource::kNone);
+  double sum = 0;
+  for (size_t i = 0; i < kStageCount; ++i) sum += ledger.cost(static_cast<StageId>(i)).joules.value;
+  const uint64_t end = ledger.runs().back().end_ns;
+  EXPECT_NEAR(sum, curve->Between(0, end).value, 1e-6);
+  // Two meters of one source add.
+  const std::vector<EnergyCurve> two = {*curve, *curve};
+  ASSERT_TRUE(FillJoules(two, ledger).ok());
+  EXPECT_NEAR(ledger.cost(StageId::kEncode).joules.value, 400, 4);
+}
+
+TEST(FillJoulesTest, WithoutRunsOrSamplesNothingIsFilled) {
+  const MeterInfo info{.name = "synthetic", .source = EnergySource::kRapl, .resolution_s = 0.001};
+  const auto curve = EnergyCurve::Make(info, std::vector<EnergySample>{{0, 0}, {1'000'000'000, 100}});
+  const std::vector<EnergyCurve> one = {*curve};
+  Ledger ledger;
+  EXPECT_FALSE(FillJoules(one, ledger).ok());
+  ledger.KeepRuns(1);
+  ledger.AddRun({StageId::kEncode, 900'000'000, 1'100'000'000});
+  EXPECT_FALSE(FillJoules(one, ledger).ok()) << "its end was not sampled";
+  EXPECT_EQ(ledger.cost(StageId::kEncode).joules.source, EnergySource::kNone);
 }
 
 }  // namespace

@@ -24,11 +24,16 @@ bool Take(std::string kind, Result<std::vector<std::unique_ptr<Meter>>> opened, 
 
 }  // namespace
 
-FoundMeters FindMeters(const std::string& sysfs) {
+FoundMeters FindCpuMeters(const std::string& sysfs) {
   FoundMeters found;
   if (!Take("RAPL by powercap", OpenRaplMeters(JoinPath(sysfs, "class/powercap")), found)) {
     Take("RAPL by perf events", OpenPerfMeters(JoinPath(sysfs, "bus/event_source/devices")), found);
   }
+  return found;
+}
+
+FoundMeters FindMeters(const std::string& sysfs) {
+  FoundMeters found = FindCpuMeters(sysfs);
   Take("NVIDIA GPU by NVML", OpenGpuMeters(), found);
   return found;
 }

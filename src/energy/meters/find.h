@@ -25,6 +25,8 @@ struct FoundMeters {
 // `sysfs` is where sysfs is mounted: "/sys", or the host's in a container. perf events are tried where powercap can't
 // be read: they are the same counters.
 FoundMeters FindMeters(const std::string& sysfs);
+// The processor's alone.
+FoundMeters FindCpuMeters(const std::string& sysfs);
 
 }  // namespace eyeshot
 
