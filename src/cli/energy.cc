@@ -102,6 +102,11 @@ void AddWorkloadFlags(CLI::App& command, WorkloadFlags& flags) {
       ->capture_default_str()
       ->type_name("N,...");
   command.add_option("--question", flags.question, "What is asked")->capture_default_str()->type_name("TEXT");
+  command.add_option("--set", flags.set, "Also ask a set of questions, and report joules a correct answer")
+      ->type_name("SET.jsonl");
+  command.add_option("--limit", flags.limit, "At most N questions of it; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
   command
       .add_option("--machine", flags.machine,
                   "A machine of data/machines or a FILE.json: peaks and, without a meter, a model's power")
@@ -148,6 +153,7 @@ void AddEnergyCommand(CLI::App& program, const std::optional<std::vector<std::st
   eyeshot energy --sizes 512x512,2048x2048 --tokens 16,256     joules of each stage, and over text alone
   eyeshot energy photo.jpg --device cuda --runs 5 --json       of a picture of yours, on a GPU
   eyeshot energy --html energy.html                            with charts
+  eyeshot energy --set questions.jsonl                         joules a correct answer
   eyeshot energy -- eyeshot ask photo.jpg "What is this?"      joules of one answer
   eyeshot energy --idle-seconds 10 -- make -j8                 what the work took beyond idling
   eyeshot energy --cpu-watts 40,8 -- make                      an estimate where nothing can be read

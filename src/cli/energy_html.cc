@@ -352,6 +352,21 @@ std::string TablesSection(const WorkloadReport& report, size_t group) {
   return html;
 }
 
+std::string SetSection(const WorkloadReport& report) {
+  if (!report.set) return "";
+  const SetFigure& set = *report.set;
+  std::string html = fmt::format(
+      "<h2>What a correct answer costs</h2>\n<p>{}: {} of {} answers are the true ones; a pass "
+      "takes {:.1f} s.",
+      HtmlText(set.path), set.exact, set.questions, set.seconds);
+  for (size_t group = 0; group < set.joules.size(); ++group) {
+    const Joules each = set.PerCorrect(group);
+    html += fmt::format(" By the {} meter: {} a correct answer.", report.groups[group].name,
+                        each.source == EnergySource::kNone ? "no figure for" : "<b>" + Bounds(each) + "</b>");
+  }
+  return html + "</p>\n";
+}
+
 std::string WordsSection(const WorkloadReport& report) {
   std::string html = R"(<h2>How to read this</h2>
 <dl><dt>How stages were told apart</dt><dd>A request was repeated in phases of some hundred milliseconds: with its full
@@ -399,7 +414,7 @@ std::string WorkloadHtml(const WorkloadReport& report) {
     html +=
         "<div class=\"card warn\">No meter of energy can be read here, and no model of a machine was found.</div>\n";
   }
-  return html + WordsSection(report) + "</body></html>\n";
+  return html + SetSection(report) + WordsSection(report) + "</body></html>\n";
 }
 
 }  // namespace eyeshot::cli

@@ -136,6 +136,26 @@ std::string MetersText(const WorkloadReport& report) {
   return text;
 }
 
+std::string SetText(const WorkloadReport& report, const SetFigure& set) {
+  std::string text =
+      fmt::format("\n{}: {} of {} answers are right, {:.2f} s\n", set.path, set.exact, set.questions, set.seconds);
+  for (size_t group = 0; group < set.joules.size(); ++group) {
+    const Joules& joules = set.joules[group].joules;
+    const Joules each = set.PerCorrect(group);
+    text += fmt::format("{} meter: ", report.groups[group].name);
+    if (joules.source == EnergySource::kNone) {
+      text += fmt::format("no figure: {}\n", set.notes[group]);
+      continue;
+    }
+    text += fmt::format("{:.4g} J ({:.4g} to {:.4g}), {:.4g} J a question", joules.value, joules.low, joules.high,
+                        joules.value / static_cast<double>(set.questions));
+    text += each.source == EnergySource::kNone
+                ? ", and no answer is right\n"
+                : fmt::format(", {:.4g} J a correct answer ({:.4g} to {:.4g})\n", each.value, each.low, each.high);
+  }
+  return text;
+}
+
 OrderedJson RepeatedJson(const Repeated& figure) {
   OrderedJson json = JoulesJson(figure.joules);
   if (json.is_null()) return json;
@@ -204,6 +224,17 @@ OrderedJson WholeJson(const RequestFigure& request, size_t group) {
                          {"encode_share", RatioJson(inflation->encode_share)},
                          {"token_share", RatioJson(inflation->token_share)},
                          {"iso_token", RatioJson(inflation->iso_token)}};
+  }
+  return json;
+}
+
+OrderedJson SetJson(const WorkloadReport& report, const SetFigure& set) {
+  OrderedJson json = {{"set", set.path}, {"questions", set.questions}, {"exact", set.exact}, {"seconds", set.seconds}};
+  for (size_t group = 0; group < set.joules.size(); ++group) {
+    json[report.groups[group].name] = {
+        {"joules", RepeatedJson(set.joules[group])},
+        {"j_per_correct_answer", JoulesJson(set.PerCorrect(group))},
+        {"note", set.notes[group].empty() ? OrderedJson() : OrderedJson(set.notes[group])}};
   }
   return json;
 }
@@ -286,6 +317,7 @@ std::string WorkloadText(const WorkloadReport& report) {
     for (size_t group = 0; group < report.groups.size(); ++group) text += GroupText(report, request, group);
     if (report.groups.empty()) text += StageTable(report, request, std::nullopt);
   }
+  if (report.set) text += SetText(report, *report.set);
   for (const std::string& skipped : report.skipped) text += fmt::format("left out: {}\n", skipped);
   const bool measured = std::any_of(report.groups.begin(), report.groups.end(),
                                     [](const MeterGroup& group) { return group.source != EnergySource::kModel; });
@@ -317,6 +349,7 @@ OrderedJson WorkloadJson(const WorkloadReport& report) {
   json["skipped"] = report.skipped;
   json["requests"] = OrderedJson::array();
   for (const RequestFigure& request : report.requests) json["requests"].push_back(RequestJson(report, request));
+  json["set"] = report.set ? SetJson(report, *report.set) : OrderedJson();
   json["phases"] = OrderedJson::array();
   for (const PhaseResult& phase : report.last_run) json["phases"].push_back(PhaseJson(report, phase));
   return json;

@@ -97,8 +97,8 @@ Result<std::vector<Input>> AllInputs(const WorkloadFlags& flags) {
       EYESHOT_ASSIGN_OR_RETURN(Input input, InputOfFiles(flags.images, count));
       inputs.push_back(std::move(input));
     }
-    if (flags.sizes.empty()) return inputs;
   }
+  if (flags.sizes.empty() && (!flags.images.empty() || !flags.set.empty())) return inputs;
   const std::vector<std::string> sizes =
       flags.sizes.empty() ? std::vector<std::string>{"512x512", "1024x1024"} : flags.sizes;
   const std::vector<int> counts = flags.per_question.empty() ? std::vector<int>{1} : flags.per_question;
@@ -150,6 +150,7 @@ class Workload {
   const WorkloadFlags& flags_;
   FoundMeters found_;
   std::vector<Input> wanted_;
+  std::vector<EvalQuestion> questions_;
   Interrupt interrupt_;
   std::shared_ptr<Engine> engine_;
   std::optional<ImageProcessor> processor_;
@@ -399,6 +400,10 @@ void Workload::UseModel() {
 Result<WorkloadReport> Workload::Run() {
   report_.missing = found_.missing;
   EYESHOT_ASSIGN_OR_RETURN(wanted_, AllInputs(flags_));
+  if (!flags_.set.empty()) {
+    EYESHOT_ASSIGN_OR_RETURN(questions_, LoadQuestionSet(flags_.set));
+    if (flags_.limit > 0) questions_.resize(std::min(questions_.size(), static_cast<size_t>(flags_.limit)));
+  }
   // Before anything is loaded: a GPU without a program on it takes less.
   fmt::print(stderr, "idle power, {:g} s\n", flags_.idle_seconds);
   PhaseRunner before(found_.meters, nullptr);
@@ -428,6 +433,15 @@ Result<WorkloadReport> Workload::Run() {
   report_.ready = PowersOf(runner_->Wait("ready", std::max(flags_.idle_seconds, runner_->ShortestPhase(0))));
   EYESHOT_RETURN_IF_ERROR(RunAll());
   Fill();
+  if (!questions_.empty()) {
+    fmt::print(stderr, "{} questions of {}, {} times\n", questions_.size(), flags_.set, flags_.runs);
+    EYESHOT_ASSIGN_OR_RETURN(report_.set, MeasureSet(*engine_, flags_.set, questions_,
+                                                     {.meters = found_.meters,
+                                                      .groups = report_.groups,
+                                                      .runs = flags_.runs,
+                                                      .detail = flags_.detail,
+                                                      .cancel = interrupt_.flag()}));
+  }
   if (report_.groups.empty()) UseModel();
   report_.sampler_cpu_share = runner_->sampled_s() > 0 ? runner_->sampler_cpu_s() / runner_->sampled_s() : 0;
   return std::move(report_);

@@ -10,6 +10,7 @@
 
 #include "cli/energy_machine.h"
 #include "cli/energy_phases.h"
+#include "cli/energy_set.h"
 #include "cli/energy_solution.h"
 #include "cli/model_flags.h"
 #include "energy/meters/find.h"
@@ -25,6 +26,8 @@ struct WorkloadFlags {
   PictureDetail detail{PictureDetail::Kind::kAuto, 0};
   std::vector<int> tokens = {64};       // of answers
   std::string question = "Describe the image.";
+  std::string set;     // a file of questions with answers; empty: none
+  int64_t limit = 0;   // of its questions; 0: all
   std::string machine;  // for peaks and, without a meter, for a model's power; empty: found by itself
   int runs = 3;
   double seconds = 4;       // of each input and run, shared by its phases
@@ -41,6 +44,7 @@ struct WorkloadReport {
   std::vector<std::optional<IdlePower>> ready;  // by group: the model loaded, waiting
   MachineChoice machine;
   std::vector<RequestFigure> requests;
+  std::optional<SetFigure> set;
   std::vector<std::string> skipped;  // inputs that don't fit, and why
   std::vector<PhaseResult> last_run;
   double planned_s = 0;

@@ -828,6 +828,19 @@ class EnergyOfQuestions(ProgramTest):
         for stage in stages.values():
             self.assertGreaterEqual(stage["joules"]["value"] or 0, 0)
 
+    def test_a_correct_answers_joules(self):
+        questions = [{"images": [str(DEMO / "receipt.png")], "question": "What is the total?", "answer": "$18.36"},
+                     {"images": [str(DEMO / "icon.png")], "question": "What is this?", "answer": "A house."}]
+        (self.folder / "set.jsonl").write_text("".join(json.dumps(question) + "\n" for question in questions))
+        result = json.loads(self.with_power(100, "energy", "--json", "--device", "cpu", "--set", self.folder / "set.jsonl",
+                                            "--detail", "reference", "--tokens", 1, "--runs", 1, "--seconds", 0.1,
+                                            "--idle-seconds", 0.1, "--sysfs", self.folder / "sys"))
+        figure = result["set"]
+        self.assertEqual((figure["questions"], figure["exact"]), (2, 1))
+        joules = figure["cpu"]["j_per_correct_answer"]
+        self.assertAlmostEqual(joules["value"] / (figure["seconds"] * 100), 1, delta=0.1)
+        self.assertEqual([request["input"] for request in result["requests"]], ["text"])
+
     def test_known_power_gives_known_joules(self):
         out = self.with_power(100, *self.ARGUMENTS, "--sysfs", self.folder / "sys", "--html",
                               self.folder / "report.html")
