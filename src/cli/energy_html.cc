@@ -156,10 +156,13 @@ std::string StagesChart(const WorkloadReport& report, size_t group) {
 }
 
 std::string StagesSection(const WorkloadReport& report) {
+  const bool measured = std::any_of(report.groups.begin(), report.groups.end(),
+                                    [](const MeterGroup& group) { return group.source != EnergySource::kModel; });
   std::string html =
-      "<h2>What a request takes</h2>\n<p>Joules from the picture's file to the last token, stage by stage. The whisker "
-      "holds the true value with 95 %, as far as counter and scatter tell. Pale parts are below the meter's "
-      "resolution: estimates.</p>\n";
+      "<h2>What a request takes</h2>\n<p>Joules from the picture's file to the last token, stage by stage. ";
+  html += measured ? "The whisker holds the true value with 95 %, as far as counter and scatter tell. Pale parts are "
+                     "below the meter's resolution: estimates.</p>\n"
+                   : "The whisker is the model's own error. Nothing here was measured but times.</p>\n";
   html += Legend(StagesOf(report));
   for (size_t group = 0; group < report.groups.size(); ++group) {
     if (report.groups.size() > 1) html += fmt::format("<p><b>{}</b></p>", report.groups[group].name);
@@ -169,12 +172,11 @@ std::string StagesSection(const WorkloadReport& report) {
 }
 
 const std::vector<std::pair<std::string, std::string>>& BoundEntries() {
-  static const std::vector<std::pair<std::string, std::string>> kEntries = {
-      {"compute", "compute-bound"},
-      {"memory", "memory-bound"},
-      {"latency", "neither: launches and waits"},
-      {"host", "idle: the host works, or nobody"}};
-  return kEntries;
+  static const std::vector<std::pair<std::string, std::string>> entries = {{"compute", "compute-bound"},
+                                                                           {"memory", "memory-bound"},
+                                                                           {"latency", "neither: launches and waits"},
+                                                                           {"host", "idle: the host works, or nobody"}};
+  return entries;
 }
 
 std::string BoundOf(const WorkloadReport& report, const StageFigure& stage) {

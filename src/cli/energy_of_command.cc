@@ -76,6 +76,7 @@ class IgnoredInterrupts {
 // Runs it to its end. Returns its exit code, or 128 and the signal that ended it. `start_error`: why it didn't start.
 int RunCommand(const std::vector<std::string>& command, int* start_error) {
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
   posix_spawnattr_t attributes;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/check.h"
+
 namespace eyeshot::cli {
 namespace {
 
@@ -158,22 +160,31 @@ std::optional<InflationFigure> InflationOf(const std::vector<RunSolution>& pictu
   return InflationFigure{RatioOf(prompt_only), RatioOf(encode), RatioOf(tokens), RatioOf(iso)};
 }
 
+constexpr auto kDecoding = static_cast<size_t>(StageId::kDecodeImage);
+
+// The phase that a stage of a request is taken from: files are decoded in one of their own.
+const PhaseResult& PhaseWith(const InputRun& run, int tokens, size_t stage) {
+  const PhaseResult* decoding = stage == kDecoding ? run.Find(Kind::kDecodeImage, 0) : nullptr;
+  const PhaseResult* phase = decoding != nullptr ? decoding : run.Find(Kind::kAsk, tokens);
+  EYESHOT_CHECK(phase != nullptr);
+  return *phase;
+}
+
 // Times and counts of all runs, which need no meter.
 void AddTimes(std::span<const InputRun> runs, int tokens, RequestFigure& figure) {
   const auto share = 1 / static_cast<double>(runs.size());
-  constexpr auto kDecoding = static_cast<size_t>(StageId::kDecodeImage);
   for (const InputRun& run : runs) {
-    const PhaseResult* ask = run.Find(Kind::kAsk, tokens);
+    const PhaseResult& ask = PhaseWith(run, tokens, kBetween);
     const PhaseResult* decoding = run.Find(Kind::kDecodeImage, 0);
-    figure.requests += ask->requests;
-    figure.gpu = ask->gpu;
+    figure.requests += ask.requests;
+    figure.gpu = ask.gpu;
     for (size_t i = 0; i < kTimes; ++i) {
-      const PhaseResult& phase = i == kDecoding && decoding != nullptr ? *decoding : *ask;
+      const PhaseResult& phase = PhaseWith(run, tokens, i);
       figure.stages[i].wall_s += share * phase.times.wall_s[i];
       figure.stages[i].device_s += share * phase.times.device_s[i];
       if (i < kStageCount) figure.stages[i].counts = phase.mean.cost(static_cast<StageId>(i));
     }
-    figure.seconds += share * ask->times.request_s;
+    figure.seconds += share * ask.times.request_s;
     if (decoding != nullptr) figure.seconds += share * decoding->times.wall_s[kDecoding];
   }
 }
@@ -188,6 +199,7 @@ std::vector<RunSolution> SolveRuns(const SolveContext& context, size_t group, st
 // A stage that can't be told apart has an estimate, and is called so.
 Repeated StageOf(const std::vector<RunSolution>& solutions, size_t stage, const MeterGroup& group) {
   std::vector<StageShare> shares;
+  shares.reserve(solutions.size());
   for (const RunSolution& solution : solutions) shares.push_back(solution.stages[stage]);
   Repeated repeated = Combine(shares, group.relative_error, group.source);
   if (!repeated.resolved) repeated.joules.source = EnergySource::kModel;
@@ -197,9 +209,7 @@ Repeated StageOf(const std::vector<RunSolution>& solutions, size_t stage, const 
 double MeanExposed(std::span<const InputRun> runs, int tokens, size_t stage, EnergySource source) {
   double sum = 0;
   for (const InputRun& run : runs) {
-    const PhaseResult* decoding = run.Find(Kind::kDecodeImage, 0);
-    const bool decodes = stage == static_cast<size_t>(StageId::kDecodeImage) && decoding != nullptr;
-    sum += (decodes ? *decoding : *run.Find(Kind::kAsk, tokens)).times.Exposed(source)[stage];
+    sum += PhaseWith(run, tokens, stage).times.Exposed(source)[stage];
   }
   return sum / static_cast<double>(runs.size());
 }
@@ -227,6 +237,7 @@ void AddGroup(const SolveContext& context, size_t group, std::span<const InputRu
   }
   const MeterGroup& meters = context.groups[group];
   std::vector<StageShare> wholes;
+  wholes.reserve(solutions.size());
   for (const RunSolution& solution : solutions) wholes.push_back(solution.whole);
   figure.joules.push_back(Combine(wholes, meters.relative_error, meters.source));
   figure.active.push_back(active(figure.joules.back().joules, figure.seconds));

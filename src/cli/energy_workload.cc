@@ -389,8 +389,8 @@ void Workload::UseModel() {
   if (!choice.machine) return;
   report_.groups.push_back({.name = "model", .source = EnergySource::kModel});
   report_.period_s.push_back(0);
-  report_.idle.push_back(std::nullopt);
-  report_.ready.push_back(std::nullopt);
+  report_.idle.emplace_back();
+  report_.ready.emplace_back();
   AddModelGroup(report_.requests, [&](const StageFigure& stage) {
     const double seconds = stage.busy_s();
     return ModelJoules(*choice.machine, UtilizationOf(stage.counts, seconds, choice.peaks), seconds);

@@ -212,6 +212,7 @@ std::vector<StageShare> SharesOf(const PhaseRow& row, std::span<const StagePower
   for (size_t i = 0; i < powers.size(); ++i) sum += powers[i].watts * row.seconds[i];
   const double factor = sum > 0 ? row.joules / sum : 0;
   std::vector<StageShare> shares;
+  shares.reserve(powers.size());
   for (size_t i = 0; i < powers.size(); ++i) {
     shares.push_back({factor * powers[i].watts * row.seconds[i], powers[i].sigma_w * row.seconds[i]});
   }
