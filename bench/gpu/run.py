@@ -23,6 +23,7 @@ PEERS = ROOT / "bench/gpu/peers.py"
 MODELS = {"256M": "SmolVLM-256M-Instruct", "500M": "SmolVLM-500M-Instruct", "2.2B": "SmolVLM-Instruct"}
 PARITY = {"256M": "smolvlm-256m", "500M": "smolvlm-500m", "2.2B": "smolvlm-2.2b"}
 EVAL = ROOT / "tests/data/eval/eval-dev/questions.jsonl"
+MACHINES = {"H200": "h200.json", "H100": "h100-sxm.json", "A100": "a100-sxm.json"}  # by what their names hold
 ASKED = "name,driver_version,memory.total,power.limit,power.draw,clocks.sm,clocks.mem,temperature.gpu,compute_cap"
 
 
@@ -193,13 +194,14 @@ class Run:
                                        "--tiles", 1, "--depths", 64, "--tokens", 2400, "--repeat", 3, "--warmup", 0,
                                        "--json", limit=60))["decode"][0]
 
-    def stages(self, size: str, runs: int, pictures: str) -> dict:
+    def stages(self, size: str, runs: int, sizes: str, pictures: str) -> dict:
         """Joules of each stage, by NVML, and what pictures add to text; as a page too."""
+        name = self.results["steps"].get("machine", {}).get("result", {}).get("name", "")
+        machine = next((file for part, file in MACHINES.items() if part in name), MACHINES["H100"])
         return json.loads(self.command(self.bin / "eyeshot", "energy", "--device", "cuda", "--model",
-                                       self.checkpoint(size), "--machine", "h100-sxm", "--sizes",
-                                       "512x512,1024x1024,2048x2048", "--images-per-question", pictures, "--tokens", 64,
-                                       "--runs", runs, "--seconds", 1, "--json", "--html",
-                                       self.out / f"energy-{size}.html", limit=100))
+                                       self.checkpoint(size), "--machine", ROOT / "data/machines" / machine, "--sizes",
+                                       sizes, "--images-per-question", pictures, "--tokens", 64, "--runs", runs,
+                                       "--seconds", 1, "--json", "--html", self.out / f"energy-{size}.html", limit=70))
 
     def frames(self) -> dict:
         """Memory of 64 frames."""
@@ -247,12 +249,12 @@ def main() -> int:
              "frames": run.frames,
              "parity 2.2B": lambda: run.parity("2.2B"), "bench 2.2B": lambda: run.bench("2.2B"),
              "parity 500M": lambda: run.parity("500M"), "bench 500M": lambda: run.bench("500M"),
-             "stages 256M": lambda: run.stages("256M", 3, "1,2"),
+             "stages 256M": lambda: run.stages("256M", 2, "512x512,1024x1024,2048x2048", "1,2"),
              "transformers eager 256M": lambda: run.peers("256M", "eager"),
              "transformers sdpa 256M": lambda: run.peers("256M", "sdpa"),
              "transformers eager 2.2B": lambda: run.peers("2.2B", "eager"),
-             "stages 2.2B": lambda: run.stages("2.2B", 2, "1"),
-             "stages 500M": lambda: run.stages("500M", 2, "1"),
+             "stages 2.2B": lambda: run.stages("2.2B", 2, "384x384,1536x1536", "1"),
+             "stages 500M": lambda: run.stages("500M", 5, "2048x2048", "1"),
              "operations": run.operations,
              "transformers compile 256M": lambda: run.peers("256M", "compile"),
              "bench 256M int8": lambda: run.bench("256M", "--precision", "int8"),
