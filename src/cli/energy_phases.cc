@@ -13,6 +13,8 @@ namespace {
 
 // Fine beside the fastest period of NVML's counter (20 ms), so that the moment of a move is known well.
 constexpr std::chrono::milliseconds kReadingPeriod{5};
+// Of a core, for readings: more than in the background, since nothing else is to be done here.
+constexpr double kReadingShare = 0.1;
 // Requests of a phase: the first is not measured, of the others some.
 constexpr size_t kMinRequests = 3;
 // Moves of the counter that a phase should see after its lead.
@@ -143,7 +145,7 @@ Result<PhaseResult> PhaseRunner::Run(const std::string& name, double seconds, co
   PhaseResult result{.name = name};
   std::vector<uint64_t> boundaries;
   std::vector<Ledger> ledgers;
-  Sampler sampler(meters_, kReadingPeriod);
+  Sampler sampler(meters_, kReadingPeriod, kReadingShare);
   boundaries.push_back(SteadyNowNs());
   const uint64_t end = boundaries.front() + static_cast<uint64_t>(seconds / kNs);
   while (boundaries.back() < end || ledgers.size() < kMinRequests) {
@@ -161,7 +163,7 @@ PhaseResult PhaseRunner::Wait(const std::string& name, double seconds) {
   // Short pieces stand for requests, so that the phase ends near the counter's last move.
   constexpr std::chrono::milliseconds kPiece{1};
   std::vector<uint64_t> boundaries;
-  Sampler sampler(meters_, kReadingPeriod);
+  Sampler sampler(meters_, kReadingPeriod, kReadingShare);
   boundaries.push_back(SteadyNowNs());
   const uint64_t end = boundaries.front() + static_cast<uint64_t>(seconds / kNs);
   while (boundaries.back() < end || boundaries.size() < 2) {

@@ -25,8 +25,8 @@ void ThinOut(std::vector<EnergySample>& samples) {
   if (samples.back().at_ns != last.at_ns) samples.push_back(last);
 }
 
-Sampler::Sampler(std::span<const std::unique_ptr<Meter>> meters, std::chrono::milliseconds period)
-    : meters_(meters), period_(period) {
+Sampler::Sampler(std::span<const std::unique_ptr<Meter>> meters, std::chrono::milliseconds period, double most_share)
+    : meters_(meters), period_(period), most_share_(most_share) {
   for (const std::unique_ptr<Meter>& meter : meters_) {
     traces_.push_back({.info = meter->info()});
     traces_.back().samples.reserve(limits::kMaxEnergySamples);
@@ -47,11 +47,14 @@ void Sampler::Stop() {
 }
 
 void Sampler::Run() {
-  auto next = std::chrono::steady_clock::now();
+  using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  auto next = start;
   std::unique_lock lock(mutex_);
   while (true) {
+    const std::chrono::duration<double> paid(ThreadCpuSeconds() / most_share_);
     // After a long sleep of the machine no readings are made up for.
-    next = std::max(next + period_, std::chrono::steady_clock::now());
+    next = std::max({next + period_, Clock::now(), start + std::chrono::duration_cast<Clock::duration>(paid)});
     if (stop_wanted_.wait_until(lock, next, [this] { return stopping_; })) break;
     lock.unlock();
     Sample();

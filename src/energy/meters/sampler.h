@@ -19,6 +19,8 @@ namespace eyeshot {
 
 // 50 readings a second: a stage of 0.1 s has five, and a thread that wakes so rarely costs next to nothing.
 inline constexpr std::chrono::milliseconds kSamplingPeriod{20};
+// Of a core. A reading of NVML's counter takes some milliseconds of one: then there are fewer readings.
+inline constexpr double kSamplingShare = 0.005;
 
 // What a meter said over time.
 struct MeterTrace {
@@ -31,8 +33,10 @@ struct MeterTrace {
 
 class Sampler {
  public:
-  // The first samples are taken before this returns. `meters` must live longer.
-  explicit Sampler(std::span<const std::unique_ptr<Meter>> meters, std::chrono::milliseconds period = kSamplingPeriod);
+  // The first samples are taken before this returns. `meters` must live longer. Readings are `period` apart or, where
+  // the thread would take more than `most_share` of a core, further.
+  explicit Sampler(std::span<const std::unique_ptr<Meter>> meters, std::chrono::milliseconds period = kSamplingPeriod,
+                   double most_share = kSamplingShare);
   ~Sampler() { Stop(); }
   Sampler(const Sampler&) = delete;
   Sampler& operator=(const Sampler&) = delete;
@@ -52,6 +56,7 @@ class Sampler {
 
   const std::span<const std::unique_ptr<Meter>> meters_;
   const std::chrono::milliseconds period_;
+  const double most_share_;
   mutable std::mutex mutex_;  // of all below but cpu_seconds_
   std::condition_variable stop_wanted_;
   bool stopping_ = false;

@@ -58,6 +58,34 @@ TEST(SamplerTest, SamplesFromBeginToEnd) {
   EXPECT_GE(joules.high, truth);
 }
 
+// Each reading takes 5 ms of a core, as those of some drivers do.
+class CostlyMeter final : public Meter {
+ public:
+  const MeterInfo& info() const override { return meter_->info(); }
+  Result<EnergySample> Read() override {
+    constexpr uint64_t kCostNs = 5'000'000;
+    const uint64_t begin = SteadyNowNs();
+    while (SteadyNowNs() - begin < kCostNs) {
+    }
+    return meter_->Read();
+  }
+
+ private:
+  std::unique_ptr<Meter> meter_ = SteadyMeter();
+};
+
+TEST(SamplerTest, CostlyReadingsAreRare) {
+  std::vector<std::unique_ptr<Meter>> meters;
+  meters.push_back(std::make_unique<CostlyMeter>());
+  Sampler sampler(meters, std::chrono::milliseconds(5), 0.05);
+  std::this_thread::sleep_for(std::chrono::milliseconds(400));
+  sampler.Stop();
+  // A twentieth of 400 ms is 20 ms, so four readings; one more begins and one more ends the trace. Without the limit
+  // they were forty.
+  EXPECT_LE(sampler.Traces()[0].samples.size(), 12u);
+  EXPECT_GE(sampler.Traces()[0].samples.size(), 2u);
+}
+
 TEST(SamplerTest, FullTracesBecomeCoarserAndKeepTheirEnds) {
   for (const size_t size : {0, 1, 2, 3, 4, 9, 10}) {
     std::vector<EnergySample> samples;

@@ -115,7 +115,7 @@ class CudaBackend final : public Backend {
   const BackendInfo& info() const override { return info_; }
   Result<Buffer> Allocate(size_t bytes, std::string_view what) override;
   Result<std::unique_ptr<KvCache>> NewKvCache(const KvCacheShape& shape) override;
-  std::unique_ptr<Stream> NewStream() override { return std::make_unique<CudaStream>(Use()); }
+  std::unique_ptr<Stream> NewStream() override { return std::make_unique<CudaStream>(Use(), stagings_); }
   void Upload(Stream& stream, const void* host, void* device, size_t bytes) override {
     Handle(stream);
     static_cast<CudaStream&>(stream).Upload(host, device, bytes, pool_);
@@ -218,6 +218,7 @@ class CudaBackend final : public Backend {
   ThreadPool pool_;
   Buffer workspace_;
   std::unique_ptr<Matmul> matmul_;
+  std::shared_ptr<StagingPool> stagings_ = std::make_shared<StagingPool>();
   std::unique_ptr<CudaStream> loading_;  // weights
   Scratch dense_{*this};  // weights of a product, unpacked
   Scratch rows_{*this};  // its left operand
@@ -255,7 +256,7 @@ Result<std::unique_ptr<Backend>> CudaBackend::Create(const CudaOptions& options)
     levels[i] = static_cast<float>(portable::CodeBytes(format)[i % 16]) - 128.0f;
   }
   EYESHOT_ASSIGN_OR_RETURN(backend->levels_, backend->Allocate(sizeof(levels), "levels of 4-bit weights"));
-  backend->loading_ = std::make_unique<CudaStream>(options.device);
+  backend->loading_ = std::make_unique<CudaStream>(options.device, backend->stagings_);
   backend->Upload(*backend->loading_, levels.data(), backend->levels_.data(), sizeof(levels));
   EYESHOT_RETURN_IF_ERROR(backend->Sync(*backend->loading_));
   return std::unique_ptr<Backend>(std::move(backend));

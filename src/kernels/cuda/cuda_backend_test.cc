@@ -486,6 +486,31 @@ TEST_F(CudaBackendTest, StepsAreRepeated) {
   }
 }
 
+// As a long answer does: a token is on its way while the next one's step makes the cache grow.
+TEST_F(CudaBackendTest, DownloadsComeInOrderWhileACacheGrows) {
+  const DeviceSpan<int32_t> first = Array<int32_t>({1, 2, 3});
+  const DeviceSpan<int32_t> second = Array<int32_t>({4, 5, 6});
+  const auto cache =
+      *cuda_->NewKvCache({.layer_group = {0}, .blocks = 4096, .block_size = 32, .kv_heads = 1, .head_dim = 8});
+  constexpr size_t kBytes = 3 * sizeof(int32_t);
+  std::vector<int32_t> host(3);
+  for (int round = 0; round < 3; ++round) {
+    cuda_->BeginDownload(*stream_, first.data, kBytes);
+    ASSERT_TRUE(cuda_->Reserve(*stream_, *cache, int64_t{100} << round).ok());
+    cuda_->BeginDownload(*stream_, second.data, kBytes);
+    ASSERT_TRUE(cuda_->FinishDownload(*stream_, first.data, host.data(), kBytes).ok());
+    EXPECT_EQ(host, (std::vector<int32_t>{1, 2, 3}));
+    ASSERT_TRUE(cuda_->FinishDownload(*stream_, second.data, host.data(), kBytes).ok());
+    EXPECT_EQ(host, (std::vector<int32_t>{4, 5, 6}));
+  }
+  // One that nobody asks for any more.
+  cuda_->BeginDownload(*stream_, first.data, kBytes);
+  ASSERT_TRUE(cuda_->Sync(*stream_).ok());
+  cuda_->BeginDownload(*stream_, second.data, kBytes);
+  ASSERT_TRUE(cuda_->FinishDownload(*stream_, second.data, host.data(), kBytes).ok());
+  EXPECT_EQ(host, (std::vector<int32_t>{4, 5, 6}));
+}
+
 TEST_F(CudaBackendTest, MemoryHasALimit) {
   auto small = NewCudaBackend({.memory_limit = size_t{1} << 30, .threads = 1});
   ASSERT_TRUE(small.ok());

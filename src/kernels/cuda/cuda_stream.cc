@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <span>
+#include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -83,7 +84,31 @@ void Staging::Turn(StreamHandle stream) {
   if (turned_[half_]) static_cast<void>(WaitFor(moved_[half_]));  // Synchronize() has its errors
 }
 
-CudaStream::CudaStream(int device) : device_(device), handle_(NewStream()) { kept_.reserve(kStages); }
+void Staging::Reset() {
+  turned_ = {};
+  half_ = 0;
+  used_ = 0;
+  DropDownloads();
+}
+
+std::unique_ptr<Staging> StagingPool::Take() {
+  const std::lock_guard lock(mutex_);
+  if (spare_.empty()) return std::make_unique<Staging>();
+  std::unique_ptr<Staging> staging = std::move(spare_.back());
+  spare_.pop_back();
+  return staging;
+}
+
+void StagingPool::Give(std::unique_ptr<Staging> staging) {
+  staging->Reset();
+  const std::lock_guard lock(mutex_);
+  spare_.push_back(std::move(staging));
+}
+
+CudaStream::CudaStream(int device, std::shared_ptr<StagingPool> pool)
+    : device_(device), handle_(NewStream()), pool_(std::move(pool)), staging_(pool_->Take()) {
+  kept_.reserve(kStages);
+}
 
 CudaStream::~CudaStream() {
   UseDevice(device_);
@@ -93,6 +118,7 @@ CudaStream::~CudaStream() {
     DestroyEvent(ends.end);
   }
   DestroyStream(handle_);
+  pool_->Give(std::move(staging_));
 }
 
 void CudaStream::EndBeforeWaiting() {
@@ -104,13 +130,13 @@ Status CudaStream::Wait() {
   EndBeforeWaiting();
   const Status status = Synchronize(handle_);
   if (status_.ok()) status_ = status;
-  staging_.DropDownloads();
+  staging_->DropDownloads();
   return status_;
 }
 
 Status CudaStream::FinishDownload(void* host, size_t bytes) {
   EndBeforeWaiting();
-  const Status status = staging_.FinishDownload(host, bytes);
+  const Status status = staging_->FinishDownload(host, bytes);
   if (status_.ok()) status_ = status;
   return status_;
 }

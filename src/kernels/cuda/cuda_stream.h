@@ -5,6 +5,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -30,6 +32,8 @@ class Staging {
   void BeginDownload(StreamHandle stream, const void* device, size_t bytes);
   Status FinishDownload(void* host, size_t bytes);
   void DropDownloads() { finished_ = begun_; }
+  // As new, with its memory. REQUIRES: no copy is under way.
+  void Reset();
 
  private:
   bool Allocate();
@@ -47,6 +51,19 @@ class Staging {
   uint64_t finished_ = 0;
 };
 
+// Stagings that streams have left, for the next ones: to pin memory takes milliseconds, which would be the first
+// picture's or prompt's of each conversation. Outlives its streams.
+class StagingPool {
+ public:
+  std::unique_ptr<Staging> Take();
+  // REQUIRES: the stream that had it has done what was enqueued.
+  void Give(std::unique_ptr<Staging> staging);
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Staging>> spare_;
+};
+
 // An operation that was asked for and waits for the next one, whose kernel may do it along: kernels of decoding take
 // little longer than the way from one to the next.
 struct Waiting {
@@ -57,7 +74,7 @@ struct Waiting {
 
 class CudaStream : public Stream {
  public:
-  explicit CudaStream(int device);
+  CudaStream(int device, std::shared_ptr<StagingPool> pool);
   ~CudaStream() override;
   CudaStream(const CudaStream&) = delete;
   CudaStream& operator=(const CudaStream&) = delete;
@@ -69,9 +86,9 @@ class CudaStream : public Stream {
   }
   Waiting waiting;
   void Upload(const void* host, void* device, size_t bytes, ThreadPool& pool) {
-    staging_.Upload(handle(), host, device, bytes, pool);
+    staging_->Upload(handle(), host, device, bytes, pool);
   }
-  void BeginDownload(const void* device, size_t bytes) { staging_.BeginDownload(handle(), device, bytes); }
+  void BeginDownload(const void* device, size_t bytes) { staging_->BeginDownload(handle(), device, bytes); }
   Status FinishDownload(void* host, size_t bytes);
   Status Wait();
 
@@ -90,7 +107,8 @@ class CudaStream : public Stream {
 
   int device_;
   StreamHandle handle_;
-  Staging staging_;
+  std::shared_ptr<StagingPool> pool_;
+  std::unique_ptr<Staging> staging_;
   std::vector<Ends> ends_;  // of kept stages, then of the open one
   std::vector<KeptStage> kept_;
   Status status_;  // the first error
