@@ -591,18 +591,24 @@ class Gpu(ProgramTest):
         self.assertRegex(err, r"(?m)^stage +ms +GPU ms")
         self.assertRegex(err, r"(?m)^GPU: \d+ MB taken, 50 J .*312 W, SM 1980 MHz")
 
+    def is_of_400_watts(self, joules, ms):
+        """As good as the bounds that the program gives, or within 2 %."""
+        slack = 0.02 * 0.4 * ms
+        self.assertLessEqual(joules["low"] - slack, 0.4 * ms)
+        self.assertGreaterEqual(joules["high"] + slack, 0.4 * ms)
+
     def test_joules_of_stages(self):
         out = self.succeeds("energy", "--json", "--device", "cuda", "--sizes", "64x64", "--tokens", 1, "--question", "Hi",
                             "--runs", 1, "--seconds", 0.1, "--idle-seconds", 0.2,
                             env=self.GPU | {"EYESHOT_FAKE_NVML_WATTS": "400"})
         result = json.loads(out)
         self.assertEqual((result["meters"][0]["group"], result["meters"][0]["source"]), ("gpu", "nvml_counter"))
-        self.assertAlmostEqual(result["meters"][0]["period_s"], 0.02, delta=0.005)
+        self.assertGreaterEqual(result["meters"][0]["period_s"], 0.015)  # of 20 ms, and more where readings came late
         picture = result["requests"][1]
-        self.assertAlmostEqual(picture["gpu"]["mean_w"], 400, delta=8)
+        self.is_of_400_watts(picture["gpu"]["joules"], picture["ms"])
         for stage in picture["stages"]:
             if stage["name"] in ("encode", "prefill"):
-                self.assertAlmostEqual(stage["gpu"]["mean_w"], 400, delta=20)
+                self.is_of_400_watts(stage["gpu"]["joules"], stage["wall_ms"])
                 self.assertEqual(stage["gpu"]["joules"]["source"], "nvml_counter")
         self.assertGreater(picture["gpu"]["inflation"]["encode_share"]["value"], 0)
         self.assertIn("power cap", picture["gpu_state"]["throttled_by"])
