@@ -2,9 +2,12 @@
 
 # What is measured, how to find it in the results, the most (or, with ">=", the least) that is asked for, and the unit.
 ROWS = [
-    ("decode 256M, one sequence", ("bench 256M", "decode", 1, "ms_per_token"), 0.45, "ms a token", "decode_ms"),
-    ("decode 500M", ("bench 500M", "decode", 1, "ms_per_token"), 0.6, "ms a token", None),
-    ("decode 2.2B", ("bench 2.2B", "decode", 1, "ms_per_token"), 1.7, "ms a token", "decode_ms"),
+    ("decode 256M, one sequence, 136 tokens of context", ("bench 256M", "depth 136"), 0.45, "ms a token", None),
+    ("decode 256M, one sequence, 1,108 tokens", ("bench 256M", "depth 1108"), 0.45, "ms a token", "decode_ms"),
+    ("decode 500M, 136 tokens", ("bench 500M", "depth 136"), 0.6, "ms a token", None),
+    ("decode 500M, 1,108 tokens", ("bench 500M", "depth 1108"), 0.6, "ms a token", None),
+    ("decode 2.2B, 136 tokens", ("bench 2.2B", "depth 136"), 1.7, "ms a token", None),
+    ("decode 2.2B, 1,108 tokens", ("bench 2.2B", "depth 1108"), 1.7, "ms a token", "decode_ms"),
     ("energy of a token, 256M", ("energy 256M", "joules_per_token"), 0.15, "J", None),
     ("tower, 17 tiles, 256M", ("bench 256M", "steady encode 17"), 11, "ms", "encode_ms"),
     ("tower, 17 tiles, 2.2B", ("bench 2.2B", "steady encode 17"), 27, "ms", "encode_ms"),
@@ -14,6 +17,7 @@ ROWS = [
     ("memory taken, 256M, 17 tiles", ("bench 256M", "decode", 1, "allocated_bytes"), 0.75e9, "bytes", "allocated_bytes"),
     ("memory taken, 256M, 64 frames", ("frames", "gpu", "allocated_bytes"), 1e9, "bytes", None),
     ("memory taken, 2.2B, 17 tiles", ("bench 2.2B", "decode", 1, "allocated_bytes"), 5.5e9, "bytes", "allocated_bytes"),
+    ("answers of the built-in model that are the CPU's", ("eval", "same share"), ">= 0.95", "", None),
 ]
 VARIANTS = ("eager", "sdpa", "compile")
 
@@ -29,6 +33,11 @@ def find(results: dict, path: tuple):
             _, name, size = key.split()
             return next((stage["ms"] for stage in value["steady"]
                          if stage["name"] == name and stage["size"] == int(size)), None)
+        if isinstance(key, str) and key.startswith("depth "):
+            depth = int(key.removeprefix("depth "))
+            return next((entry["ms_per_token"] for entry in value["decode"] if entry["depth"] == depth), None)
+        if key == "same share":
+            return value["same"] / value["questions"]
         if key == "batch 64":
             return next((batch["tokens_per_s"] for batch in value["batches"]
                          if batch["sequences"] == 64 and batch["depth"] >= 1000), None)
@@ -42,7 +51,7 @@ def shown(value, unit: str) -> str:
         return "not measured"
     if unit == "bytes":
         return f"{value / 1e9:.2f} GB"
-    return f"{value:,.0f} {unit}" if value >= 1000 else f"{value:.3g} {unit}"
+    return (f"{value:,.0f} {unit}" if value >= 1000 else f"{value:.3g} {unit}").strip()
 
 
 def peers(results: dict, row: tuple) -> str:
