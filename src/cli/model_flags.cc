@@ -1,12 +1,10 @@
 #include "cli/model_flags.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <string_view>
-#include <system_error>
 
 #include "base/error.h"
 #include "base/file.h"

@@ -158,7 +158,11 @@ Status DecoderRunner::RunStep(Stream& stream, KvCache& cache, std::span<KvSequen
   EYESHOT_CHECK(count > 0 && count <= workspace_.max_sequences);
   for (size_t i = 0; i < sequences.size(); ++i) {
     Input(workspace_.slots)[i] = sequences[i]->Append(static_cast<uint32_t>(tokens[i]));
-    EYESHOT_RETURN_IF_ERROR(ReserveBlocks(stream, cache, *sequences[i]));
+    const Status reserved = ReserveBlocks(stream, cache, *sequences[i]);
+    if (reserved.ok()) continue;
+    // Nothing was written for these tokens, and no later prompt may find them.
+    for (KvSequence* sequence : sequences.first(i + 1)) sequence->Truncate(sequence->size() - 1);
+    return reserved;
   }
   DecoderStep step = UploadStep(stream, sequences, tokens);
   last_rows_ = step.x;

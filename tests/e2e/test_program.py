@@ -546,7 +546,10 @@ class Bench(ProgramTest):
 
     def test_json(self):
         result = json.loads(self.succeeds("bench", "--json", "--repeat", 1, "--warmup", 0, "--tiles", "1,5", "--depths",
-                                          "64,1000000", "--tokens", 4))
+                                          "64,1000000", "--tokens", 4, "--steady"))
+        self.assertEqual([(stage["name"], stage["size"]) for stage in result["steady"]],
+                         [("encode", 1), ("encode", 5), ("prefill", result["decode"][0]["depth"])])
+        self.assertTrue(all(stage["ms"] > 0 for stage in result["steady"]))
         self.assertEqual([picture["tiles"] for picture in result["pictures"]], [1, 5])
         for picture in result["pictures"]:
             self.assertEqual([stage["name"] for stage in picture["stages"]], STAGES)
