@@ -316,7 +316,8 @@ Result<Answer> ChatImpl::Run(const AskOptions& options) {
 Result<Answer> ChatImpl::Answered(const AskOptions& options) {
   Answer answer;
   answer.ledger.KeepRuns(options.stage_runs);
-  Ledger abandoned;  // what a question that failed has left
+  Ledger abandoned;  // what a question that failed has left, and what is under way of it
+  EYESHOT_RETURN_IF_ERROR(engine_->backend().Sync(*stream_));
   stream_->Collect(abandoned);
   EYESHOT_ASSIGN_OR_RETURN(PromptPlan plan, conversation_.Plan());
   if (options.detail.kind == PictureDetail::Kind::kAuto) {
