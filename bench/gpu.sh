@@ -20,14 +20,15 @@ own_libraries() {  # PROGRAM...
 
 pack() {
   cmake --preset gpu --log-level=WARNING >/dev/null
-  cmake --build --preset gpu --target eyeshot_program eyeshot_cuda gpu_peak gpu_operations parity_family_cuda -j "$(nproc)" >&2
+  cmake --build --preset gpu --target eyeshot_program eyeshot_cuda gpu_peak gpu_operations parity_family_cuda cuda_test -j "$(nproc)" >&2
   local stage=$build/pack
   rm -rf "$stage"
   local libraries
   libraries=$(dirname "$(find /usr/lib -name libgtest.a | head -1)")
   local deps=$stage/deps$libraries
   mkdir -p "$stage"/{bin,lib} "$stage/deps/usr/include" "$deps/cmake"
-  local programs=("$build"/src/cli/{eyeshot,libeyeshot_cuda.so} "$build"/bench/gpu_{peak,operations} "$build"/tests/parity/parity_family_cuda)
+  local programs=("$build"/src/cli/{eyeshot,libeyeshot_cuda.so} "$build"/bench/gpu_{peak,operations} "$build"/tests/parity/parity_family_cuda
+    "$build"/src/kernels/cuda/cuda_test)
   local program
   for program in "${programs[@]}"; do strip -o "$stage/bin/$(basename "$program")" "$program"; done
   own_libraries "${programs[@]}" | xargs cp -L -t "$stage/lib"
@@ -35,7 +36,6 @@ pack() {
   cp -r /usr/include/{fmt,hwy,gtest,gmock} "$stage/deps/usr/include"
   cp -L "$libraries"/lib{gtest,gtest_main,gmock,gmock_main}.a "$libraries"/libfmt.so* "$libraries"/libhwy.so* "$deps"
   cp -r "$libraries"/cmake/{fmt,GTest} "$deps/cmake"
-  echo "${deps#"$stage/"}" >"$stage/deps_libraries"
   pwd >"$stage/source_folder"
   tar -C "$stage" -cJf "$build/pack.tar.xz" .
   local bytes

@@ -72,7 +72,6 @@ class Run:
         self.environment = os.environ | {"LD_LIBRARY_PATH": ":".join(path for path in paths if path)}
         with tarfile.open(args.pack) as pack:
             pack.extractall(self.work)
-        self.deps = self.work / (self.work / "deps_libraries").read_text(encoding="utf-8").strip()
         self._unpack_data()
 
     def _unpack_data(self) -> None:
@@ -154,18 +153,18 @@ class Run:
                      "-DCMAKE_CUDA_ARCHITECTURES=90a-real", "-DEYESHOT_BENCH=OFF", "-DCMAKE_BUILD_TYPE=Release",
                      f"-DCMAKE_PREFIX_PATH={self.work / 'deps/usr'}", limit=60)
         self.command("cmake", "--build", build, "--target", "cuda_test", "-j", os.cpu_count(), limit=150)
-        test = build / "src/kernels/cuda/cuda_test"
-        text = self.command(test, limit=60, env={"LD_LIBRARY_PATH": str(self.deps)})
-        passed = text.count("[       OK ]")
+        return self.run_tests(build / "src/kernels/cuda/cuda_test")
+
+    def run_tests(self, program: pathlib.Path) -> dict:
+        """The backend's tests."""
+        passed = self.command(program, limit=60).count("[       OK ]")
         if passed == 0:
             raise Failed("all tests were skipped: there is no GPU")
         return {"passed": passed}
 
     def sanitizer(self, tool: str) -> str:
-        """compute-sanitizer over the kernels' tests."""
-        test = self.work / "alone/src/kernels/cuda/cuda_test"
-        text = self.command("compute-sanitizer", "--tool", tool, "--error-exitcode", 9, test, limit=60,
-                            env={"LD_LIBRARY_PATH": str(self.deps)})
+        """compute-sanitizer over the backend's tests."""
+        text = self.command("compute-sanitizer", "--tool", tool, "--error-exitcode", 9, self.bin / "cuda_test", limit=60)
         return [line for line in text.splitlines() if "SUMMARY" in line][-1].strip("= ")
 
     def checkpoint(self, size: str) -> pathlib.Path:
@@ -242,6 +241,8 @@ def main() -> int:
     run = Run(args)
     only = args.steps
     steps = {"machine": run.machine, "peak": run.peak,
+             "tests": lambda: run.run_tests(run.bin / "cuda_test"),
+             "memcheck": lambda: run.sanitizer("memcheck"),
              "parity 256M": lambda: run.parity("256M"),
              "bench 256M": lambda: run.bench("256M", "--batch", "1,8,64"),
              "eval": run.eval,
@@ -260,7 +261,6 @@ def main() -> int:
              "bench 256M int8": lambda: run.bench("256M", "--precision", "int8"),
              "bench 256M int4": lambda: run.bench("256M", "--precision", "int4"),
              "alone": run.alone,
-             "memcheck": lambda: run.sanitizer("memcheck"),
              "racecheck": lambda: run.sanitizer("racecheck")}
     for name, action in steps.items():
         if only is None or any(name.startswith(begin) for begin in only.split(",")):

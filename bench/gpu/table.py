@@ -84,7 +84,7 @@ def markdown(results: dict) -> str:
     lines += ["", "| step | | seconds |", "|---|---|---|"]
     for name, step in results["steps"].items():
         said = "ok" if step["ok"] else step["reason"]
-        if step["ok"] and name.split()[0] in ("machine", "peak", "alone", "eval", "memcheck", "racecheck", "parity"):
+        if step["ok"] and name.split()[0] in ("machine", "peak", "tests", "alone", "eval", "memcheck", "racecheck", "parity"):
             said = str(step["result"])
         lines.append(f"| {name} | {said.replace('|', '/')} | {step['seconds']} |")
     return "\n".join(lines) + "\n"
