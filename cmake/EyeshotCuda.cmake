@@ -3,8 +3,8 @@ set(EYESHOT_CUDA_FOUND OFF)
 if(EYESHOT_CUDA STREQUAL "OFF" OR EYESHOT_SANITIZE OR EYESHOT_FUZZ OR CMAKE_CROSSCOMPILING)
   return()
 endif()
-# Ampere, Ada, Hopper with its own instructions, and PTX for what comes later.
-if(NOT CMAKE_CUDA_ARCHITECTURES)
+# Ampere, Ada, Hopper with its own instructions, and PTX for what comes later; $CUDAARCHS, which CMake reads, names others.
+if(NOT CMAKE_CUDA_ARCHITECTURES AND "$ENV{CUDAARCHS}" STREQUAL "")
   set(CMAKE_CUDA_ARCHITECTURES 80-real 89-real 90a-real 90-virtual)
 endif()
 include(CheckLanguage)
