@@ -42,7 +42,11 @@ constexpr Shape kShapes[] = {
 
 class Operations {
  public:
-  Operations(Backend& backend, const Shape& shape) : backend_(backend), shape_(shape), stream_(backend.NewStream()) {}
+  Operations(Backend& backend, const Shape& shape) : backend_(backend), shape_(shape), stream_(backend.NewStream()) {
+    const std::vector<float> frequencies(static_cast<size_t>(shape.head_dim / 2), 0.1f);
+    frequencies_ = Memory(frequencies.size() * sizeof(float));
+    backend_.Upload(*stream_, frequencies.data(), frequencies_.data(), frequencies_.bytes());
+  }
 
   void Run() {
     Tower();
@@ -134,10 +138,15 @@ class Operations {
   void Prompt();
   void Decode(int64_t sequences);
   PagedBatch Batch(int64_t sequences, int64_t queries, int64_t context);
+  // For the sequences of `batch`.
+  std::unique_ptr<KvCache> Cache(size_t layers, const PagedBatch& batch);
+  void Rotate(MatrixView qkv, KvCache& cache, int64_t layer, const PagedBatch& batch);
+  void Attend(MatrixView qkv, const KvCache& cache, int64_t layer, const PagedBatch& batch, MatrixView y);
 
   Backend& backend_;
   const Shape& shape_;
   std::unique_ptr<Stream> stream_;
+  Buffer frequencies_;  // of rotary positions
   std::vector<Buffer> buffers_;
   std::vector<PackedWeightPtr> weights_;
   std::vector<uint16_t> host_;
@@ -244,6 +253,39 @@ PagedBatch Operations::Batch(int64_t sequences, int64_t queries, int64_t context
           .max_context = context};
 }
 
+std::unique_ptr<KvCache> Operations::Cache(size_t layers, const PagedBatch& batch) {
+  const int64_t blocks = batch.sequences * batch.max_blocks;
+  auto cache = std::move(backend_.NewKvCache({.layer_group = std::vector<int>(layers, 0),
+                                              .blocks = blocks,
+                                              .block_size = kBlock,
+                                              .kv_heads = shape_.kv_heads,
+                                              .head_dim = shape_.head_dim}))
+                   .value();
+  EYESHOT_CHECK(backend_.Reserve(*stream_, *cache, blocks).ok());
+  return cache;
+}
+
+void Operations::Rotate(MatrixView qkv, KvCache& cache, int64_t layer, const PagedBatch& batch) {
+  backend_.RotaryStore(*stream_,
+                       {.qkv = qkv,
+                        .heads = shape_.heads,
+                        .inverse_frequency = {static_cast<const float*>(frequencies_.data()), shape_.head_dim / 2},
+                        .cache = &cache,
+                        .layer = layer,
+                        .batch = &batch});
+}
+
+void Operations::Attend(MatrixView qkv, const KvCache& cache, int64_t layer, const PagedBatch& batch, MatrixView y) {
+  backend_.PagedAttention(*stream_, {.q = qkv.Cols(0, y.cols),
+                                     .heads = shape_.heads,
+                                     .scale = 0.125f,
+                                     .reduced = true,
+                                     .cache = &cache,
+                                     .layer = layer,
+                                     .batch = &batch,
+                                     .y = y});
+}
+
 void Operations::Prompt() {
   const int64_t q = shape_.heads * shape_.head_dim;
   const int64_t wide = q + 2 * shape_.kv_heads * shape_.head_dim;
@@ -258,40 +300,14 @@ void Operations::Prompt() {
   const PackedWeight* gate_up = Weight(shape_.inner, shape_.hidden, true);
   const PackedWeight* down = Weight(shape_.hidden, shape_.inner);
   const PagedBatch batch = Batch(1, kPrompt, kPrompt);
-  const auto cache = std::move(backend_.NewKvCache({.layer_group = {0},
-                                                    .blocks = batch.max_blocks,
-                                                    .block_size = kBlock,
-                                                    .kv_heads = shape_.kv_heads,
-                                                    .head_dim = shape_.head_dim}))
-                         .value();
-  EYESHOT_CHECK(backend_.Reserve(*stream_, *cache, batch.max_blocks).ok());
-  const Buffer frequencies = Memory(static_cast<size_t>(shape_.head_dim / 2) * sizeof(float));
-  const std::vector<float> ones(static_cast<size_t>(shape_.head_dim / 2), 0.1f);
-  backend_.Upload(*stream_, ones.data(), frequencies.data(), frequencies.bytes());
+  const auto cache = Cache(1, batch);
 
   Measure("prompt: norm", 8,
           [&](size_t) { backend_.RmsNorm(*stream_, {.x = x, .gain = gain, .epsilon = 1e-6f, .y = normed}); });
   Measure("prompt: queries, keys, values", 8,
           [&](size_t) { backend_.Linear(*stream_, {.x = normed, .weight = heads, .residual = {}, .y = qkv}); });
-  Measure("prompt: rotary positions", 8, [&](size_t) {
-    backend_.RotaryStore(*stream_,
-                         {.qkv = qkv,
-                          .heads = shape_.heads,
-                          .inverse_frequency = {static_cast<const float*>(frequencies.data()), shape_.head_dim / 2},
-                          .cache = cache.get(),
-                          .layer = 0,
-                          .batch = &batch});
-  });
-  Measure("prompt: attention", 8, [&](size_t) {
-    backend_.PagedAttention(*stream_, {.q = qkv.Cols(0, q),
-                                       .heads = shape_.heads,
-                                       .scale = 0.125f,
-                                       .reduced = true,
-                                       .cache = cache.get(),
-                                       .layer = 0,
-                                       .batch = &batch,
-                                       .y = attended});
-  });
+  Measure("prompt: rotary positions", 8, [&](size_t) { Rotate(qkv, *cache, 0, batch); });
+  Measure("prompt: attention", 8, [&](size_t) { Attend(qkv, *cache, 0, batch, attended); });
   Measure("prompt: out", 8,
           [&](size_t) { backend_.Linear(*stream_, {.x = attended, .weight = out, .residual = x, .y = x}); });
   Measure("prompt: gate and up", 8,
@@ -317,7 +333,9 @@ void Operations::Decode(int64_t sequences) {
   const auto gate_up = Weights(shape_.inner, shape_.hidden, true);
   const auto down = Weights(shape_.hidden, shape_.inner);
   const auto head = Weights(shape_.vocabulary, shape_.hidden);
-  const auto norm = [&] { backend_.RmsNorm(*stream_, {.x = x, .gain = gain, .epsilon = 1e-6f, .y = normed}); };
+  const auto norm = [&] {
+    backend_.RmsNorm(*stream_, {.x = x, .gain = gain, .epsilon = 1e-6f, .y = normed, .passing = true});
+  };
 
   Measure(name + "norm; queries, keys, values", heads.size(), [&](size_t i) {
     norm();
@@ -338,33 +356,11 @@ void Operations::Decode(int64_t sequences) {
 
   for (const int64_t context : {int64_t{128}, kDepth}) {
     const PagedBatch batch = Batch(sequences, 1, context);
-    constexpr int64_t kLayers = 8;
-    const auto cache = std::move(backend_.NewKvCache({.layer_group = std::vector<int>(kLayers, 0),
-                                                      .blocks = sequences * batch.max_blocks,
-                                                      .block_size = kBlock,
-                                                      .kv_heads = shape_.kv_heads,
-                                                      .head_dim = shape_.head_dim}))
-                           .value();
-    EYESHOT_CHECK(backend_.Reserve(*stream_, *cache, sequences * batch.max_blocks).ok());
-    const Buffer frequencies = Memory(static_cast<size_t>(shape_.head_dim / 2) * sizeof(float));
-    const std::vector<float> ones(static_cast<size_t>(shape_.head_dim / 2), 0.1f);
-    backend_.Upload(*stream_, ones.data(), frequencies.data(), frequencies.bytes());
+    constexpr size_t kLayers = 8;
+    const auto cache = Cache(kLayers, batch);
     Measure(fmt::format("{}rotary positions and attention to {} tokens", name, context), kLayers, [&](size_t layer) {
-      backend_.RotaryStore(*stream_,
-                           {.qkv = qkv,
-                            .heads = shape_.heads,
-                            .inverse_frequency = {static_cast<const float*>(frequencies.data()), shape_.head_dim / 2},
-                            .cache = cache.get(),
-                            .layer = static_cast<int64_t>(layer),
-                            .batch = &batch});
-      backend_.PagedAttention(*stream_, {.q = qkv.Cols(0, q),
-                                         .heads = shape_.heads,
-                                         .scale = 0.125f,
-                                         .reduced = true,
-                                         .cache = cache.get(),
-                                         .layer = static_cast<int64_t>(layer),
-                                         .batch = &batch,
-                                         .y = attended});
+      Rotate(qkv, *cache, static_cast<int64_t>(layer), batch);
+      Attend(qkv, *cache, static_cast<int64_t>(layer), batch, attended);
     });
   }
 }

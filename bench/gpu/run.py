@@ -23,7 +23,6 @@ PEERS = ROOT / "bench/gpu/peers.py"
 MODELS = {"256M": "SmolVLM-256M-Instruct", "500M": "SmolVLM-500M-Instruct", "2.2B": "SmolVLM-Instruct"}
 PARITY = {"256M": "smolvlm-256m", "500M": "smolvlm-500m", "2.2B": "smolvlm-2.2b"}
 EVAL = ROOT / "tests/data/eval/eval-dev/questions.jsonl"
-MACHINES = {"H200": "h200.json", "H100": "h100-sxm.json", "A100": "a100-sxm.json"}  # by what their names hold
 ASKED = "name,driver_version,memory.total,power.limit,power.draw,clocks.sm,clocks.mem,temperature.gpu,compute_cap"
 
 
@@ -89,6 +88,8 @@ class Run:
             if not packed.exists():
                 packed = ROOT / "tests/data/checkpoints" / MODELS["256M"] / "tokenizer.json.zst"
             unpack_zst(packed, self.work / "checkpoints" / folder / "tokenizer.json")
+        if not (self.work / "data").exists():  # described machines are looked for above the program
+            (self.work / "data").symlink_to(ROOT / "data")
         built_in = pathlib.Path((self.work / "source_folder").read_text(encoding="utf-8").strip())
         if not built_in.exists():
             built_in.parent.mkdir(parents=True, exist_ok=True)
@@ -195,11 +196,8 @@ class Run:
 
     def stages(self, size: str, runs: int, sizes: str, pictures: str) -> dict:
         """Joules of each stage, by NVML, and what pictures add to text; as a page too."""
-        name = self.results["steps"].get("machine", {}).get("result", {}).get("name", "")
-        machine = next((file for part, file in MACHINES.items() if part in name), MACHINES["H100"])
         return json.loads(self.command(self.bin / "eyeshot", "energy", "--device", "cuda", "--model",
-                                       self.checkpoint(size), "--machine", ROOT / "data/machines" / machine, "--sizes",
-                                       sizes, "--images-per-question", pictures, "--tokens", 64, "--runs", runs,
+                                       self.checkpoint(size), "--sizes", sizes, "--images-per-question", pictures, "--tokens", 64, "--runs", runs,
                                        "--seconds", 1, "--json", "--html", self.out / f"energy-{size}.html", limit=70))
 
     def frames(self) -> dict:

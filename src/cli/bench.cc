@@ -12,6 +12,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "base/median.h"
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
@@ -87,13 +88,6 @@ struct DepthResult {
   // Of the tokens a second that reading alone would allow.
   double ReadShare() const { return read_bytes_per_s > 0 ? tokens_per_s * bytes_per_token / read_bytes_per_s : 0; }
 };
-
-double Median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  if (values.size() % 2 == 1) return *middle;
-  return (*middle + *std::max_element(values.begin(), middle)) / 2;
-}
 
 // The last run's counts with the median time of each stage.
 Ledger MedianOf(const std::vector<Ledger>& runs) {

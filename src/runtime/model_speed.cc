@@ -1,12 +1,12 @@
 #include "runtime/model_speed.h"
 
-#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "base/median.h"
 #include "base/splitmix64.h"
 #include "runtime/decoder_runner.h"
 #include "runtime/kv_sequence.h"
@@ -26,12 +26,6 @@ PromptPlan TextOf(int64_t index, int64_t tokens, int64_t vocabulary) {
     plan.keys.push_back(static_cast<uint64_t>(id));
   }
   return plan;
-}
-
-double Median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 // Of `once`, which waits for the device.

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
+#include "base/median.h"
 
 namespace eyeshot {
 namespace {
@@ -17,6 +19,7 @@ constexpr double kUniformVariance = 1.0 / 12;
 constexpr size_t kMinMoves = 3;
 // A stage is resolved where the phases tell its joules to half of their value, with 95 %.
 constexpr double kResolvedShare = 0.5;
+
 double Seconds(uint64_t from_ns, uint64_t to_ns) {
   return to_ns >= from_ns ? static_cast<double>(to_ns - from_ns) * 1e-9 : -static_cast<double>(from_ns - to_ns) * 1e-9;
 }
@@ -46,9 +49,7 @@ Result<std::vector<Move>> Moves(const MeterInfo& info, std::span<const EnergySam
 double MedianGap(std::span<const Move> moves) {
   std::vector<double> gaps;
   for (size_t i = 1; i < moves.size(); ++i) gaps.push_back(Seconds(moves[i - 1].at_ns, moves[i].at_ns));
-  const auto middle = gaps.begin() + static_cast<std::ptrdiff_t>(gaps.size() / 2);
-  std::nth_element(gaps.begin(), middle, gaps.end());
-  return *middle;
+  return Median(std::move(gaps));
 }
 
 // The energy at one moment, and the variance of that.
