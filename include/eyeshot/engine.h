@@ -41,6 +41,7 @@ struct EngineOptions {
       0;  // pixels of a frame's longer side before it becomes a tile; 0: the reference's (docs/pictures.md)
   bool pillow13_resize = false;  // resize pictures in the order of passes of Pillow 13 (docs/deviations.md)
   int threads = 0;  // 0: the cores that affinity and cgroup allow
+  int decode_threads = 0;  // of them, while tokens are decoded on a CPU, which waits for memory; 0: all
   int64_t context_tokens = 0;  // KV cache size; 0: the model's own context length
   // Whether a GPU's meter is read before and after each question, which takes some milliseconds: Ledger::gpu() of
   // answers then has its readings.
@@ -70,6 +71,8 @@ struct AskOptions {
   bool special_tokens = false;
   // How many runs of stages the answer's ledger keeps, for meters: about two a token, and some for each picture.
   size_t stage_runs = 0;
+  // Is told of the answer's stages while it is made; may be null.
+  StageObserver* stage_observer = nullptr;
   bool ignore_end = false;  // true: goes on to max_tokens whatever token the model says (benchmarks)
   // Called with each new piece of the answer, whole UTF-8 characters only. Returning false stops.
   std::function<bool(std::string_view)> on_text;

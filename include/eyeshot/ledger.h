@@ -96,9 +96,23 @@ struct GpuCost {
   uint64_t allocated_bytes = 0;  // the most that this program had taken at a time
 };
 
+// Is told of each stage as it begins, by the thread that enqueues its work: of decoding for each token, of a GPU before
+// the GPU is at it. May neither block nor allocate.
+class StageObserver {
+ public:
+  virtual ~StageObserver() = default;
+  virtual void OnStage(StageId id) noexcept = 0;
+};
+
 // The costs of one run, by stage. A plain value: copy it freely. Not synchronized.
 class EYESHOT_EXPORT Ledger {
  public:
+  // `observer` is told of stages from now on, and has to live as long; null: nobody.
+  void Observe(StageObserver* observer) { observer_ = observer; }
+  void Begin(StageId id) const {
+    if (observer_ != nullptr) observer_->OnStage(id);
+  }
+
   void Add(StageId id, const StageCost& cost);
   // Adds all stages of another ledger to this one.
   void Add(const Ledger& other);
@@ -144,6 +158,7 @@ class EYESHOT_EXPORT Ledger {
   std::optional<GpuCost> gpu_;
   std::vector<StageRun> runs_;
   size_t dropped_runs_ = 0;
+  StageObserver* observer_ = nullptr;
 };
 
 }  // namespace eyeshot

@@ -167,6 +167,15 @@ inline constexpr size_t kMaxEnergySamples = 65536;
 // Runs of stages that one ledger keeps: 24 bytes each; an answer of 1,000 tokens has about 2,000.
 inline constexpr size_t kMaxStageRuns = 262144;
 
+// --- Clocks --------------------------------------------------------------------------------------
+// Clocks that a GPU or processor names: an H100 has 110 in steps of 15 MHz, a processor from 0.4 to 6 GHz 57 in steps
+// of 100.
+inline constexpr size_t kMaxClocks = 1024;
+// The file that says what clocks were before a run: 200 bytes each, of 256 policies.
+inline constexpr uint64_t kMaxLeaseBytes = 1u << 20;
+// A profile of `eyeshot tune`: 200 bytes for each of 3 stages at each clock.
+inline constexpr uint64_t kMaxProfileBytes = 1u << 20;
+
 // --- Runtime -------------------------------------------------------------------------------------
 inline constexpr int kMaxThreads = 256;
 

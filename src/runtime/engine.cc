@@ -86,6 +86,7 @@ class EngineImpl final : public Engine {
   DecoderRunner& runner() { return *runner_; }
   ThreadPool& pool() { return pool_; }
   GpuMeter* gpu_meter() { return gpu_meter_.get(); }
+  int decode_threads() const { return decode_threads_; }
   std::mutex& turn() { return turn_; }
 
  private:
@@ -98,6 +99,7 @@ class EngineImpl final : public Engine {
   std::unique_ptr<GpuMeter> gpu_meter_;  // null: no GPU, or it can't be read
   ModelInfo info_;
   KvFormat kv_format_ = KvFormat::kHalf;
+  int decode_threads_ = 0;
   Ledger load_ledger_;
   std::mutex turn_;  // held by the chat that runs
   std::mutex spare_turn_;
@@ -142,7 +144,12 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
     return InvalidArgumentError(fmt::format("{} threads were asked for", options.threads),
                                 fmt::format("use 0 (all cores) to {}", limits::kMaxThreads));
   }
+  if (options.decode_threads < 0 || options.decode_threads > limits::kMaxThreads) {
+    return InvalidArgumentError(fmt::format("{} threads of decoding were asked for", options.decode_threads),
+                                fmt::format("use 0 (all threads) to {}", limits::kMaxThreads));
+  }
   std::shared_ptr<EngineImpl> engine(new EngineImpl(options.threads));
+  engine->decode_threads_ = options.decode_threads;
   std::vector<std::string> notes;
   EYESHOT_ASSIGN_OR_RETURN(engine->backend_, CreateBackend({.name = options.backend,
                                                             .device = DeviceFor(options),
@@ -316,6 +323,7 @@ Result<Answer> ChatImpl::Run(const AskOptions& options) {
 Result<Answer> ChatImpl::Answered(const AskOptions& options) {
   Answer answer;
   answer.ledger.KeepRuns(options.stage_runs);
+  answer.ledger.Observe(options.stage_observer);
   Ledger abandoned;  // what a question that failed has left, and what is under way of it
   EYESHOT_RETURN_IF_ERROR(engine_->backend().Sync(*stream_));
   stream_->Collect(abandoned);
@@ -349,7 +357,11 @@ Result<Answer> ChatImpl::Answered(const AskOptions& options) {
         engine_->runner().Prefill(*stream_, *cache_, sequence_, plan, conversation_.visuals(), progress));
   }
   stream_->Collect(answer.ledger);
-  EYESHOT_RETURN_IF_ERROR(Generate(plan, options, answer));
+  engine_->backend().UseThreads(engine_->decode_threads());
+  const Status generated = Generate(plan, options, answer);
+  engine_->backend().UseThreads(0);
+  answer.ledger.Observe(nullptr);
+  EYESHOT_RETURN_IF_ERROR(generated);
   return answer;
 }
 

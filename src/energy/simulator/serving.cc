@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/splitmix64.h"
+#include "energy/governors/slo_feedback.h"
 
 namespace eyeshot::simulator {
 namespace {
@@ -148,7 +149,7 @@ void RunStages(Device& device, const Plans::Plan& plan, Policy policy, double fe
 // Takes batches until all are done; the end of each request goes to `ends`.
 void ServeOnOne(Device& device, const Machine& machine, Plans& plans, std::span<const double> arrivals,
                 const ServingSetup& setup, std::vector<double>& ends) {
-  SloFeedback feedback(machine, setup.slo_s);
+  SloFeedback feedback(Clocks(machine), setup.slo_s);
   // Requests that come one by one don't change the clock of this policy.
   const StageClocks fixed = plans.For(setup.max_batch).clocks;
   if (setup.policy == Policy::kOneClock) device.StartAt(fixed[0]);
