@@ -13,6 +13,7 @@ double ClockControl::Nearest(double mhz) const {
 std::vector<double> Thinned(const std::vector<double>& clocks, size_t most) {
   if (clocks.size() <= most || most < 2) return clocks;
   std::vector<double> thin;
+  thin.reserve(most);
   for (size_t i = 0; i < most; ++i) thin.push_back(clocks[i * (clocks.size() - 1) / (most - 1)]);
   return thin;
 }

@@ -59,6 +59,7 @@ Status ClockSession::StartGuard(const std::vector<std::string>& guard) {
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
   std::vector<std::string> words = guard;
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   const int error = posix_spawn(&guard_pid_, argv[0], &actions, &attributes, argv.data(), environ);

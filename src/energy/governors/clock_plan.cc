@@ -66,12 +66,13 @@ Cost At(const StageCurve& curve, double mhz) {
 std::vector<double> Candidates(const TuneProfile& profile, const std::vector<double>& clocks) {
   const std::vector<ClockPoint>& points = profile.stages[static_cast<size_t>(GovernedStage::kDecode)].points;
   std::vector<double> candidates;
-  for (auto mhz = clocks.rbegin(); mhz != clocks.rend(); ++mhz) {
-    if (*mhz >= points.front().clock_mhz && *mhz <= points.back().clock_mhz) candidates.push_back(*mhz);
+  for (const double mhz : clocks) {
+    if (mhz >= points.front().clock_mhz && mhz <= points.back().clock_mhz) candidates.push_back(mhz);
   }
   if (candidates.empty()) {
-    for (auto point = points.rbegin(); point != points.rend(); ++point) candidates.push_back(point->clock_mhz);
+    for (const ClockPoint& point : points) candidates.push_back(point.clock_mhz);
   }
+  std::reverse(candidates.begin(), candidates.end());
   return candidates;
 }
 
