@@ -87,6 +87,7 @@ void AddWorkloadFlags(CLI::App& command, WorkloadFlags& flags) {
   AddModelFlags(command, flags.model);
   AddGovernorFlags(command, flags.governor);
   AddDetailFlag(command, flags.detail);
+  AddReduceFlag(command, flags.reduce);
   command.add_option("--sizes", flags.sizes, "Sizes of synthetic pictures, with commas; 512x512,1024x1024 by default")
       ->delimiter(',')
       ->allow_extra_args(false)
