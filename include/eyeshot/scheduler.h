@@ -27,8 +27,8 @@ namespace eyeshot {
 
 struct SchedulerOptions {
   int sequences = 8;            // answers that are decoded side by side, at most
-  int64_t cache_tokens = 0;     // of the key/value cache that all share; 0: one full context, and 1,024 for each other
-  size_t queue = 64;            // requests that wait, at most
+  int64_t cache_tokens = 0;  // of the key/value cache that all share; 0: one full context, and 1,024 for each other
+  size_t queue = 64;  // requests that wait, at most
   uint64_t image_cache_bytes = uint64_t{256} << 20;  // of encoded pictures that are kept for later requests; 0: none
   // How much longer than a decoding step alone a step may take where a slice of a prompt or picture goes with it.
   double slice_share = 1.0;
@@ -50,10 +50,10 @@ struct GenerateRequest {
 
 // Since the scheduler began, and now.
 struct SchedulerStats {
-  int64_t waiting = 0;   // requests in the queue
+  int64_t waiting = 0;  // requests in the queue
   int64_t encoding = 0;  // admitted, not in decoding yet
   int64_t decoding = 0;
-  int64_t cache_blocks = 0;       // of the key/value cache
+  int64_t cache_blocks = 0;  // of the key/value cache
   int64_t cache_blocks_used = 0;  // by requests that run
   uint64_t image_cache_bytes = 0;
   uint64_t image_cache_hits = 0;
@@ -61,13 +61,13 @@ struct SchedulerStats {
   uint64_t prompt_tokens = 0;
   uint64_t prompt_tokens_cached = 0;  // that an earlier request's prefix had
   uint64_t completion_tokens = 0;
-  uint64_t finished = 0;   // with an answer
-  uint64_t failed = 0;     // with an error
+  uint64_t finished = 0;  // with an answer
+  uint64_t failed = 0;  // with an error
   uint64_t cancelled = 0;
   uint64_t preempted = 0;  // put back for lack of room in the cache, and begun again
-  uint64_t steps = 0;      // of decoding
+  uint64_t steps = 0;  // of decoding
   uint64_t step_tokens = 0;  // in them
-  Ledger ledger;           // of all finished requests
+  Ledger ledger;  // of all finished requests
 };
 
 // Thread-safety: all calls may come from any thread.

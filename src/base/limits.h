@@ -182,6 +182,13 @@ inline constexpr uint64_t kMaxProfileBytes = 1u << 20;
 
 // --- Runtime -------------------------------------------------------------------------------------
 inline constexpr int kMaxThreads = 256;
+// Answers that are decoded side by side: a step reads all weights once for all of them, and from here on its arithmetic
+// takes longer than that on every machine.
+inline constexpr int kMaxSequences = 256;
+// Requests that wait: each may hold pictures of megabytes.
+inline constexpr size_t kMaxQueue = 10000;
+// Tokens of a key/value cache that answers share: 256 contexts of 16,384.
+inline constexpr int64_t kMaxCacheTokens = int64_t{1} << 22;
 
 }  // namespace eyeshot::limits
 

@@ -169,8 +169,8 @@ std::string Governor::Summary() const {
   if (choice_.kind == GovernorChoice::Kind::kNone) return "";
   if (choice_.kind == GovernorChoice::Kind::kGears) {
     return fmt::format("governor gears: threads while decoding: {}", profile_->decode_threads == 0
-                                                                        ? std::string("all")
-                                                                        : fmt::format("{}", profile_->decode_threads));
+                                                                         ? std::string("all")
+                                                                         : fmt::format("{}", profile_->decode_threads));
   }
   return fmt::format("governor {}: {}; {} settings of the clock, {:.3g} s; {} kept waiting", choice_.name, plan_.why,
                      report_.switches, report_.switch_s, report_.delayed);

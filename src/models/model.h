@@ -41,6 +41,22 @@ struct MemoryPlan {
 // Tokens in a block of the key/value cache.
 inline constexpr int64_t kKvBlockSize = 32;
 
+// Tiles on their way to visual tokens.
+struct EncodeWork {
+  const uint8_t* pixels = nullptr;  // [tiles, side, side, 3] on the host, before normalization
+  int64_t tiles = 0;
+  TileKind kind = TileKind::kPicture;  // of all of them
+  MatrixView out;              // [tiles * visual_tokens_per_tile, hidden] on the device
+  LayerHook* hook = nullptr;   // may be null
+};
+
+// How far that is: so many tiles are done, and so many layers of the group that follows.
+struct EncodePlace {
+  int64_t tiles = 0;
+  int64_t layers = 0;
+  TokenRuns runs;  // of the group
+};
+
 class VisionLanguageModel {
  public:
   virtual ~VisionLanguageModel() = default;
@@ -61,6 +77,13 @@ class VisionLanguageModel {
   // null. One call at a time. Does not wait for a device; pixels may go when it returns.
   virtual Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
                         Ledger& ledger, const std::function<bool(double)>& on_progress, LayerHook* hook) = 0;
+  // The same piece by piece: takes `work` from `place` on through at most `layers` layers of a group of at most
+  // `group` tiles (0: as many as are taken best), and sets `place`, which begins empty. True: all is done. Between
+  // pieces nothing else may be encoded.
+  virtual Result<bool> EncodeSome(Stream& stream, const EncodeWork& work, EncodePlace& place, int64_t layers,
+                                  int64_t group, Ledger& ledger) = 0;
+  // Layers of the tower.
+  virtual int64_t tower_layers() const = 0;
 };
 
 // Where a model is.

@@ -53,6 +53,9 @@ class SmolVlm final : public VisionLanguageModel {
 
   Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out, Ledger& ledger,
                 const std::function<bool(double)>& on_progress, LayerHook* hook) override;
+  Result<bool> EncodeSome(Stream& stream, const EncodeWork& work, EncodePlace& place, int64_t layers, int64_t group,
+                          Ledger& ledger) override;
+  int64_t tower_layers() const override { return config_.vision.num_layers; }
 
   // Keeps the file that weights lie in. Called once, after loading.
   void Keep(std::unique_ptr<PackedWeights> packed) { packed_ = std::move(packed); }
@@ -60,8 +63,7 @@ class SmolVlm final : public VisionLanguageModel {
   Status Prepare();
 
  private:
-  Status EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
-                     Ledger& ledger, LayerHook* hook);
+  void Connect(Stream& stream, const TokenRuns& runs, MatrixView out, Ledger& ledger);
 
   Backend& backend_;
   ModelConfig config_;
@@ -97,35 +99,48 @@ Status SmolVlm::Prepare() {
 
 Status SmolVlm::Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
                        Ledger& ledger, const std::function<bool(double)>& on_progress, LayerHook* hook) {
-  EYESHOT_CHECK(hook != nullptr || out.rows == tiles * config_.visual_tokens_per_tile());
-  const int64_t side = config_.vision.image_size;
-  for (int64_t first = 0; first < tiles; first += workspace_.tiles) {
-    const int64_t count = std::min(workspace_.tiles, tiles - first);
-    const int64_t tokens = config_.visual_tokens_per_tile();
-    EYESHOT_RETURN_IF_ERROR(EncodeGroup(stream, pixels + first * side * side * 3, count, kind,
-                                        out.Rows(first * tokens, count * tokens), ledger, hook));
-    const double done = static_cast<double>(first + count) / static_cast<double>(tiles);
+  const EncodeWork work{.pixels = pixels, .tiles = tiles, .kind = kind, .out = out, .hook = hook};
+  EncodePlace place;
+  while (place.tiles < tiles) {
+    EYESHOT_RETURN_IF_ERROR(EncodeSome(stream, work, place, tower_layers(), 0, ledger).status());
+    const double done = static_cast<double>(place.tiles) / static_cast<double>(tiles);
     if (on_progress && !on_progress(done)) {
-      return CancelledError(fmt::format("cancelled after encoding {} of {} tiles", first + count, tiles));
+      return CancelledError(fmt::format("cancelled after encoding {} of {} tiles", place.tiles, tiles));
     }
   }
   return Status::Ok();
 }
 
-Status SmolVlm::EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
-                            Ledger& ledger, LayerHook* hook) {
-  constexpr size_t kTable = 3 * 256;
-  const float* table =
-      static_cast<const float*>(normalization_buffer_.data()) + (kind == TileKind::kFrame ? kTable : 0);
-  TokenRuns runs;
+Result<bool> SmolVlm::EncodeSome(Stream& stream, const EncodeWork& work, EncodePlace& place, int64_t layers,
+                                 int64_t group, Ledger& ledger) {
+  const int64_t tokens = config_.visual_tokens_per_tile();
+  EYESHOT_CHECK(work.out.rows == work.tiles * tokens && layers > 0);
+  const int64_t most = group > 0 ? std::min(group, workspace_.tiles) : workspace_.tiles;
   {
     Stage stage(ledger, StageId::kEncode, &stream);
-    runs = tower_.Begin(stream, workspace_, pixels, tiles, {table, kTable});
-    stage.AddTokens(static_cast<uint64_t>(runs.x.rows));
-    EYESHOT_RETURN_IF_ERROR(tower_.RunLayers(stream, workspace_, runs, 0, config_.vision.num_layers, hook));
-    tower_.Finish(stream, runs);
-    if (hook != nullptr) EYESHOT_RETURN_IF_ERROR(hook->AfterTower(backend_, stream, runs));
+    if (place.layers == 0) {
+      constexpr size_t kTable = 3 * 256;
+      const float* table =
+          static_cast<const float*>(normalization_buffer_.data()) + (work.kind == TileKind::kFrame ? kTable : 0);
+      const int64_t side = config_.vision.image_size;
+      place.runs = tower_.Begin(stream, workspace_, work.pixels + place.tiles * side * side * 3,
+                                std::min(most, work.tiles - place.tiles), {table, kTable});
+      stage.AddTokens(static_cast<uint64_t>(place.runs.x.rows));
+    }
+    const int64_t end = std::min(place.layers + layers, tower_layers());
+    EYESHOT_RETURN_IF_ERROR(tower_.RunLayers(stream, workspace_, place.runs, place.layers, end, work.hook));
+    place.layers = end;
+    if (end < tower_layers()) return false;
+    tower_.Finish(stream, place.runs);
+    if (work.hook != nullptr) EYESHOT_RETURN_IF_ERROR(work.hook->AfterTower(backend_, stream, place.runs));
   }
+  const auto tiles = static_cast<int64_t>(place.runs.cu_tokens.size()) - 1;
+  Connect(stream, place.runs, work.out.Rows(place.tiles * tokens, tiles * tokens), ledger);
+  place = {.tiles = place.tiles + tiles};
+  return place.tiles == work.tiles;
+}
+
+void SmolVlm::Connect(Stream& stream, const TokenRuns& runs, MatrixView out, Ledger& ledger) {
   Stage stage(ledger, StageId::kConnect, &stream);
   backend_.PixelShuffleLinear(stream, {.x = runs.x,
                                        .grid = config_.vision.patches_per_side(),
@@ -133,7 +148,6 @@ Status SmolVlm::EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles
                                        .weight = connector_.get(),
                                        .y = out});
   stage.AddTokens(static_cast<uint64_t>(out.rows));
-  return Status::Ok();
 }
 
 }  // namespace

@@ -38,6 +38,11 @@ class TextModel final : public VisionLanguageModel {
                 LayerHook*) override {
     return UnsupportedError("this model reads text alone: it has no vision tower", "use a SmolVLM for pictures");
   }
+  Result<bool> EncodeSome(Stream& stream, const EncodeWork& work, EncodePlace&, int64_t, int64_t,
+                          Ledger& ledger) override {
+    return Encode(stream, work.pixels, work.tiles, work.kind, work.out, ledger, {}, work.hook);
+  }
+  int64_t tower_layers() const override { return 0; }
 
  private:
   Backend& backend_;

@@ -12,12 +12,15 @@
 namespace eyeshot {
 
 // Collects the bytes of tokens, holds back what is not a whole character or could be the beginning of a stop
-// string, and drops white space before the first word (the template puts it after "Assistant:").
-// Push() does not allocate while the text stays within `reserve_bytes`.
+// string, and drops white space before the first word (the template puts it after "Assistant:"), unless `goes_on` from
+// a text that was begun. Push() does not allocate while the text stays within `reserve_bytes`.
 class AnswerText {
  public:
   // `stops` must outlive this object; empty stop strings are ignored.
-  AnswerText(std::span<const std::string> stops, size_t reserve_bytes) : stops_(stops) { text_.reserve(reserve_bytes); }
+  AnswerText(std::span<const std::string> stops, size_t reserve_bytes, bool goes_on = false)
+      : stops_(stops), started_(goes_on) {
+    text_.reserve(reserve_bytes);
+  }
 
   // Adds a token's bytes. Returns true when a stop string was found: the text then ends before it.
   bool Push(std::string_view bytes);

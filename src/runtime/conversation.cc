@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "base/splitmix64.h"
 #include "reduce/reducer.h"
 #include "reduce/reducers.h"
 
@@ -16,12 +17,8 @@ namespace {
 
 // Keys of visual tokens have the top bit set, so that none equals a token id.
 uint64_t VisualKey(uint64_t visual_key, int64_t row) {
-  return (uint64_t{1} << 63) | (visual_key << 32) | static_cast<uint64_t>(row);
+  return (uint64_t{1} << 63) | (SplitMix64(visual_key) + static_cast<uint64_t>(row));
 }
-
-}  // namespace
-
-namespace {
 
 bool SamePixels(const Image& a, const Image& b) {
   return a.width == b.width && a.height == b.height && a.full_width == b.full_width && a.full_height == b.full_height &&
@@ -228,6 +225,8 @@ void Conversation::UpdateParts() {
   }
 }
 
+void Conversation::SetKey(size_t visual, uint64_t hash) { visual_keys_[visual] = hash; }
+
 void Conversation::RemoveLast() { Truncate(messages_.size() - 1); }
 
 void Conversation::Truncate(size_t count) {
@@ -312,6 +311,29 @@ void Conversation::SetPositions(PromptPlan& plan) const {
   }
   while (positions.size() < plan.ids.size()) positions.push_back(next++);
   EYESHOT_CHECK(next == plan.position_end);
+}
+
+void AddPictureCosts(const VisionLanguageModel& model, std::span<const Visual> visuals, Ledger& ledger) {
+  const ImageProcessor& processor = model.image_processor();
+  const int64_t per_tile = model.config().visual_tokens_per_tile();
+  for (const Visual& visual : visuals) {
+    PictureCost cost{.visual_tokens = visual.tokens(), .shrunk = visual.shrunk, .reduction = {}};
+    if (visual.reduce.reducer != nullptr) cost.reduction = ReduceSpecName(visual.reduce);
+    if (visual.frames != nullptr) {
+      cost.width = visual.frames->source.width;
+      cost.height = visual.frames->source.height;
+      cost.frames = static_cast<int>(visual.tiles);
+      cost.reference_visual_tokens = visual.tiles * per_tile;
+    } else {
+      cost.width = visual.grid.width;
+      cost.height = visual.grid.height;
+      cost.rows = visual.grid.rows;
+      cost.cols = visual.grid.cols;
+      const TileGrid reference = processor.Plan(visual.grid.width, visual.grid.height, processor.splits());
+      cost.reference_visual_tokens = reference.tiles() * per_tile;
+    }
+    ledger.AddPicture(cost);
+  }
 }
 
 }  // namespace eyeshot

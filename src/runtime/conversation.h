@@ -73,6 +73,9 @@ class Conversation {
   bool Shrink();
   // Gives up positions of the last message that nobody insists on. False: there are none.
   bool Renumber();
+  // What a visual is known by in PromptPlan::keys, instead of a number of this conversation's own: a hash of what it
+  // shows, so that conversations with equal prompts have equal keys.
+  void SetKey(size_t visual, uint64_t hash);
   // What a visual's reducer left, when it has no `counted` tokens of tiles.
   void SetTileTokens(size_t visual, std::vector<int64_t> tokens);
   // Takes the last message back.
@@ -116,6 +119,9 @@ class Conversation {
   uint64_t generation_ = 0;  // grows with RemoveLast and Truncate: keys of pictures are never reused
   std::vector<uint64_t> visual_keys_;  // parallel to visuals_
 };
+
+// Notes in the ledger what pictures and clips became.
+void AddPictureCosts(const VisionLanguageModel& model, std::span<const Visual> visuals, Ledger& ledger);
 
 }  // namespace eyeshot
 

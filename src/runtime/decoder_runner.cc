@@ -101,37 +101,46 @@ Status DecoderRunner::Prefill(Stream& stream, KvCache& cache, KvSequence& sequen
   const int64_t blocks = (total + cache.shape.block_size - 1) / cache.shape.block_size;
   EYESHOT_RETURN_IF_ERROR(backend.Reserve(stream, cache, std::min(blocks, cache.shape.blocks)));  // at once
   while (sequence.size() < total) {
-    const int64_t first = sequence.size();
-    const int64_t count = std::min(workspace_.max_tokens, total - first);
-    for (int64_t i = 0; i < count; ++i) {
-      const auto place = static_cast<size_t>(first + i);
-      Input(workspace_.slots)[static_cast<size_t>(i)] = plan.positions.empty()
-                                                            ? sequence.Append(plan.keys[place])
-                                                            : sequence.Append(plan.keys[place], plan.positions[place]);
-    }
-    EYESHOT_RETURN_IF_ERROR(ReserveBlocks(stream, cache, sequence));
-    KvSequence* const one = &sequence;
-    DecoderStep step = UploadStep(stream, {&one, 1},
-                                  std::span(plan.ids).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
-    model_.decoder().Embed(stream, workspace_.ids.Sub(0, count), step.x);
-    for (const VisualRun& run : plan.runs) {
-      const int64_t from = std::max(run.position, first);
-      const int64_t to = std::min(run.position + run.count, first + count);
-      if (from >= to) continue;
-      const MatrixView rows = visuals[static_cast<size_t>(run.visual)].rows;
-      EYESHOT_CHECK(!rows.empty());
-      backend.CopyRows(stream, {.x = rows.Rows(run.row + from - run.position, to - from),
-                                .count = to - from,
-                                .y = step.x.Rows(from - first, to - from)});
-    }
-    last_rows_ = step.x;
-    EYESHOT_RETURN_IF_ERROR(Run(stream, cache, step, first + count == total ? 1 : 0));
-    const double done = static_cast<double>(first + count - begin) / static_cast<double>(total - begin);
+    EYESHOT_RETURN_IF_ERROR(PrefillSome(stream, cache, sequence, plan, visuals, total).status());
+    const double done = static_cast<double>(sequence.size() - begin) / static_cast<double>(total - begin);
     if (on_progress && !on_progress(done)) {
-      return CancelledError(fmt::format("cancelled after {} of {} prompt tokens", first + count, total));
+      return CancelledError(fmt::format("cancelled after {} of {} prompt tokens", sequence.size(), total));
     }
   }
   return backend.Sync(stream);
+}
+
+Result<bool> DecoderRunner::PrefillSome(Stream& stream, KvCache& cache, KvSequence& sequence, const PromptPlan& plan,
+                                        std::span<const Visual> visuals, int64_t most) {
+  const auto total = static_cast<int64_t>(plan.ids.size());
+  const int64_t first = sequence.size();
+  const int64_t count = std::min({workspace_.max_tokens, total - first, most});
+  EYESHOT_CHECK(count > 0);
+  for (int64_t i = 0; i < count; ++i) {
+    const auto place = static_cast<size_t>(first + i);
+    Input(workspace_.slots)[static_cast<size_t>(i)] = plan.positions.empty()
+                                                          ? sequence.Append(plan.keys[place])
+                                                          : sequence.Append(plan.keys[place], plan.positions[place]);
+  }
+  EYESHOT_RETURN_IF_ERROR(ReserveBlocks(stream, cache, sequence));
+  KvSequence* const one = &sequence;
+  DecoderStep step = UploadStep(stream, {&one, 1},
+                                std::span(plan.ids).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
+  model_.decoder().Embed(stream, workspace_.ids.Sub(0, count), step.x);
+  for (const VisualRun& run : plan.runs) {
+    const int64_t from = std::max(run.position, first);
+    const int64_t to = std::min(run.position + run.count, first + count);
+    if (from >= to) continue;
+    const MatrixView rows = visuals[static_cast<size_t>(run.visual)].rows;
+    EYESHOT_CHECK(!rows.empty());
+    model_.backend().CopyRows(stream, {.x = rows.Rows(run.row + from - run.position, to - from),
+                                       .count = to - from,
+                                       .y = step.x.Rows(from - first, to - from)});
+  }
+  last_rows_ = step.x;
+  const bool is_last = first + count == total;
+  EYESHOT_RETURN_IF_ERROR(Run(stream, cache, step, is_last ? 1 : 0));
+  return is_last;
 }
 
 Status DecoderRunner::Step(Stream& stream, KvCache& cache, KvSequence& sequence, int32_t token) {
@@ -181,8 +190,8 @@ Status DecoderRunner::RunStep(Stream& stream, KvCache& cache, std::span<KvSequen
   return status;
 }
 
-void DecoderRunner::StartSampling(Stream& stream, const SamplingOptions& options, std::span<const int32_t> prompt,
-                                  int64_t sequence) {
+void DecoderRunner::StartSampling(Stream& stream, const SamplingOptions& options, std::span<const int32_t> tokens,
+                                  int64_t sequence, uint32_t chosen) {
   Backend& backend = model_.backend();
   const SamplerParams params{.temperature = options.temperature,
                              .top_p = options.top_p,
@@ -191,18 +200,17 @@ void DecoderRunner::StartSampling(Stream& stream, const SamplingOptions& options
                              .top_k = options.top_k,
                              .seed_low = static_cast<uint32_t>(options.seed),
                              .seed_high = static_cast<uint32_t>(options.seed >> 32)};
-  const uint32_t steps = 0;
   backend.Upload(stream, &params, params_.data + sequence, sizeof(params));
-  backend.Upload(stream, &steps, steps_.data + sequence, sizeof(steps));
+  backend.Upload(stream, &chosen, steps_.data + sequence, sizeof(chosen));
   if (options.repetition_penalty == 1.0f) return;
   use_seen_ = true;
   const int64_t vocabulary = model_.config().text.vocab_size;
   const DeviceSpan<uint8_t> seen = seen_.Sub(sequence * vocabulary, vocabulary);
   const std::vector<uint8_t> none(static_cast<size_t>(vocabulary), 0);
   backend.Upload(stream, none.data(), seen.data, none.size());
-  for (size_t first = 0; first < prompt.size(); first += static_cast<size_t>(workspace_.max_tokens)) {
+  for (size_t first = 0; first < tokens.size(); first += static_cast<size_t>(workspace_.max_tokens)) {
     const std::span<const int32_t> part =
-        prompt.subspan(first, std::min(prompt.size() - first, static_cast<size_t>(workspace_.max_tokens)));
+        tokens.subspan(first, std::min(tokens.size() - first, static_cast<size_t>(workspace_.max_tokens)));
     backend.Upload(stream, part.data(), workspace_.ids.data, part.size_bytes());
     backend.MarkSeen(stream, workspace_.ids.Sub(0, static_cast<int64_t>(part.size())), seen);
   }
@@ -219,20 +227,22 @@ Status DecoderRunner::SampleBatch(Stream& stream, std::span<int32_t> next) {
   return FinishSample(stream, next);
 }
 
-void DecoderRunner::BeginSample(Stream& stream, int64_t count) {
+void DecoderRunner::BeginSample(Stream& stream, int64_t count, int64_t first) {
   Backend& backend = model_.backend();
-  EYESHOT_CHECK(count > 0 && count <= workspace_.max_sequences);
+  EYESHOT_CHECK(count > 0 && first + count <= workspace_.max_sequences);
+  const int64_t vocabulary = model_.config().text.vocab_size;
+  const int64_t values = count * vocabulary;
   backend.Sample(stream, {.logits = workspace_.logits.Rows(0, count),
-                          .params = params_,
-                          .steps = steps_,
-                          .seen = use_seen_ ? seen_ : DeviceSpan<uint8_t>(),
-                          .scratch = scratch_,
-                          .next = next_});
-  backend.BeginDownload(stream, next_.data, static_cast<size_t>(count) * sizeof(int32_t));
+                          .params = params_.Sub(first, count),
+                          .steps = steps_.Sub(first, count),
+                          .seen = use_seen_ ? seen_.Sub(first * vocabulary, values) : DeviceSpan<uint8_t>(),
+                          .scratch = scratch_.Sub(first * vocabulary, values),
+                          .next = next_.Sub(first, count)});
+  backend.BeginDownload(stream, next_.data + first, static_cast<size_t>(count) * sizeof(int32_t));
 }
 
-Status DecoderRunner::FinishSample(Stream& stream, std::span<int32_t> next) {
-  return model_.backend().FinishDownload(stream, next_.data, next.data(), next.size_bytes());
+Status DecoderRunner::FinishSample(Stream& stream, std::span<int32_t> next, int64_t first) {
+  return model_.backend().FinishDownload(stream, next_.data + first, next.data(), next.size_bytes());
 }
 
 }  // namespace eyeshot

@@ -27,6 +27,10 @@ class DecoderRunner {
   Status Prefill(Stream& stream, KvCache& cache, KvSequence& sequence, const PromptPlan& plan,
                  std::span<const Visual> visuals, const std::function<bool(double)>& on_progress);
 
+  // The same for at most `most` of these positions. True: the last one has run, and left its logits.
+  Result<bool> PrefillSome(Stream& stream, KvCache& cache, KvSequence& sequence, const PromptPlan& plan,
+                           std::span<const Visual> visuals, int64_t most);
+
   // Runs one token of an answer and leaves its logits. Neither waits for a device nor allocates.
   Status Step(Stream& stream, KvCache& cache, KvSequence& sequence, int32_t token);
   // The same for a token of each of several sequences of one cache; row i of the logits is sequence i's.
@@ -37,14 +41,15 @@ class DecoderRunner {
   // needn't know yet: KvSequence::SetLast() is to tell them.
   Status StepAhead(Stream& stream, KvCache& cache, std::span<KvSequence* const> sequences);
 
-  // Sets the sampler of one sequence of a batch up for an answer to `prompt`.
-  void StartSampling(Stream& stream, const SamplingOptions& options, std::span<const int32_t> prompt,
-                     int64_t sequence = 0);
-  // Enqueues the choice of the next token of each of the first `count` sequences, by the logits that the last step
-  // left.
-  void BeginSample(Stream& stream, int64_t count);
+  // Sets the sampler of one sequence of a batch up for an answer that goes on from `tokens`, the last `chosen` of which
+  // it chose itself.
+  void StartSampling(Stream& stream, const SamplingOptions& options, std::span<const int32_t> tokens,
+                     int64_t sequence = 0, uint32_t chosen = 0);
+  // Enqueues the choice of the next token of each of `count` sequences from `first` on, by the first rows of the logits
+  // that the last step left.
+  void BeginSample(Stream& stream, int64_t count, int64_t first = 0);
   // What BeginSample() chose, called for each in their order: waits for that and for nothing enqueued later.
-  Status FinishSample(Stream& stream, std::span<int32_t> next);
+  Status FinishSample(Stream& stream, std::span<int32_t> next, int64_t first = 0);
   // The next token by the logits that Prefill or Step left. Does not allocate.
   Result<int32_t> Sample(Stream& stream);
   // The next token of each of the first next.size() sequences, by the logits that StepBatch left.
@@ -76,10 +81,10 @@ class DecoderRunner {
   std::vector<int32_t> unknown_;  // in place of tokens that the device alone knows
 
   DeviceSpan<SamplerParams> params_;  // [sequences]
-  DeviceSpan<uint32_t> steps_;        // [sequences]
-  DeviceSpan<uint8_t> seen_;          // [sequences, vocabulary]
-  DeviceSpan<uint64_t> scratch_;      // [sequences, vocabulary]
-  DeviceSpan<int32_t> next_;          // [sequences]
+  DeviceSpan<uint32_t> steps_;  // [sequences]
+  DeviceSpan<uint8_t> seen_;  // [sequences, vocabulary]
+  DeviceSpan<uint64_t> scratch_;  // [sequences, vocabulary]
+  DeviceSpan<int32_t> next_;  // [sequences]
   bool use_seen_ = false;  // some answer had a repetition penalty
 };
 

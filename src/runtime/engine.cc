@@ -22,6 +22,7 @@
 #include "runtime/answer_text.h"
 #include "runtime/conversation.h"
 #include "runtime/decoder_runner.h"
+#include "runtime/engine_parts.h"
 #include "runtime/kv_sequence.h"
 
 namespace eyeshot {
@@ -52,7 +53,6 @@ class ChatImpl final : public Chat {
   static int64_t Needed(const PromptPlan& plan);
   int64_t PositionLimit() const;
   Status CheckFits(const PromptPlan& plan, const AskOptions& options) const;
-  void AddPictures(Ledger& ledger) const;
   Status CountTokens(const AskOptions& options, Answer& answer, PromptPlan& plan);
   Status EncodeMissing(const PromptPlan& plan, int64_t cached, const AskOptions& options, Answer& answer);
   Status EncodeAll(std::span<Visual* const> visuals, const AskOptions& options, Ledger& ledger);
@@ -96,6 +96,7 @@ class EngineImpl final : public Engine {
   ThreadPool& pool() { return pool_; }
   GpuMeter* gpu_meter() { return gpu_meter_.get(); }
   int decode_threads() const { return decode_threads_; }
+  KvFormat kv_format() const { return kv_format_; }
   std::mutex& turn() { return turn_; }
 
  private:
@@ -246,10 +247,7 @@ ChatImpl::ChatImpl(std::shared_ptr<EngineImpl> engine, std::unique_ptr<KvCache> 
       pool_(cache_->shape.blocks),
       sequence_(pool_, cache_->shape, capacity),
       conversation_(engine_->model()),
-      stop_tokens_(engine_->model().generation().eos_token_ids) {
-  // The template ends every message with this token; some published eos settings name another one.
-  if (const auto end = engine_->model().tokenizer().TokenId("<end_of_utterance>")) stop_tokens_.push_back(*end);
-}
+      stop_tokens_(StopTokensOf(engine_->model())) {}
 
 ChatImpl::~ChatImpl() { engine_->GiveCache(std::move(cache_)); }
 
@@ -263,24 +261,6 @@ void ChatImpl::Reset() { conversation_.Truncate(system_messages_); }
 
 bool ChatImpl::IsStopToken(int32_t token) const {
   return std::find(stop_tokens_.begin(), stop_tokens_.end(), token) != stop_tokens_.end();
-}
-
-Status CheckOptions(const AskOptions& options) {
-  const SamplingOptions& sampling = options.sampling;
-  const auto bad = [](std::string_view name, auto value, std::string_view allowed) {
-    return InvalidArgumentError(fmt::format("{} is {}", name, value), fmt::format("use {}", allowed));
-  };
-  if (options.max_tokens < 1) return bad("max_tokens", options.max_tokens, "at least 1");
-  if (!(sampling.temperature >= 0 && std::isfinite(sampling.temperature))) {
-    return bad("temperature", sampling.temperature, "0 (greedy) or more");
-  }
-  if (sampling.top_k < 0) return bad("top_k", sampling.top_k, "0 (off) or more");
-  if (!(sampling.top_p > 0 && sampling.top_p <= 1)) return bad("top_p", sampling.top_p, "more than 0, at most 1 (off)");
-  if (!(sampling.min_p >= 0 && sampling.min_p <= 1)) return bad("min_p", sampling.min_p, "0 (off) to 1");
-  if (!(sampling.repetition_penalty > 0 && std::isfinite(sampling.repetition_penalty))) {
-    return bad("repetition_penalty", sampling.repetition_penalty, "more than 0; 1 is off");
-  }
-  return Status::Ok();
 }
 
 Result<Answer> ChatImpl::Ask(std::vector<ContentPart> parts, const AskOptions& options) {
@@ -355,7 +335,7 @@ Result<Answer> ChatImpl::Answered(const AskOptions& options) {
   }
   EYESHOT_RETURN_IF_ERROR(CheckFits(plan, options));
   EYESHOT_RETURN_IF_ERROR(CountTokens(options, answer, plan));
-  AddPictures(answer.ledger);
+  AddPictureCosts(engine_->model(), conversation_.last_visuals(), answer.ledger);
   answer.prompt_tokens = static_cast<int64_t>(plan.ids.size());
   answer.visual_tokens = plan.visual_tokens;
   answer.tiles = plan.tiles;
@@ -392,30 +372,6 @@ int64_t ChatImpl::Needed(const PromptPlan& plan) { return static_cast<int64_t>(p
 
 // How many positions the model was trained on.
 int64_t ChatImpl::PositionLimit() const { return engine_->model().config().text.max_positions; }
-
-void ChatImpl::AddPictures(Ledger& ledger) const {
-  const VisionLanguageModel& model = engine_->model();
-  const ImageProcessor& processor = model.image_processor();
-  const int64_t per_tile = model.config().visual_tokens_per_tile();
-  for (const Visual& visual : conversation_.last_visuals()) {
-    PictureCost cost{.visual_tokens = visual.tokens(), .shrunk = visual.shrunk, .reduction = {}};
-    if (visual.reduce.reducer != nullptr) cost.reduction = ReduceSpecName(visual.reduce);
-    if (visual.frames != nullptr) {
-      cost.width = visual.frames->source.width;
-      cost.height = visual.frames->source.height;
-      cost.frames = static_cast<int>(visual.tiles);
-      cost.reference_visual_tokens = visual.tiles * per_tile;
-    } else {
-      cost.width = visual.grid.width;
-      cost.height = visual.grid.height;
-      cost.rows = visual.grid.rows;
-      cost.cols = visual.grid.cols;
-      const TileGrid reference = processor.Plan(visual.grid.width, visual.grid.height, processor.splits());
-      cost.reference_visual_tokens = reference.tiles() * per_tile;
-    }
-    ledger.AddPicture(cost);
-  }
-}
 
 Status ChatImpl::CheckFits(const PromptPlan& plan, const AskOptions& options) const {
   const int64_t needed = Needed(plan);
@@ -682,6 +638,40 @@ Status ChatImpl::Generate(const PromptPlan& plan, const AskOptions& options, Ans
 }
 
 }  // namespace
+
+Status CheckOptions(const AskOptions& options) {
+  const SamplingOptions& sampling = options.sampling;
+  const auto bad = [](std::string_view name, auto value, std::string_view allowed) {
+    return InvalidArgumentError(fmt::format("{} is {}", name, value), fmt::format("use {}", allowed));
+  };
+  if (options.max_tokens < 1) return bad("max_tokens", options.max_tokens, "at least 1");
+  if (!(sampling.temperature >= 0 && std::isfinite(sampling.temperature))) {
+    return bad("temperature", sampling.temperature, "0 (greedy) or more");
+  }
+  if (sampling.top_k < 0) return bad("top_k", sampling.top_k, "0 (off) or more");
+  if (!(sampling.top_p > 0 && sampling.top_p <= 1)) return bad("top_p", sampling.top_p, "more than 0, at most 1 (off)");
+  if (!(sampling.min_p >= 0 && sampling.min_p <= 1)) return bad("min_p", sampling.min_p, "0 (off) to 1");
+  if (!(sampling.repetition_penalty > 0 && std::isfinite(sampling.repetition_penalty))) {
+    return bad("repetition_penalty", sampling.repetition_penalty, "more than 0; 1 is off");
+  }
+  return Status::Ok();
+}
+
+EngineParts PartsOf(Engine& engine) {
+  auto& own = static_cast<EngineImpl&>(engine);
+  return {.model = &own.model(),
+          .pool = &own.pool(),
+          .turn = &own.turn(),
+          .kv_format = own.kv_format(),
+          .decode_threads = own.decode_threads()};
+}
+
+std::vector<int32_t> StopTokensOf(const VisionLanguageModel& model) {
+  std::vector<int32_t> tokens = model.generation().eos_token_ids;
+  // The template ends every message with this token; some published eos settings name another one.
+  if (const auto end = model.tokenizer().TokenId("<end_of_utterance>")) tokens.push_back(*end);
+  return tokens;
+}
 
 std::string_view FinishReasonName(FinishReason reason) {
   switch (reason) {

@@ -7,29 +7,12 @@
 
 namespace eyeshot {
 
-BlockPool::BlockPool(int64_t blocks) {
-  for (int64_t i = 0; i < blocks; ++i) free_.push_back(static_cast<int32_t>(i));
-  std::make_heap(free_.begin(), free_.end(), std::greater<>());
-}
-
-int32_t BlockPool::Take() {
-  EYESHOT_CHECK(!free_.empty());
-  std::pop_heap(free_.begin(), free_.end(), std::greater<>());
-  const int32_t block = free_.back();
-  free_.pop_back();
-  return block;
-}
-
-void BlockPool::Give(int32_t block) {
-  free_.push_back(block);  // within the capacity that the constructor took
-  std::push_heap(free_.begin(), free_.end(), std::greater<>());
-}
-
 KvSequence::KvSequence(BlockPool& pool, const KvCacheShape& shape, int64_t capacity)
     : pool_(pool), block_size_(shape.block_size), capacity_(capacity) {
   keys_.reserve(static_cast<size_t>(capacity));
   positions_.reserve(static_cast<size_t>(capacity));
   table_.reserve(static_cast<size_t>((capacity + block_size_ - 1) / block_size_));
+  contents_.reserve(table_.capacity());
 }
 
 KvSequence::~KvSequence() { Truncate(0); }
@@ -48,6 +31,43 @@ void KvSequence::Truncate(int64_t size) {
   while (table_.size() > blocks) {
     pool_.Give(table_.back());
     table_.pop_back();
+  }
+  // A block that is no longer full will hold something else.
+  const auto full = static_cast<size_t>(size / block_size_);
+  if (contents_.size() > full) {
+    if (table_.size() > full) {
+      EYESHOT_CHECK(pool_.users(table_[full]) == 1);
+      pool_.Forget(table_[full]);
+    }
+    contents_.resize(full);
+  }
+}
+
+int64_t KvSequence::Adopt(std::span<const uint64_t> keys, std::span<const int32_t> positions) {
+  EYESHOT_CHECK(size() == 0);
+  const auto block_size = static_cast<size_t>(block_size_);
+  while (keys_.size() + block_size < keys.size()) {
+    const size_t begin = keys_.size();
+    const std::span<const uint64_t> own = keys.subspan(begin, block_size);
+    const auto found = pool_.Find(contents_.empty() ? 0 : contents_.back(), own);
+    if (!found) break;
+    pool_.Share(found->block);
+    table_.push_back(found->block);
+    contents_.push_back(found->content);
+    keys_.insert(keys_.end(), own.begin(), own.end());
+    for (size_t i = begin; i < begin + block_size; ++i) {
+      positions_.push_back(positions.empty() ? static_cast<int32_t>(i) : positions[i]);
+    }
+  }
+  return size();
+}
+
+void KvSequence::Register() {
+  const auto block_size = static_cast<size_t>(block_size_);
+  while ((contents_.size() + 1) * block_size <= keys_.size()) {
+    const size_t index = contents_.size();
+    contents_.push_back(pool_.Register(table_[index], index == 0 ? 0 : contents_.back(),
+                                       std::span(keys_).subspan(index * block_size, block_size)));
   }
 }
 

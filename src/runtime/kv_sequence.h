@@ -8,23 +8,9 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "runtime/block_pool.h"
 
 namespace eyeshot {
-
-// The blocks of a cache that nobody uses. Blocks are handed out lowest first, so that a conversation touches
-// no more memory than it needs.
-class BlockPool {
- public:
-  explicit BlockPool(int64_t blocks);
-
-  int64_t available() const { return static_cast<int64_t>(free_.size()); }
-  // REQUIRES: available() > 0.
-  int32_t Take();
-  void Give(int32_t block);
-
- private:
-  std::vector<int32_t> free_;  // a heap whose top is the lowest block
-};
 
 // What each cached position holds, as a key: equal keys at equal positions after equal prefixes mean equal keys
 // and values. A token's rotary position must follow from these keys, too. The table grows with Append and shrinks with
@@ -51,6 +37,12 @@ class KvSequence {
   int32_t Append(uint64_t key, int32_t position);
   // The same for a token whose position follows the last one's.
   int32_t Append(uint64_t key) { return Append(key, positions_.empty() ? 0 : positions_.back() + 1); }
+  // Takes blocks that hold the first of `keys` (with their rotary positions) from others, as far as whole blocks go and
+  // not all keys. REQUIRES: size() == 0. Returns how many tokens that are.
+  int64_t Adopt(std::span<const uint64_t> keys, std::span<const int32_t> positions);
+  // Registers what its full blocks hold, for others to adopt. Their keys and values must have been enqueued, and their
+  // keys be known. Truncate() may not go back behind the end of an adopted block afterwards, but to 0.
+  void Register();
   // Changes the last key: a token may be given room before it is known. REQUIRES: size() > 0.
   void SetLast(uint64_t key) { keys_.back() = key; }
 
@@ -61,6 +53,7 @@ class KvSequence {
   std::vector<uint64_t> keys_;
   std::vector<int32_t> positions_;  // parallel to keys_
   std::vector<int32_t> table_;
+  std::vector<BlockPool::Content> contents_;  // of its first blocks, as far as they are registered
 };
 
 }  // namespace eyeshot

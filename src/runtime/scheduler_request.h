@@ -1,0 +1,53 @@
+// A request on its way through the scheduler.
+#ifndef EYESHOT_RUNTIME_SCHEDULER_REQUEST_H_
+#define EYESHOT_RUNTIME_SCHEDULER_REQUEST_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "eyeshot/scheduler.h"
+#include "models/model.h"
+#include "runtime/answer_text.h"
+#include "runtime/conversation.h"
+#include "runtime/image_cache.h"
+#include "runtime/kv_sequence.h"
+
+namespace eyeshot {
+
+struct ScheduledRequest {
+  ScheduledRequest(uint64_t number, GenerateRequest asked, const VisionLanguageModel& model)
+      : id(number), request(std::move(asked)), conversation(model) {}
+
+  uint64_t id;
+  GenerateRequest request;
+  Conversation conversation;
+  PromptPlan plan;  // after a preemption the tokens of the answer so far belong to it
+  std::vector<VisualHash> hashes;  // of the conversation's visuals
+  // Visuals that must be encoded: which of the conversation's, and its tiles.
+  struct WaitingVisual {
+    size_t index = 0;
+    Tiles tiles;
+  };
+  std::vector<WaitingVisual> waiting;
+  Status failure;  // of preprocessing
+  std::unique_ptr<KvSequence> sequence;
+  std::optional<AnswerText> text;
+  Answer answer;
+  std::vector<int32_t> tokens;  // of the answer
+  int64_t limit = 0;            // of them
+  int64_t prompt_tokens = 0;    // of the plan as it was asked
+  bool encoding = false;        // its visuals are in the encoder
+  std::atomic<bool> cancelled{false};
+
+  bool Expired(std::chrono::steady_clock::time_point now) const {
+    return cancelled.load(std::memory_order_relaxed) || (request.deadline && now >= *request.deadline);
+  }
+};
+
+}  // namespace eyeshot
+
+#endif  // EYESHOT_RUNTIME_SCHEDULER_REQUEST_H_
