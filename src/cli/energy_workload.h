@@ -13,6 +13,7 @@
 #include "cli/energy_set.h"
 #include "cli/energy_solution.h"
 #include "cli/model_flags.h"
+#include "energy/cost.h"
 #include "energy/meters/find.h"
 #include "eyeshot/engine.h"
 
@@ -50,6 +51,7 @@ struct WorkloadReport {
   double planned_s = 0;
   double measured_s = 0;
   double sampler_cpu_share = 0;
+  PerKwh rates;  // when it was begun
 };
 
 // Progress and the plan are told on standard error. `found`: the meters of this machine.
