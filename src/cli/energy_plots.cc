@@ -144,6 +144,7 @@ Figure DrawPoints(const PointsChart& chart) {
     figure.svg += Text(x_of(tick), kTop + kHeight + 17, Anchor(x.Of(tick)), fmt::format("{:g}", tick));
   }
   std::vector<Box> taken;
+  taken.reserve(2 * chart.points.size());
   for (const NamedPoint& point : chart.points) {
     taken.push_back({x_of(point.x) - 5, y_of(point.y) - 5, x_of(point.x) + 5, y_of(point.y) + 5});
   }
