@@ -41,7 +41,7 @@ h2{font-size:1.2em;margin:2em 0 .3em}p{margin:.4em 0 .8em;max-width:75ch}.soft{c
 .warn{border-left:5px solid var(--latency)}svg{display:block;overflow:visible;margin:10px 0 4px}
 .legend{display:flex;flex-wrap:wrap;gap:4px 16px;padding:0;margin:6px 0;list-style:none;font-size:.88em}
 .legend i{display:inline-block;width:12px;height:12px;border-radius:3px;margin-right:6px;vertical-align:-1px}
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.84em;font-variant-numeric:tabular-nums}
+.scroll{overflow-x:auto}.wide{min-width:640px}table{border-collapse:collapse;font-size:.84em;font-variant-numeric:tabular-nums}
 th,td{padding:3px 9px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left;padding-left:0}summary{cursor:pointer;padding:4px 0}
 @media(max-width:480px){svg .label{font-size:11px}svg .inside{font-size:11px}}dt{font-weight:600;margin-top:.7em}dd{margin:0 0 0 1em;max-width:75ch})";

@@ -164,7 +164,7 @@ Figure RegretMap(const RegretMatrix& matrix) {
       if (i == j) {
         const auto& clocks = model.profile.clocks;
         row.push_back(
-            {clocks[1] == clocks[2] ? fmt::format("{} MHz", clocks[1]) : fmt::format("{}+{} MHz", clocks[1], clocks[2]),
+            {clocks[1] == clocks[2] ? fmt::format("{} MHz", clocks[1]) : fmt::format("{}+{}", clocks[1], clocks[2]),
              fmt::format("batch {}", model.profile.batch), 0, true});
       } else {
         row.push_back({fmt::format("{} % J", SignedPercent(regret.joules)),
@@ -187,7 +187,7 @@ Section RegretSection(const Comparison& comparison) {
   Section section{"regret.svg",
                   "One model's tuned clocks and batch on another model",
                   {RegretPart(comparison.one_clock, "One device, one clock"),
-                   RegretPart(comparison.pools, "Two pools: clock of encode and prefill + clock of decode")}};
+                   RegretPart(comparison.pools, "Two pools: MHz of encode and prefill + MHz of decode")}};
   section.parts[0].words.insert(
       section.parts[0].words.begin(),
       {RequestText(comparison),
@@ -234,7 +234,7 @@ std::string ComparisonHtml(const Comparison& comparison) {
     for (const FilePart& part : section.parts) {
       for (const std::string& line : part.words) html += fmt::format("<p>{}</p>\n", HtmlText(line));
       if (!part.legend.empty()) html += HtmlLegend(part.legend);
-      html += "<div class=\"scroll\">" + part.figure.svg + "</div>\n";
+      html += "<div class=\"scroll\"><div class=\"wide\">" + part.figure.svg + "</div></div>\n";
     }
   }
   return html + LeversHtml(comparison) + "</body></html>\n";
