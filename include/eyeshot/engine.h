@@ -41,6 +41,7 @@ struct EngineOptions {
       0;  // pixels of a frame's longer side before it becomes a tile; 0: the reference's (docs/pictures.md)
   bool pillow13_resize = false;  // resize pictures in the order of passes of Pillow 13 (docs/deviations.md)
   int threads = 0;  // 0: the cores that affinity and cgroup allow
+  int decode_threads = 0;  // of them, while tokens are decoded on a CPU, which waits for memory; 0: all
   int64_t context_tokens = 0;  // KV cache size; 0: the model's own context length
   // Whether a GPU's meter is read before and after each question, which takes some milliseconds: Ledger::gpu() of
   // answers then has its readings.
@@ -64,12 +65,20 @@ struct AskOptions {
   int max_tokens = 256;
   SamplingOptions sampling;
   PictureDetail detail;  // of this question's pictures: how many tiles they may become
+  // How visual tokens of this question's pictures and clips are made fewer: "none", or NAME:KEEP, such as "stride:16"
+  // (16 tokens a tile) or "divprune:25%,global=all". docs/tokens.md has the names, the settings and what they cost.
+  std::string reduce = "none";
+  // true: texts of the question come before its pictures and clips, so that its keys and values are reused when the
+  // same question is asked about others (after Chat::Reset()). Models are trained on pictures first.
+  bool question_first = false;
   std::vector<std::string> stop;  // the answer ends before any of these strings
   // true: special tokens but the end token stay in the answer, as DocTags needs (<fcel>, <page_break>). For a single
   // question: the next turn would hold them as text.
   bool special_tokens = false;
   // How many runs of stages the answer's ledger keeps, for meters: about two a token, and some for each picture.
   size_t stage_runs = 0;
+  // Is told of the answer's stages while it is made; may be null.
+  StageObserver* stage_observer = nullptr;
   bool ignore_end = false;  // true: goes on to max_tokens whatever token the model says (benchmarks)
   // Called with each new piece of the answer, whole UTF-8 characters only. Returning false stops.
   std::function<bool(std::string_view)> on_text;
@@ -92,7 +101,7 @@ struct Answer {
   FinishReason finish_reason = FinishReason::kStop;
   int64_t prompt_tokens = 0;  // of the whole conversation so far, this question included
   int64_t cached_tokens = 0;  // of those, how many were still in the KV cache
-  int64_t visual_tokens = 0;  // in the prompt
+  int64_t visual_tokens = 0;  // in the prompt, those that AskOptions::reduce took away not included
   int64_t completion_tokens = 0;  // the end token included if it was generated
   int64_t tiles = 0;  // pictures of the tower's input size that the prompt holds
   int64_t context_tokens = 0;  // how many tokens the context holds

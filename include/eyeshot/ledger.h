@@ -70,6 +70,7 @@ struct PictureCost {
   int64_t visual_tokens = 0;
   int64_t reference_visual_tokens = 0;  // with the detail "reference"
   bool shrunk = false;  // made smaller by "auto" so that the prompt fits into the context
+  std::string reduction;  // what made its visual tokens fewer: "stride:16"; empty: nothing did
 
   int64_t saved() const { return reference_visual_tokens - visual_tokens; }
 };
@@ -96,9 +97,23 @@ struct GpuCost {
   uint64_t allocated_bytes = 0;  // the most that this program had taken at a time
 };
 
+// Is told of each stage as it begins, by the thread that enqueues its work: of decoding for each token, of a GPU before
+// the GPU is at it. May neither block nor allocate.
+class StageObserver {
+ public:
+  virtual ~StageObserver() = default;
+  virtual void OnStage(StageId id) noexcept = 0;
+};
+
 // The costs of one run, by stage. A plain value: copy it freely. Not synchronized.
 class EYESHOT_EXPORT Ledger {
  public:
+  // `observer` is told of stages from now on, and has to live as long; null: nobody.
+  void Observe(StageObserver* observer) { observer_ = observer; }
+  void Begin(StageId id) const {
+    if (observer_ != nullptr) observer_->OnStage(id);
+  }
+
   void Add(StageId id, const StageCost& cost);
   // Adds all stages of another ledger to this one.
   void Add(const Ledger& other);
@@ -144,6 +159,7 @@ class EYESHOT_EXPORT Ledger {
   std::optional<GpuCost> gpu_;
   std::vector<StageRun> runs_;
   size_t dropped_runs_ = 0;
+  StageObserver* observer_ = nullptr;
 };
 
 }  // namespace eyeshot

@@ -83,6 +83,24 @@ TEST_P(ThreadPoolTest, LateThreadsTakeTheirTasksOnceAndOnlyOfTheJobThatRuns) {
   }
 }
 
+TEST_P(ThreadPoolTest, FewerThreadsDoAllTasksUntilMoreAreWanted) {
+  ThreadPool pool(GetParam());
+  for (const int active : {1, 2, 0, 100, 2, 1, 0}) {
+    pool.UseThreads(active);
+    const size_t most = static_cast<size_t>(active <= 0 ? pool.threads() : std::min(active, pool.threads()));
+    for (int round = 0; round < 200; ++round) {
+      std::vector<std::atomic<int>> runs(16);
+      std::atomic<size_t> highest{0};
+      pool.Run(runs.size(), [&](size_t task, size_t thread) {
+        ++runs[task];
+        for (size_t seen = highest; seen < thread && !highest.compare_exchange_weak(seen, thread);) continue;
+      });
+      for (const auto& count : runs) ASSERT_EQ(count.load(), 1);
+      ASSERT_LT(highest.load(), most);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Sizes, ThreadPoolTest, testing::Values(1, 2, 3, 8));
 
 TEST(CpuTest, EnvironmentChoosesTheInstructionSet) {

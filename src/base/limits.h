@@ -118,6 +118,10 @@ inline constexpr size_t kMaxDocTagsCells = 1u << 18;
 // The document that DocTags become: a cell that spans stands in each of its places.
 inline constexpr size_t kMaxDocumentBytes = 16u << 20;
 
+// --- Reduction of visual tokens ------------------------------------------------------------------
+// Tokens of a tile that may be asked for: SmolVLM's tiles have 81 at most, and 1,024 patches.
+inline constexpr uint32_t kMaxKeptTokens = 1u << 20;
+
 // --- Model hub -----------------------------------------------------------------------------------
 // What a hub says about a repository: a file takes about 300 bytes of it.
 inline constexpr uint64_t kMaxHubListBytes = 8ull << 20;
@@ -171,6 +175,15 @@ inline constexpr double kMaxCounterWatts = 20000;
 inline constexpr size_t kMaxEnergySamples = 65536;
 // Runs of stages that one ledger keeps: 24 bytes each; an answer of 1,000 tokens has about 2,000.
 inline constexpr size_t kMaxStageRuns = 262144;
+
+// --- Clocks --------------------------------------------------------------------------------------
+// Clocks that a GPU or processor names: an H100 has 110 in steps of 15 MHz, a processor from 0.4 to 6 GHz 57 in steps
+// of 100.
+inline constexpr size_t kMaxClocks = 1024;
+// The file that says what clocks were before a run: 200 bytes each, of 256 policies.
+inline constexpr uint64_t kMaxLeaseBytes = 1u << 20;
+// A profile of `eyeshot tune`: 200 bytes for each of 3 stages at each clock.
+inline constexpr uint64_t kMaxProfileBytes = 1u << 20;
 
 // --- Runtime -------------------------------------------------------------------------------------
 inline constexpr int kMaxThreads = 256;

@@ -62,6 +62,7 @@ int AvailableCores() {
 ThreadPool::ThreadPool(int threads) {
   if (threads <= 0) threads = AvailableCores();
   threads = std::min(threads, limits::kMaxThreads);
+  active_ = static_cast<size_t>(threads);
   for (int i = 1; i < threads; ++i) {
     workers_.emplace_back([this, i] { WorkerMain(static_cast<size_t>(i)); });
   }
@@ -69,9 +70,18 @@ ThreadPool::ThreadPool(int threads) {
 
 ThreadPool::~ThreadPool() {
   stop_.store(true, std::memory_order_relaxed);
+  UseThreads(0);
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
   for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::UseThreads(int threads) {
+  const size_t all = workers_.size() + 1;
+  const size_t active = threads <= 0 ? all : std::min(static_cast<size_t>(threads), all);
+  if (active == active_.load(std::memory_order_relaxed)) return;
+  active_.store(active, std::memory_order_release);
+  active_.notify_all();
 }
 
 void ThreadPool::WorkOn(size_t thread) {
@@ -89,6 +99,10 @@ void ThreadPool::WorkOn(size_t thread) {
 void ThreadPool::WorkerMain(size_t thread) {
   uint32_t seen = 0;
   for (;;) {
+    for (size_t active = active_.load(std::memory_order_acquire); thread >= active;
+         active = active_.load(std::memory_order_acquire)) {
+      active_.wait(active, std::memory_order_acquire);
+    }
     auto spin_until = Clock::now() + kSpinTime;
     uint32_t epoch = epoch_.load(std::memory_order_acquire);
     while (epoch == seen) {
@@ -101,7 +115,7 @@ void ThreadPool::WorkerMain(size_t thread) {
     }
     seen = epoch;
     if (stop_.load(std::memory_order_relaxed)) return;
-    WorkOn(thread);
+    if (thread < active_.load(std::memory_order_relaxed)) WorkOn(thread);
   }
 }
 

@@ -35,12 +35,16 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
+  // From the next Run() on, only `threads` of them (at least 1) take tasks; 0: all. The others sleep and are not woken.
+  // Called by who calls Run().
+  void UseThreads(int threads);
+
   // Calls fn(task, thread) for every task in [0, tasks), thread in [0, threads()). Returns when all are
   // done; what the tasks wrote is visible to the caller.
   template <typename Fn>
   void Run(size_t tasks, const Fn& fn) {
     if (tasks == 0) return;
-    if (tasks == 1 || workers_.empty()) {
+    if (tasks == 1 || active_.load(std::memory_order_relaxed) == 1) {
       for (size_t task = 0; task < tasks; ++task) fn(task, size_t{0});
       return;
     }
@@ -66,6 +70,7 @@ class ThreadPool {
   alignas(64) std::atomic<uint64_t> job_{0};
   alignas(64) std::atomic<uint64_t> done_{0};  // tasks of the current job
   std::atomic<bool> stop_{false};
+  std::atomic<size_t> active_{1};  // threads that take tasks, the caller among them
   std::atomic<bool> crowded_{false};  // a barrier took long: yield instead of spinning
   Call call_ = nullptr;  // written before job_, read by who has a task of that job
   const void* fn_ = nullptr;

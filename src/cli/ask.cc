@@ -12,6 +12,7 @@
 #include "cli/clips.h"
 #include "cli/commands.h"
 #include "cli/generation_flags.h"
+#include "cli/governor_flags.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
 #include "cli/model_flags.h"
@@ -27,6 +28,7 @@ namespace {
 struct AskFlags {
   std::vector<std::string> arguments;  // pictures and clips, then the question
   ModelFlags model;
+  GovernorFlags governor;
   AskOptions options;
   std::string system;
   bool jpeg_scaling = false;
@@ -42,6 +44,7 @@ struct AskFlags {
 // What a run of `ask` leaves for its report.
 struct Run {
   std::shared_ptr<Engine> engine;
+  std::unique_ptr<Governor> governor;
   std::unique_ptr<Chat> chat;
   std::vector<Clip> clips;
   Ledger ledger;  // of the whole run
@@ -49,7 +52,10 @@ struct Run {
 };
 
 Status Load(const AskFlags& flags, Run& run) {
-  EYESHOT_ASSIGN_OR_RETURN(run.engine, LoadEngine(flags.model, !flags.json && !flags.quiet));
+  EYESHOT_ASSIGN_OR_RETURN(GovernedEngine loaded,
+                           LoadGoverned(flags.model, flags.governor, !flags.json && !flags.quiet));
+  run.engine = std::move(loaded.engine);
+  run.governor = std::move(loaded.governor);
   run.ledger.Add(run.engine->load_ledger());
   EYESHOT_ASSIGN_OR_RETURN(run.chat, run.engine->NewChat(flags.system));
   return Status::Ok();
@@ -83,6 +89,7 @@ Result<Answer> Ask(const AskFlags& flags, Run& run) {
   AskOptions options = flags.options;
   options.stage_runs = run.meter.Runs(options.max_tokens);
   options.special_tokens = !flags.format.empty();
+  options.stage_observer = run.governor->observer();
   options.cancel = interrupt.flag();
   options.on_progress = [&](StageId stage, double share) { progress.Show(StageName(stage), share); };
   if (!flags.json && !flags.converts()) {
@@ -94,6 +101,7 @@ Result<Answer> Ask(const AskFlags& flags, Run& run) {
   }
   EYESHOT_ASSIGN_OR_RETURN(Answer answer, run.chat->Ask(std::move(parts), options));
   run.ledger.Add(answer.ledger);
+  if (const Status status = run.governor->Finish(); !status.ok()) ReportError(status, false);
   // Of a run on a GPU the processor's joules are the smaller part.
   if (run.engine->info().device == "cpu") run.meter.Finish(run.ledger);
   progress.Clear();
@@ -140,6 +148,7 @@ int RunAsk(const AskFlags& flags) {
     OrderedJson json = AnswerJson(*answer, info, run.ledger);
     for (const Clip& clip : run.clips) json["clips"].push_back(ClipJson(clip));
     if (flags.converts()) json["raw"] = raw;
+    if (const std::string governor = run.governor->Summary(); !governor.empty()) json["governor"] = governor;
     PrintJson(json);
   } else {
     fmt::print("{}", flags.converts() ? answer->text : "\n");
@@ -147,6 +156,9 @@ int RunAsk(const AskFlags& flags) {
     if (!flags.quiet) {
       fmt::print(stderr, "\n{}\n", AnswerSummary(*answer, info));
       for (const Clip& clip : run.clips) fmt::print(stderr, "{}\n", ClipSummary(clip));
+      if (const std::string governor = run.governor->Summary(); !governor.empty()) {
+        fmt::print(stderr, "{}\n", governor);
+      }
       fmt::print(stderr, "{}", run.ledger.Table());
     }
   }
@@ -166,6 +178,7 @@ void AddAskCommand(CLI::App& program, int& exit_code) {
       ->type_name("FILE... QUESTION");
   AddModelFlags(*command, flags->model);
   AddGenerationFlags(*command, flags->options);
+  AddGovernorFlags(*command, flags->governor);
   command->add_option("--system", flags->system, "What the model is told before the question")->type_name("TEXT");
   AddJpegScalingFlag(*command, flags->jpeg_scaling);
   AddClipFlags(*command, flags->clip);

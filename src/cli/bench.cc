@@ -10,10 +10,13 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/median.h"
 #include "cli/commands.h"
+#include "cli/generation_flags.h"
+#include "cli/governor_flags.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
 #include "cli/loaded_model.h"
@@ -36,12 +39,14 @@ constexpr int64_t kTemplateTokens = 16;  // more than the template adds to a tex
 
 struct BenchFlags {
   ModelFlags model;
+  GovernorFlags governor;
   std::vector<int> tiles;                         // empty: every number that one picture can have
   std::vector<int64_t> depths = {64, 512, 1024};  // those that the context holds
   std::vector<int64_t> batches;  // numbers of sequences that are decoded side by side, at each depth
   int tokens = 32;
   int repeat = 5;
   int warmup = 1;
+  std::string reduce = "none";
   bool steady = false;  // measure tower and prompts run after run, too
   bool json = false;
 };
@@ -166,6 +171,7 @@ class Bench {
   Progress progress_;
   Interrupt interrupt_;
   std::shared_ptr<Engine> engine_;
+  std::unique_ptr<Governor> governor_;
   std::vector<PictureResult> pictures_;
   std::vector<DepthResult> depths_;
   std::vector<BatchSpeed> batches_;
@@ -177,9 +183,13 @@ Result<Answer> Bench::Ask(std::vector<ContentPart> parts, bool split) {
   AskOptions options;
   options.max_tokens = flags_.tokens;
   options.ignore_end = true;
+  options.reduce = flags_.reduce;
   if (!split) options.detail = {PictureDetail::Kind::kLow, 0};
   options.cancel = interrupt_.flag();
+  options.stage_observer = governor_->observer();
+  const uint64_t begin = SteadyNowNs();
   Result<Answer> answer = chat->Ask(std::move(parts), options);
+  governor_->RequestDone(static_cast<double>(SteadyNowNs() - begin) * 1e-9);
   if (answer.ok() && answer->finish_reason == FinishReason::kCancelled) return CancelledError("cancelled");
   return answer;
 }
@@ -295,7 +305,9 @@ Status Bench::RunBatches(const LoadedModel& loaded) {
 
 Status Bench::Run() {
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel model, FindModel(flags_.model.model));
-  EYESHOT_ASSIGN_OR_RETURN(engine_, LoadEngine(flags_.model, false));
+  EYESHOT_ASSIGN_OR_RETURN(GovernedEngine loaded, LoadGoverned(flags_.model, flags_.governor, false));
+  engine_ = std::move(loaded.engine);
+  governor_ = std::move(loaded.governor);
   std::vector<PictureCase> cases;
   if (engine_->info().has_vision) {
     EYESHOT_ASSIGN_OR_RETURN(cases, PictureCases(flags_.model, model.dir, flags_.tiles));
@@ -309,6 +321,7 @@ Status Bench::Run() {
     EYESHOT_ASSIGN_OR_RETURN(const DepthResult result, RunDepth(depth));
     depths_.push_back(result);
   }
+  EYESHOT_RETURN_IF_ERROR(governor_->Finish());
   return RunBelow();
 }
 
@@ -336,6 +349,7 @@ void Bench::Print() const {
                         {"threads", info.threads},
                         {"repeat", flags_.repeat},
                         {"warmup", flags_.warmup},
+                        {"governor", governor_->Summary()},
                         {"load_ms", load_ms},
                         {"peak_rss_bytes", PeakResidentBytes()}};
     json["pictures"] = OrderedJson::array();
@@ -370,6 +384,7 @@ void Bench::Print() const {
              info.threads == 1 ? "" : "s", CpuName());
   fmt::print("loaded in {:.0f} ms; medians of {} runs after {} to warm up; peak memory {}\n", load_ms, flags_.repeat,
              flags_.warmup, BytesText(PeakResidentBytes()));
+  if (const std::string governor = governor_->Summary(); !governor.empty()) fmt::print("{}\n", governor);
   for (const PictureResult& result : pictures_) {
     fmt::print("\n{} x {} pixels: {} tile{}, {} visual tokens, first token after {:.1f} ms\n{}", result.picture.width,
                result.picture.height, result.picture.tiles, result.picture.tiles == 1 ? "" : "s", result.visual_tokens,
@@ -418,6 +433,8 @@ void AddBenchCommand(CLI::App& program, int& exit_code) {
   CLI::App* command = program.add_subcommand("bench", "Measure each stage on this machine");
   SetUsage(*command, "eyeshot bench [OPTIONS]");
   AddModelFlags(*command, flags->model);
+  AddGovernorFlags(*command, flags->governor);
+  AddReduceFlag(*command, flags->reduce);
   command->add_option("--tiles", flags->tiles, "Numbers of tiles of the pictures, with commas; all without it")
       ->delimiter(',')
       ->allow_extra_args(false)

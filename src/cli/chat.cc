@@ -9,10 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "cli/clips.h"
 #include "cli/commands.h"
 #include "cli/generation_flags.h"
+#include "cli/governor_flags.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
 #include "cli/model_flags.h"
@@ -32,6 +34,7 @@ constexpr const char* kHelp = R"(/image FILE  show a picture or a video with the
 struct ChatFlags {
   std::vector<std::string> pictures;
   ModelFlags model;
+  GovernorFlags governor;
   AskOptions options;
   std::string system;
   bool jpeg_scaling = false;
@@ -42,8 +45,8 @@ struct ChatFlags {
 // One conversation with the person (or pipe) at standard input.
 class ChatLoop {
  public:
-  ChatLoop(const ChatFlags& flags, Engine& engine, Chat& chat)
-      : flags_(flags), engine_(engine), chat_(chat), interactive_(isatty(STDIN_FILENO) == 1) {}
+  ChatLoop(const ChatFlags& flags, Engine& engine, Chat& chat, Governor& governor)
+      : flags_(flags), engine_(engine), chat_(chat), governor_(governor), interactive_(isatty(STDIN_FILENO) == 1) {}
 
   // Reads pictures or clips that go with the next question.
   Status Show(const std::vector<std::string>& paths);
@@ -59,6 +62,7 @@ class ChatLoop {
   const ChatFlags& flags_;
   Engine& engine_;
   Chat& chat_;
+  Governor& governor_;
   bool interactive_;
   Interrupt interrupt_;
   std::vector<ContentPart> pending_;  // pictures and clips that go with the next question
@@ -89,6 +93,7 @@ Status ChatLoop::Ask(const std::string& question) {
   Progress progress(true);
   AskOptions options = flags_.options;
   options.cancel = interrupt_.flag();
+  options.stage_observer = governor_.observer();
   options.on_progress = [&](StageId stage, double share) { progress.Show(StageName(stage), share); };
   options.on_text = [&](std::string_view text) {
     progress.Clear();
@@ -96,7 +101,9 @@ Status ChatLoop::Ask(const std::string& question) {
   };
   std::vector<ContentPart> parts = pending_;
   parts.emplace_back(question);
+  const uint64_t begin = SteadyNowNs();
   EYESHOT_ASSIGN_OR_RETURN(last_, chat_.Ask(std::move(parts), options));
+  governor_.RequestDone(static_cast<double>(SteadyNowNs() - begin) * 1e-9);
   progress.Clear();
   fmt::print("\n");
   std::fflush(stdout);
@@ -155,16 +162,18 @@ int ChatLoop::Run() {
 }
 
 int RunChat(const ChatFlags& flags) {
-  const Result<std::shared_ptr<Engine>> engine = LoadEngine(flags.model, !flags.quiet);
-  if (!engine.ok()) return ReportError(engine.status(), false);
-  const Result<std::unique_ptr<Chat>> chat = (*engine)->NewChat(flags.system);
+  const Result<GovernedEngine> loaded = LoadGoverned(flags.model, flags.governor, !flags.quiet);
+  if (!loaded.ok()) return ReportError(loaded.status(), false);
+  const Result<std::unique_ptr<Chat>> chat = loaded->engine->NewChat(flags.system);
   if (!chat.ok()) return ReportError(chat.status(), false);
-  ChatLoop loop(flags, **engine, **chat);
+  ChatLoop loop(flags, *loaded->engine, **chat, *loaded->governor);
   if (!flags.pictures.empty()) {
     if (const Status status = loop.Show(flags.pictures); !status.ok()) return ReportError(status, false);
   }
   if (!flags.quiet && isatty(STDIN_FILENO) == 1) fmt::print(stderr, "{}\n", kHelp);
-  return loop.Run();
+  const int exit_code = loop.Run();
+  const Status ended = loaded->governor->Finish();
+  return ended.ok() ? exit_code : ReportError(ended, false);
 }
 
 }  // namespace
@@ -177,6 +186,7 @@ void AddChatCommand(CLI::App& program, int& exit_code) {
       ->type_name("FILE...");
   AddModelFlags(*command, flags->model);
   AddGenerationFlags(*command, flags->options);
+  AddGovernorFlags(*command, flags->governor);
   AddJpegScalingFlag(*command, flags->jpeg_scaling);
   AddClipFlags(*command, flags->clip);
   command->add_option("--system", flags->system, "What the model is told first")->type_name("TEXT");

@@ -9,6 +9,7 @@
 #include "base/cpu.h"
 #include "cli/commands.h"
 #include "cli/dev_text.h"
+#include "cli/governor_flags.h"
 #include "cli/help.h"
 #include "cli/progress.h"
 #include "cli/report.h"
@@ -60,6 +61,17 @@ void AddIsasCommand(CLI::App& dev, int& exit_code) {
   });
 }
 
+// Started by the program itself, and not listed.
+void AddGuardCommand(CLI::App& dev, int& exit_code) {
+  auto lease = std::make_shared<std::string>();
+  CLI::App* command = dev.add_subcommand(kGuardCommand, "")->group("");
+  command->add_option("lease", *lease)->required();
+  command->callback([lease, &exit_code] {
+    const Status status = GuardLease(*lease);
+    exit_code = status.ok() ? kExitOk : ReportError(status, false);
+  });
+}
+
 }  // namespace
 
 void AddDevCommand(CLI::App& program, int& exit_code) {
@@ -72,6 +84,7 @@ void AddDevCommand(CLI::App& program, int& exit_code) {
   command->footer("Examples:\n  eyeshot dev isas\n  eyeshot dev checkpoint --config DIR --seed 1 --out DIR");
   AddCheckpointCommand(*command, exit_code);
   AddIsasCommand(*command, exit_code);
+  AddGuardCommand(*command, exit_code);
   AddTextCommands(*command, exit_code);
 }
 

@@ -47,10 +47,11 @@ std::optional<size_t> MainGroup(const WorkloadReport& report) {
 std::string Heading(const WorkloadReport& report) {
   const ModelInfo& model = report.model;
   return fmt::format(
-      "<h1>Energy of {} on {}</h1>\n<p class=\"soft\">{}, {}, {} thread{}. Measured for {:.0f} s by "
-      "<code>eyeshot energy</code>.</p>\n",
-      HtmlText(model.name), HtmlText(model.device), HtmlText(model.precision), HtmlText(model.isa), model.threads,
-      model.threads == 1 ? "" : "s", report.measured_s);
+             "<h1>Energy of {} on {}</h1>\n<p class=\"soft\">{}, {}, {} thread{}. Measured for {:.0f} s by "
+             "<code>eyeshot energy</code>.</p>\n",
+             HtmlText(model.name), HtmlText(model.device), HtmlText(model.precision), HtmlText(model.isa),
+             model.threads, model.threads == 1 ? "" : "s", report.measured_s) +
+         (report.governor.empty() ? "" : fmt::format("<p class=\"soft\">{}</p>\n", HtmlText(report.governor)));
 }
 
 std::string MeterCard(const WorkloadReport& report, size_t group) {

@@ -312,6 +312,7 @@ std::string WorkloadText(const WorkloadReport& report) {
   std::string text =
       fmt::format("{} on {} ({}, {}, {} thread{}); {:.0f} s measured\n", model.name, model.device, model.precision,
                   model.isa, model.threads, model.threads == 1 ? "" : "s", report.measured_s);
+  if (!report.governor.empty()) text += report.governor + "\n";
   text += MetersText(report);
   for (const RequestFigure& request : report.requests) {
     text += fmt::format("\n{}, {} tokens of answer: {} tiles, {} prompt tokens ({} visual), {:.2f} ms, {} requests\n",
@@ -339,6 +340,7 @@ OrderedJson WorkloadJson(const WorkloadReport& report) {
                       {"isa", model.isa},
                       {"precision", model.precision},
                       {"threads", model.threads},
+                      {"governor", report.governor.empty() ? OrderedJson() : OrderedJson(report.governor)},
                       {"planned_s", report.planned_s},
                       {"measured_s", report.measured_s},
                       {"sampler_cpu_share", report.sampler_cpu_share}};

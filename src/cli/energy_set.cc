@@ -28,6 +28,7 @@ Result<bool> IsRight(Engine& engine, const EvalQuestion& question, const SetOpti
   EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Chat> chat, engine.NewChat());
   AskOptions ask;
   ask.detail = options.detail;
+  ask.reduce = options.reduce;
   ask.cancel = options.cancel;
   EYESHOT_ASSIGN_OR_RETURN(const Answer answer, chat->Ask(std::move(parts), ask));
   if (answer.finish_reason == FinishReason::kCancelled) return CancelledError("cancelled");

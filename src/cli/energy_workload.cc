@@ -153,6 +153,7 @@ class Workload {
   std::vector<EvalQuestion> questions_;
   Interrupt interrupt_;
   std::shared_ptr<Engine> engine_;
+  std::unique_ptr<Governor> governor_;
   std::optional<ImageProcessor> processor_;
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<GpuMeter> gpu_;
@@ -165,7 +166,9 @@ Status Workload::Load() {
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel model, FindModel(flags_.model.model));
   ModelFlags quiet = flags_.model;
   quiet.gpu_readings = false;  // they would be a part of each request
-  EYESHOT_ASSIGN_OR_RETURN(engine_, LoadEngine(quiet, true));
+  EYESHOT_ASSIGN_OR_RETURN(GovernedEngine loaded, LoadGoverned(quiet, flags_.governor, true));
+  engine_ = std::move(loaded.engine);
+  governor_ = std::move(loaded.governor);
   report_.model = engine_->info();
   if (!engine_->info().has_vision) return Status::Ok();
   EYESHOT_ASSIGN_OR_RETURN(const ImageProcessorConfig config, ProcessorOf(flags_.model, model.dir));
@@ -202,10 +205,14 @@ Result<Ledger> Workload::Ask(const std::vector<std::shared_ptr<const Image>>& pi
   options.max_tokens = tokens;
   options.ignore_end = true;
   options.detail = flags_.detail;
+  options.reduce = flags_.reduce;
   options.cancel = interrupt_.flag();
+  options.stage_observer = governor_->observer();
+  const uint64_t begin = SteadyNowNs();
   std::vector<ContentPart> parts(pictures.begin(), pictures.end());
   parts.emplace_back(text);
   EYESHOT_ASSIGN_OR_RETURN(Answer given, chat->Ask(std::move(parts), options));
+  governor_->RequestDone(static_cast<double>(SteadyNowNs() - begin) * 1e-9);
   if (given.finish_reason == FinishReason::kCancelled) return CancelledError("cancelled");
   if (given.completion_tokens < tokens) {
     return ContextFullError(fmt::format("{} prompt tokens and {} of answer don't fit into a context of {}",
@@ -440,9 +447,12 @@ Result<WorkloadReport> Workload::Run() {
                                                       .groups = report_.groups,
                                                       .runs = flags_.runs,
                                                       .detail = flags_.detail,
+                                                      .reduce = flags_.reduce,
                                                       .cancel = interrupt_.flag()}));
   }
   if (report_.groups.empty()) UseModel();
+  EYESHOT_RETURN_IF_ERROR(governor_->Finish());
+  report_.governor = governor_->Summary();
   report_.sampler_cpu_share = runner_->sampled_s() > 0 ? runner_->sampler_cpu_s() / runner_->sampled_s() : 0;
   return std::move(report_);
 }

@@ -12,6 +12,7 @@
 #include "cli/energy_phases.h"
 #include "cli/energy_set.h"
 #include "cli/energy_solution.h"
+#include "cli/governor_flags.h"
 #include "cli/model_flags.h"
 #include "energy/cost.h"
 #include "energy/meters/find.h"
@@ -21,10 +22,12 @@ namespace eyeshot::cli {
 
 struct WorkloadFlags {
   ModelFlags model;
+  GovernorFlags governor;
   std::vector<std::string> images;      // files; empty: synthetic pictures
   std::vector<std::string> sizes;       // "512x512"
   std::vector<int> per_question;        // pictures; empty: all that were given, or one
   PictureDetail detail{PictureDetail::Kind::kAuto, 0};
+  std::string reduce = "none";          // AskOptions::reduce
   std::vector<int> tokens = {64};       // of answers
   std::string question = "Describe the image.";
   std::string set;     // a file of questions with answers; empty: none
@@ -48,6 +51,7 @@ struct WorkloadReport {
   std::optional<SetFigure> set;
   std::vector<std::string> skipped;  // inputs that don't fit, and why
   std::vector<PhaseResult> last_run;
+  std::string governor;  // what it did; empty: none
   double planned_s = 0;
   double measured_s = 0;
   double sampler_cpu_share = 0;

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "cli/governor_flags.h"
 #include "cli/help.h"
 #include "cli/report.h"
 
@@ -26,6 +27,7 @@ constexpr const char* kFooter = R"(Examples:
   eyeshot energy -- COMMAND                        the joules that a command takes
   eyeshot quantize MODEL OUT                       a folder with packed weights, which loads at once
   eyeshot simulate policies --machine h100-sxm     what clocks would save on a machine that is not here
+  eyeshot tune                                     which threads and clocks are enough, for --governor
 `eyeshot COMMAND --help` says more about each.
 
 Exit codes: 0 success; 1 the run failed (bad file, model, picture, limit); 2 wrong usage;
@@ -62,6 +64,7 @@ int Run(int argc, char** argv) {
   AddEnergyCommand(program, measured, exit_code);
   AddDoctorCommand(program, exit_code);
   AddSimulateCommand(program, exit_code);
+  AddTuneCommand(program, exit_code);
   AddDevCommand(program, exit_code);
   try {
     program.parse(argc, argv);
@@ -82,6 +85,7 @@ int Run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    eyeshot::cli::RepairClocks();
     return eyeshot::cli::Run(argc, argv);
   } catch (const std::exception& error) {
     // Out of memory for something small, or a full disk under standard output.

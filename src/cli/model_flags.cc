@@ -115,6 +115,11 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
   command.add_option("-t,--threads", flags.threads, "Threads; 0 takes the cores that this process may use")
       ->check(CLI::Range(0, limits::kMaxThreads))
       ->type_name("N");
+  command
+      .add_option("--decode-threads", flags.decode_threads,
+                  "Of them, while an answer is written: as fast with fewer where memory is the limit; 0 takes all")
+      ->check(CLI::Range(0, limits::kMaxThreads))
+      ->type_name("N");
   command.add_option("--context", flags.context, "Tokens of context to take memory for; 0 takes the model's own")
       ->check(CLI::Range(int64_t{0}, limits::kMaxContext))
       ->type_name("N");
@@ -161,6 +166,7 @@ Result<std::shared_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chatty)
                     .frame_edge = flags.frame_edge,
                     .pillow13_resize = flags.pillow13,
                     .threads = flags.threads,
+                    .decode_threads = flags.decode_threads,
                     .context_tokens = flags.context,
                     .gpu_readings = flags.gpu_readings,
                     .on_progress = [&progress](double share) { progress.Show("loading", share); }}));

@@ -26,6 +26,7 @@ struct ModelFlags {
   bool pillow13 = false;
   int frame_edge = 0;  // 0: the reference's
   int threads = 0;
+  int decode_threads = 0;
   int64_t context = 0;
   bool gpu_readings = true;  // no flag: of commands that read meters themselves
 };

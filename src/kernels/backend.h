@@ -331,6 +331,10 @@ class Backend {
   // Waits for everything enqueued; the error of any of it, or of anything before.
   virtual Status Sync(Stream& stream) = 0;
 
+  // Of a CPU: at most so many of its threads run what is enqueued next; 0: all. Who waits for memory needs no core
+  // more.
+  virtual void UseThreads(int threads) { static_cast<void>(threads); }
+
   // Runs `enqueue`, or repeats what it enqueued when it was called with this key before. It may call operations of this
   // stream alone, and those must be the same ones on the same memory whenever the key is the same. They are counted
   // as if they had been called.

@@ -28,6 +28,7 @@ class CpuBackend : public Backend {
   void Upload(Stream& stream, const void* host, void* device, size_t bytes) override;
   void Download(Stream& stream, const void* device, void* host, size_t bytes) override;
   Status Sync(Stream&) override { return Status::Ok(); }
+  void UseThreads(int threads) override { pool_.UseThreads(threads); }
   Result<PackedWeightPtr> PackVector(const HostTensor& source) override;
 
  protected:

@@ -1,32 +1,18 @@
 #include "ledger/nvml.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "ledger/nvml_library.h"
 
 namespace eyeshot {
 namespace {
 
-constexpr int kSuccess = 0;           // NVML_SUCCESS
 constexpr unsigned kSmClock = 1;      // NVML_CLOCK_SM
 constexpr unsigned kMemoryClock = 2;  // NVML_CLOCK_MEM
 constexpr unsigned kGpuTemperature = 0;
-
-struct MemoryInfo {  // nvmlMemory_t
-  unsigned long long total;
-  unsigned long long free;
-  unsigned long long used;
-};
-
-struct Utilization {  // nvmlUtilization_t
-  unsigned gpu;
-  unsigned memory;
-};
 
 struct ReasonName {
   uint64_t bit;
@@ -39,87 +25,16 @@ constexpr ReasonName kReasons[] = {
     {1u << 7, "power brake"},        {1u << 8, "display clock"},
 };
 
-// The library, loaded once for each meter. Its handles are pointers.
-class Library {
- public:
-  static Result<std::unique_ptr<Library>> Load();
-  ~Library() {
-    if (shutdown != nullptr) shutdown();
-    if (handle_ != nullptr) dlclose(handle_);
-  }
-  Library() = default;
-  Library(const Library&) = delete;
-  Library& operator=(const Library&) = delete;
-
-  int (*init)() = nullptr;
-  int (*shutdown)() = nullptr;
-  const char* (*error_string)(int) = nullptr;
-  int (*by_pci)(const char*, void**) = nullptr;
-  // What a GPU or driver may lack.
-  int (*count)(unsigned*) = nullptr;
-  int (*by_index)(unsigned, void**) = nullptr;
-  int (*energy)(void*, unsigned long long*) = nullptr;  // mJ since the driver was loaded
-  int (*power)(void*, unsigned*) = nullptr;             // mW
-  int (*clock)(void*, unsigned, unsigned*) = nullptr;   // MHz
-  int (*temperature)(void*, unsigned, unsigned*) = nullptr;
-  int (*reasons)(void*, unsigned long long*) = nullptr;
-  int (*memory)(void*, MemoryInfo*) = nullptr;
-  int (*utilization)(void*, Utilization*) = nullptr;
-
- private:
-  template <typename Function>
-  void Find(Function& function, std::initializer_list<const char*> names) {
-    for (const char* name : names) {
-      if (function == nullptr) function = reinterpret_cast<Function>(dlsym(handle_, name));
-    }
-  }
-
-  void* handle_ = nullptr;
-};
-
-Result<std::unique_ptr<Library>> Library::Load() {
-  auto library = std::make_unique<Library>();
-  const char* named = std::getenv("EYESHOT_NVML");
-  const char* path = named != nullptr && *named != '\0' ? named : "libnvidia-ml.so.1";
-  library->handle_ = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (library->handle_ == nullptr) {
-    return NotFoundError(fmt::format("no meter of the GPU: {}", dlerror()),
-                         "install NVIDIA's driver with its libraries");
-  }
-  library->Find(library->init, {"nvmlInit_v2"});
-  library->Find(library->error_string, {"nvmlErrorString"});
-  library->Find(library->by_pci, {"nvmlDeviceGetHandleByPciBusId_v2"});
-  library->Find(library->count, {"nvmlDeviceGetCount_v2"});
-  library->Find(library->by_index, {"nvmlDeviceGetHandleByIndex_v2"});
-  library->Find(library->energy, {"nvmlDeviceGetTotalEnergyConsumption"});
-  library->Find(library->power, {"nvmlDeviceGetPowerUsage"});
-  library->Find(library->clock, {"nvmlDeviceGetClockInfo"});
-  library->Find(library->temperature, {"nvmlDeviceGetTemperature"});
-  // The new name came with driver 535.
-  library->Find(library->reasons,
-                {"nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"});
-  library->Find(library->memory, {"nvmlDeviceGetMemoryInfo"});
-  library->Find(library->utilization, {"nvmlDeviceGetUtilizationRates"});
-  if (library->init == nullptr || library->by_pci == nullptr || library->error_string == nullptr) {
-    return UnsupportedError(fmt::format("{} is no NVML that this program knows", path), "install a newer driver");
-  }
-  if (const int error = library->init(); error != kSuccess) {
-    return IoError(fmt::format("NVML doesn't start: {}", library->error_string(error)), "check nvidia-smi");
-  }
-  library->Find(library->shutdown, {"nvmlShutdown"});  // only now: it belongs to a start that succeeded
-  return library;
-}
-
 class NvmlMeter final : public GpuMeter {
  public:
-  NvmlMeter(std::unique_ptr<Library> library, void* device) : library_(std::move(library)), device_(device) {}
+  NvmlMeter(std::unique_ptr<NvmlLibrary> library, void* device) : library_(std::move(library)), device_(device) {}
 
   GpuReading Read() override {
     GpuReading reading = Energy();
     unsigned long long wide = 0;
     unsigned narrow = 0;
-    MemoryInfo memory = {};
-    Utilization utilization = {};
+    NvmlMemory memory = {};
+    NvmlUtilization utilization = {};
     if (Has(library_->power, device_, &narrow)) reading.power_w = narrow * 1e-3;
     if (Has(library_->clock, device_, kSmClock, &narrow)) reading.sm_clock_mhz = narrow;
     if (Has(library_->clock, device_, kMemoryClock, &narrow)) reading.memory_clock_mhz = narrow;
@@ -143,7 +58,7 @@ class NvmlMeter final : public GpuMeter {
  private:
   template <typename Function, typename... Arguments>
   static bool Has(Function function, Arguments... arguments) {
-    return function != nullptr && function(arguments...) == kSuccess;
+    return function != nullptr && function(arguments...) == kNvmlSuccess;
   }
 
   GpuReading Energy() const {
@@ -154,16 +69,16 @@ class NvmlMeter final : public GpuMeter {
     return reading;
   }
 
-  std::unique_ptr<Library> library_;
+  std::unique_ptr<NvmlLibrary> library_;
   void* device_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<GpuMeter>> GpuMeter::Open(const std::string& pci_bus_id) {
-  EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<Library> library, Library::Load());
+  EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<NvmlLibrary> library, NvmlLibrary::Load());
   void* device = nullptr;
-  if (const int error = library->by_pci(pci_bus_id.c_str(), &device); error != kSuccess) {
+  if (const int error = library->by_pci(pci_bus_id.c_str(), &device); error != kNvmlSuccess) {
     return NotFoundError(fmt::format("NVML has no GPU {}: {}", pci_bus_id, library->error_string(error)),
                          "check nvidia-smi");
   }
@@ -173,12 +88,13 @@ Result<std::unique_ptr<GpuMeter>> GpuMeter::Open(const std::string& pci_bus_id) 
 Result<std::vector<std::unique_ptr<GpuMeter>>> GpuMeter::OpenAll() {
   std::vector<std::unique_ptr<GpuMeter>> meters;
   for (unsigned index = 0, count = 1; index < count; ++index) {
-    EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<Library> library, Library::Load());
+    EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<NvmlLibrary> library, NvmlLibrary::Load());
     void* device = nullptr;
-    if (library->count == nullptr || library->by_index == nullptr || library->count(&count) != kSuccess || count == 0) {
+    if (library->count == nullptr || library->by_index == nullptr || library->count(&count) != kNvmlSuccess ||
+        count == 0) {
       return NotFoundError("NVML shows no GPU", "check nvidia-smi");
     }
-    if (const int error = library->by_index(index, &device); error != kSuccess) {
+    if (const int error = library->by_index(index, &device); error != kNvmlSuccess) {
       return NotFoundError(fmt::format("NVML doesn't show GPU {}: {}", index, library->error_string(error)),
                            "check nvidia-smi, and who may use the GPU");
     }

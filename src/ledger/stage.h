@@ -52,6 +52,7 @@ class Stage {
  public:
   Stage(Ledger& ledger, StageId id, StageQueue* queue = nullptr)
       : ledger_(&ledger), id_(id), queue_(queue), start_(Clock::now()) {
+    ledger.Begin(id);
     if (queue_ != nullptr) {
       before_ = queue_->counters;
       queue_->BeginStage();

@@ -796,6 +796,123 @@ class Energy(ProgramTest):
         self.assertEqual(json.loads(report.read_text())["exit_code"], 0)
 
 
+class Clocks(ProgramTest):
+    """eyeshot tune, --governor"""
+
+    HIGHEST = "3600000"
+
+    def setUp(self):
+        super().setUp()
+        self.policy = self.folder / "sys/devices/system/cpu/cpufreq/policy0"
+        self.policy.mkdir(parents=True)
+        for name, khz in (("cpuinfo_min_freq", "800000"), ("cpuinfo_max_freq", self.HIGHEST),
+                          ("scaling_max_freq", self.HIGHEST), ("scaling_cur_freq", "800000")):
+            (self.policy / name).write_text(khz + "\n")
+        self.limit = self.policy / "scaling_max_freq"
+        self.lease = self.folder / "run/clocks.json"
+        self.env = Energy.NO_GPU | {"EYESHOT_SYSFS": str(self.folder / "sys"), "EYESHOT_LEASE": str(self.lease)}
+        self.profile = self.folder / "profile.json"
+
+    def khz(self) -> int:
+        return int(self.limit.read_text() or self.HIGHEST)  # between truncation and writing it is empty
+
+    def with_power(self, *arguments) -> tuple[str, set[int]]:
+        """Runs on a machine of 60 W, and 40 W more by the cube of the clock. Returns also the limits that were seen."""
+        folder = self.folder / "sys/class/powercap/intel-rapl:0"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "name").write_text("package-0\n")
+        (folder / "max_energy_range_uj").write_text("262143328850\n")
+        counter = folder / "energy_uj"
+        counter.write_text("000001000000\n")
+        stop, seen = threading.Event(), set()
+
+        def drive():
+            with open(counter, "r+b", buffering=0) as file:
+                joules, last = 1.0, time.monotonic()
+                while not stop.is_set():
+                    now, khz = time.monotonic(), self.khz()
+                    seen.add(khz)
+                    joules += (now - last) * (60 + 40 * (khz / 3600000) ** 3)
+                    last = now
+                    os.pwrite(file.fileno(), b"%012d\n" % int(joules * 1e6), 0)
+                    time.sleep(0.001)
+
+        driver = threading.Thread(target=drive)
+        driver.start()
+        try:
+            return self.succeeds(*arguments, env=self.env), seen
+        finally:
+            stop.set()
+            driver.join()
+
+    def test_clocks_are_not_touched_without_leave(self):
+        for arguments in (["--governor", "fixed:1000"], ["--power-limit", 100], ["--energy-preference", "power"]):
+            self.fails(1, ["--allow-clocks"], "ask", *arguments, DEMO / "receipt.png", "What is the total?",
+                       env=self.env)
+        self.assertEqual(self.khz(), 3600000)
+        self.fails(1, ["eyeshot tune"], "ask", "--governor", "one-clock", "--allow-clocks", "--profile", self.profile,
+                   DEMO / "receipt.png", "What is the total?", env=self.env)
+
+    def test_a_measured_profile_sets_the_clock_for_the_time_of_a_run(self):
+        out, seen = self.with_power("tune", "--json", "--device", "cpu", "-t", 1, "--allow-clocks", "--clocks", 2,
+                                    "--size", "64x64", "--tokens", 4, "--seconds", 0.5, "-o", self.profile)
+        self.assertEqual(seen, {800000, 3600000})
+        self.assertEqual(self.khz(), 3600000)
+        result = json.loads(out)
+        self.assertEqual(result["energy_source"], "rapl")
+        for stage in ("encode", "decode"):
+            low, high = result["stages"][stage]
+            self.assertAlmostEqual(low["joules"] / low["seconds"] / 60.4, 1, delta=0.15)
+            self.assertAlmostEqual(high["joules"] / high["seconds"] / 100, 1, delta=0.15)
+        # The clock of this machine is a file: stages take as long at any.
+        governors = {row["governor"]: row for row in result["governors"]}
+        self.assertLess(governors["oracle"]["joules"], 0.9 * governors["race-to-idle"]["joules"])
+        out, seen = self.with_power("ask", "--json", "--device", "cpu", "-t", 1, "--governor", "fixed:800",
+                                    "--allow-clocks", DEMO / "receipt.png", "What is the total?")
+        self.assertIn(800000, seen)
+        self.assertIn("fixed:800: encode 800, prefill 800, decode 800 MHz", json.loads(out)["governor"])
+        self.assertEqual(self.khz(), 3600000)
+        self.assertFalse(self.lease.exists())
+
+    def test_a_killed_run_leaves_no_clock_behind(self):
+        environment = os.environ | self.env
+        chat = subprocess.Popen([PROGRAM, "chat", "--quiet", "--device", "cpu", "--governor", "fixed:1000",
+                                 "--allow-clocks"], stdin=subprocess.PIPE, env=environment)
+        try:
+            self.wait_for(lambda: self.khz() == 1000000)
+        finally:
+            chat.kill()
+        self.wait_for(lambda: self.khz() == 3600000 and not self.lease.exists())
+        chat.communicate()
+
+    def wait_for(self, condition):
+        for _ in range(3000):
+            if condition():
+                return
+            time.sleep(0.01)
+        self.fail("it didn't happen in 30 s")
+
+    def test_gears_take_the_threads_that_were_found_enough(self):
+        out = self.succeeds("tune", "--json", "--device", "cpu", "-t", 2, "-o", self.profile, env=self.env)
+        result = json.loads(out)
+        self.assertEqual([point["threads"] for point in result["threads"]], [1, 2])
+        self.assertIn(result["decode_threads"], (1, 2))
+        self.assertEqual(result["governors"], [])
+        changed = json.loads(self.profile.read_text())
+        changed["decode_threads"] = 1
+        self.profile.write_text(json.dumps(changed))
+        question = [DEMO / "receipt.png", "What is the total?"]
+        plain = json.loads(self.succeeds("ask", "--json", "--device", "cpu", "-t", 2, *question, env=self.env))
+        gears = json.loads(self.succeeds("ask", "--json", "--device", "cpu", "-t", 2, "--governor", "gears",
+                                         "--profile", self.profile, *question, env=self.env))
+        self.assertEqual(gears["governor"], "governor gears: threads while decoding: 1")
+        self.assertEqual(gears["answer"], plain["answer"])
+        changed["model"] = "another"
+        self.profile.write_text(json.dumps(changed))
+        self.fails(1, ["another", "eyeshot tune"], "ask", "-t", 2, "--device", "cpu", "--governor", "gears",
+                   "--profile", self.profile, *question, env=self.env)
+
+
 class EnergyOfQuestions(ProgramTest):
     """eyeshot energy"""
 

@@ -16,13 +16,6 @@ constexpr PolicyName kPolicies[] = {
     {Policy::kEncodeLow, "encode-low"},    {Policy::kDecodeLow, "decode-low"},   {Policy::kOracle, "oracle-bound"},
 };
 
-// Of SloFeedback: the window, the share of it that a 95th percentile leaves, what counts as near the target, and the
-// steps as shares of the highest clock.
-constexpr int kWindow = 64;
-constexpr int kTail = kWindow / 20;
-constexpr double kNearShare = 0.95;
-constexpr double kStepDown = 0.03;
-constexpr double kStepUp = 0.1;
 // Of the naive policies.
 constexpr double kLowShare = 0.5;
 
@@ -137,19 +130,6 @@ double PoolClock(const Machine& machine, const BatchWork& batch, const std::arra
     }
   }
   return best_clock;
-}
-
-void SloFeedback::Observe(double latency_s) {
-  ++seen_;
-  missed_ += latency_s > target_s_;
-  near_ += latency_s > kNearShare * target_s_;
-  if (seen_ < kWindow) return;
-  if (missed_ > kTail) {
-    clock_mhz_ = NearestClock(*machine_, clock_mhz_ + kStepUp * machine_->clock_max_mhz);
-  } else if (near_ <= kTail) {
-    clock_mhz_ = NearestClock(*machine_, clock_mhz_ - kStepDown * machine_->clock_max_mhz);
-  }
-  seen_ = missed_ = near_ = 0;
 }
 
 }  // namespace eyeshot::simulator

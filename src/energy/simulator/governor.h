@@ -53,24 +53,6 @@ StageClocks PlannedClocks(Policy policy, const Machine& machine, const BatchWork
 double PoolClock(const Machine& machine, const BatchWork& batch, const std::array<bool, kStages>& stages,
                  double slowdown);
 
-// One clock by feedback: after each window of requests up if more than 5 % of them missed the target, down if no more
-// came near it, else kept (the hysteresis).
-class SloFeedback {
- public:
-  SloFeedback(const Machine& machine, double target_s)
-      : machine_(&machine), target_s_(target_s), clock_mhz_(machine.clock_max_mhz) {}
-  double clock_mhz() const { return clock_mhz_; }
-  void Observe(double latency_s);
-
- private:
-  const Machine* machine_;
-  double target_s_;
-  double clock_mhz_;
-  int seen_ = 0;  // of this window
-  int missed_ = 0;  // above the target
-  int near_ = 0;  // above a share of it
-};
-
 }  // namespace eyeshot::simulator
 
 #endif  // EYESHOT_ENERGY_SIMULATOR_GOVERNOR_H_

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/splitmix64.h"
+#include "energy/governors/slo_feedback.h"
 
 namespace eyeshot::simulator {
 namespace {
@@ -172,7 +173,7 @@ std::optional<double> KeptClock(Plans& plans, const ServingSetup& setup) {
 // Takes batches until all are done; the end of each request goes to `ends`.
 void ServeOnOne(Device& device, const Machine& machine, Plans& plans, std::span<const double> arrivals,
                 const ServingSetup& setup, std::vector<double>& ends) {
-  SloFeedback feedback(machine, setup.slo_s);
+  SloFeedback feedback(Clocks(machine), setup.slo_s);
   const std::optional<double> kept = KeptClock(plans, setup);
   if (kept) device.StartAt(*kept);
   for (size_t first = 0; first < arrivals.size();) {

@@ -89,17 +89,5 @@ TEST_F(ServingTest, PoolsWithOwnClocksBeatPoolsAtTheHighest) {
   EXPECT_EQ(own.switches, 0);
 }
 
-TEST(SloFeedbackTest, GoesUpOnMissesAndDownWhenCalm) {
-  const Machine machine = LoadMachine("h100-sxm", EYESHOT_SOURCE_DIR "/data/machines").value();
-  SloFeedback feedback(machine, 1.0);
-  for (int i = 0; i < 64; ++i) feedback.Observe(0.5);
-  const double lowered = feedback.clock_mhz();
-  EXPECT_LT(lowered, 1980);
-  for (int i = 0; i < 64; ++i) feedback.Observe(0.97);  // near: kept
-  EXPECT_EQ(feedback.clock_mhz(), lowered);
-  for (int i = 0; i < 64; ++i) feedback.Observe(1.5);
-  EXPECT_EQ(feedback.clock_mhz(), 1980);
-}
-
 }  // namespace
 }  // namespace eyeshot::simulator

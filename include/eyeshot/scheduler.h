@@ -1,0 +1,96 @@
+// The scheduler: many conversations at a time with one loaded model. Answers are decoded side by side, prompts run in
+// chunks and pictures in slices of the tower's layers between their steps, so that nobody's answer stalls; equal
+// prefixes and equal pictures are computed once.
+//
+//   auto scheduler = eyeshot::Scheduler::Create(engine, {});
+//   (*scheduler)->Submit({.messages = {eyeshot::Message::User({"Hello"})},
+//                         .on_done = [](eyeshot::Result<eyeshot::Answer> answer) { ... }});
+#ifndef EYESHOT_SCHEDULER_H_
+#define EYESHOT_SCHEDULER_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "eyeshot/chat.h"
+#include "eyeshot/engine.h"
+#include "eyeshot/export.h"
+#include "eyeshot/ledger.h"
+#include "eyeshot/status.h"
+
+namespace eyeshot {
+
+struct SchedulerOptions {
+  int sequences = 8;            // answers that are decoded side by side, at most
+  int64_t cache_tokens = 0;     // of the key/value cache that all share; 0: one full context, and 1,024 for each other
+  size_t queue = 64;            // requests that wait, at most
+  uint64_t image_cache_bytes = uint64_t{256} << 20;  // of encoded pictures that are kept for later requests; 0: none
+  // How much longer than a decoding step alone a step may take where a slice of a prompt or picture goes with it.
+  double slice_share = 1.0;
+};
+
+struct GenerateRequest {
+  // The whole conversation. Where the last message is the assistant's, the answer goes on from it.
+  std::vector<Message> messages;
+  // on_text, on_progress, cancel and stage_observer are not looked at.
+  AskOptions options;
+  // Requests of one client wait behind one another; clients take turns. Empty: a client of its own.
+  std::string client;
+  std::optional<std::chrono::steady_clock::time_point> deadline;  // then it ends with kCancelled
+  // Called by the scheduler's thread, and so may not block: each new piece of the answer, whole UTF-8 characters only.
+  std::function<void(std::string_view)> on_text;
+  // Called once by the scheduler's thread, as the last.
+  std::function<void(Result<Answer>)> on_done;
+};
+
+// Since the scheduler began, and now.
+struct SchedulerStats {
+  int64_t waiting = 0;   // requests in the queue
+  int64_t encoding = 0;  // admitted, not in decoding yet
+  int64_t decoding = 0;
+  int64_t cache_blocks = 0;       // of the key/value cache
+  int64_t cache_blocks_used = 0;  // by requests that run
+  uint64_t image_cache_bytes = 0;
+  uint64_t image_cache_hits = 0;
+  uint64_t image_cache_misses = 0;
+  uint64_t prompt_tokens = 0;
+  uint64_t prompt_tokens_cached = 0;  // that an earlier request's prefix had
+  uint64_t completion_tokens = 0;
+  uint64_t finished = 0;   // with an answer
+  uint64_t failed = 0;     // with an error
+  uint64_t cancelled = 0;
+  uint64_t preempted = 0;  // put back for lack of room in the cache, and begun again
+  uint64_t steps = 0;      // of decoding
+  uint64_t step_tokens = 0;  // in them
+  Ledger ledger;           // of all finished requests
+};
+
+// Thread-safety: all calls may come from any thread.
+class EYESHOT_EXPORT Scheduler {
+ public:
+  // The engine must not be asked through chats of its own meanwhile: they would wait for one another. Errors:
+  // kInvalidArgument (an option outside of its range), kOutOfMemory.
+  static Result<std::unique_ptr<Scheduler>> Create(std::shared_ptr<Engine> engine, const SchedulerOptions& options);
+  // Cancels what runs.
+  virtual ~Scheduler() = default;
+
+  // Queues a request; returns its number. Errors, in which case on_done is never called: kLimitExceeded (the queue is
+  // full), kInvalidArgument, kContextFull (it can never fit), kCancelled (draining), those of rendering the prompt.
+  virtual Result<uint64_t> Submit(GenerateRequest request) = 0;
+  // Ends it soon with FinishReason::kCancelled, or nothing if it has ended.
+  virtual void Cancel(uint64_t id) = 0;
+  // Takes no more requests; returns when all have ended, or false when `until` has passed.
+  virtual bool Drain(std::chrono::steady_clock::time_point until) = 0;
+
+  virtual SchedulerStats stats() const = 0;
+  virtual const ModelInfo& info() const = 0;
+};
+
+}  // namespace eyeshot
+
+#endif  // EYESHOT_SCHEDULER_H_
