@@ -112,6 +112,10 @@ Status WriteFile(const std::string& path, std::span<const uint8_t> bytes) {
   return Status::Ok();
 }
 
+Status WriteTextFile(const std::string& path, std::string_view text) {
+  return WriteFile(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
 bool FileExists(const std::string& path) {
   struct stat info{};
   return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);

@@ -21,6 +21,8 @@ Result<std::string> ReadTextFile(const std::string& path, uint64_t max_bytes);
 // Writes through a temporary file beside `path` and renames it: a reader never sees half a file.
 Status WriteFile(const std::string& path, std::span<const uint8_t> bytes);
 
+Status WriteTextFile(const std::string& path, std::string_view text);
+
 bool FileExists(const std::string& path);
 bool IsDirectory(const std::string& path);
 // "dir/name", with one slash.

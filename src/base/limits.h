@@ -152,10 +152,15 @@ inline constexpr uint64_t kMaxDumpTensorBytes = 256ull << 20;
 // --- Simulation ----------------------------------------------------------------------------------
 // A machine's description: 21 figures with their sources take 4 KB.
 inline constexpr uint64_t kMaxMachineBytes = 1u << 20;
+// Rows of a file of measured stages: ten inputs of a hundred models.
+inline constexpr size_t kMaxMeasuredRows = 1000;
 // Arrivals of a trace, from a file or drawn: a day at ten a second is 864,000.
 inline constexpr size_t kMaxArrivals = 1'000'000;
 // A file of them: 32 bytes a line.
 inline constexpr uint64_t kMaxArrivalFileBytes = 32u << 20;
+// Rows of a grid's intensity or a tariff: two years of five minutes are 210,240. 64 bytes a row.
+inline constexpr size_t kMaxRateRows = 250'000;
+inline constexpr uint64_t kMaxRateFileBytes = 16u << 20;
 
 // --- Energy meters -------------------------------------------------------------------------------
 // A file of sysfs or procfs: the kernel writes at most a page of attributes; of /proc/stat the first line is wanted.

@@ -1,4 +1,5 @@
-// eyeshot energy: what questions cost in joules, stage by stage; eyeshot energy -- COMMAND: what another program does.
+// eyeshot energy: what questions cost in joules, stage by stage; eyeshot energy -- COMMAND: what another program does;
+// eyeshot energy compare: models side by side.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -11,6 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/energy_compare.h"
 #include "cli/energy_flags.h"
 #include "cli/energy_html.h"
 #include "cli/energy_of_command.h"
@@ -43,23 +45,20 @@ namespace {
 constexpr double kMaxIdleSeconds = 3600;
 constexpr double kMaxSeconds = 3600;
 
-Status WriteText(const std::string& path, const std::string& text) {
-  return WriteFile(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
-}
-
-int MeasureWorkload(const EnergyFlags& flags, FoundMeters found) {
+int MeasureWorkload(const EnergyFlags& flags, FoundMeters found, const PerKwh& rates) {
   WorkloadFlags workload = flags.workload;
   if (flags.idle_s > 0) workload.idle_seconds = flags.idle_s;
-  const Result<WorkloadReport> report = RunWorkload(workload, std::move(found));
+  Result<WorkloadReport> report = RunWorkload(workload, std::move(found));
   if (!report.ok()) return ReportError(report.status(), flags.json);
+  report->rates = rates;
   if (!flags.html.empty()) {
-    if (const Status status = WriteText(flags.html, WorkloadHtml(*report)); !status.ok()) {
+    if (const Status status = WriteTextFile(flags.html, WorkloadHtml(*report)); !status.ok()) {
       return ReportError(status, flags.json);
     }
   }
   const std::string text = flags.json ? JsonLine(WorkloadJson(*report)) : WorkloadText(*report);
   if (!flags.output.empty()) {
-    if (const Status status = WriteText(flags.output, text); !status.ok()) return ReportError(status, flags.json);
+    if (const Status status = WriteTextFile(flags.output, text); !status.ok()) return ReportError(status, flags.json);
     return kExitOk;
   }
   fmt::print("{}", text);
@@ -73,13 +72,18 @@ int RunEnergy(const EnergyFlags& flags, const std::optional<std::vector<std::str
                 flags.json);
     return kExitUsage;
   }
+  const Result<KwhRates> rates = ReadRates(flags.cost);
+  if (!rates.ok()) return ReportError(rates.status(), flags.json);
+  const double now = WallClock();
+  if (const Status status = rates->Check(now, now); !status.ok()) return ReportError(status, flags.json);
   FoundMeters found = FindMeters(flags.sysfs);
   if (!flags.cpu_watts.empty()) {
     Result<std::unique_ptr<Meter>> model = OpenCpuModel({flags.cpu_watts[0], flags.cpu_watts[1]});
     if (!model.ok()) return ReportError(model.status(), flags.json);
     found.meters.push_back(*std::move(model));
   }
-  return command ? MeasureCommand(flags, std::move(found), *command) : MeasureWorkload(flags, std::move(found));
+  return command ? MeasureCommand(flags, std::move(found), *command, *rates)
+                 : MeasureWorkload(flags, std::move(found), MeanOf(*rates, now, now));
 }
 
 void AddWorkloadFlags(CLI::App& command, WorkloadFlags& flags) {
@@ -131,7 +135,9 @@ void AddEnergyCommand(CLI::App& program, const std::optional<std::vector<std::st
   auto flags = std::make_shared<EnergyFlags>();
   CLI::App* command =
       program.add_subcommand("energy", "Measure the joules of questions, stage by stage, or of another program");
-  SetUsage(*command, "eyeshot energy [OPTIONS] [IMAGE...]\n       eyeshot energy [OPTIONS] -- COMMAND [ARGUMENTS...]");
+  SetUsage(*command,
+           "eyeshot energy [OPTIONS] [IMAGE...]\n       eyeshot energy [OPTIONS] -- COMMAND [ARGUMENTS...]\n       "
+           "eyeshot energy compare [OPTIONS]");
   AddWorkloadFlags(*command, flags->workload);
   command
       ->add_option("--cpu-watts", flags->cpu_watts,
@@ -150,6 +156,7 @@ void AddEnergyCommand(CLI::App& program, const std::optional<std::vector<std::st
   command
       ->add_option("--html", flags->html, "Also write a report of questions with charts, one file that needs no other")
       ->type_name("FILE.html");
+  AddCostFlags(*command, flags->cost);
   command->add_flag("--json", flags->json, "Report one JSON object");
   command->footer(R"(Examples:
   eyeshot energy --sizes 512x512,2048x2048 --tokens 16,256     joules of each stage, and over text alone
@@ -160,10 +167,14 @@ void AddEnergyCommand(CLI::App& program, const std::optional<std::vector<std::st
   eyeshot energy --idle-seconds 10 -- make -j8                 what the work took beyond idling
   eyeshot energy --cpu-watts 40,8 -- make                      an estimate where nothing can be read
   eyeshot energy --json -o report.json -- ./program --flag
+  eyeshot energy compare --html models.html                    unlike models side by side, mostly simulated
 
 The exit code is a command's own; 127 or 126 where it can't be started, 1 where no meter can be read. Its report is on
 standard error, JSON on standard output. docs/meters.md says what each meter needs, and how stages are told apart.)");
-  command->callback([flags, measured, &exit_code] { exit_code = RunEnergy(*flags, measured); });
+  const CLI::App* const compare = AddEnergyCompareCommand(*command, measured.has_value(), exit_code);
+  command->callback([flags, measured, compare, &exit_code] {
+    if (!compare->parsed()) exit_code = RunEnergy(*flags, measured);
+  });
 }
 
 }  // namespace eyeshot::cli

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cli/chart_scale.h"
+
 namespace eyeshot::cli {
 namespace {
 
@@ -14,42 +16,7 @@ constexpr int kBarTop = 21;
 constexpr int kBarHeight = 18;
 constexpr int kAxis = 26;
 constexpr int kPlotHeight = 200;
-constexpr int kTicks = 4;  // at most so many steps
 constexpr double kLetter = 1.7;  // percent of a narrow page's width that a letter takes
-
-// 1, 2 or 5 times a power of ten.
-double NiceStep(double range) {
-  if (!(range > 0)) return 1;
-  const double rough = range / kTicks;
-  const double power = std::pow(10, std::floor(std::log10(rough)));
-  for (const double factor : {1.0, 2.0, 5.0}) {
-    if (factor * power >= rough * (1 - 1e-9)) return factor * power;
-  }
-  return 10 * power;
-}
-
-// Values to percentages of the width.
-struct Scale {
-  double low = 0;
-  double high = 1;
-  double step = 1;  // between ticks
-  double Of(double value) const { return 100 * (value - low) / (high - low); }
-};
-
-Scale ScaleOf(double low, double high) {
-  const double step = NiceStep(high - low);
-  return {std::floor(low / step + 1e-9) * step, std::max(step, std::ceil(high / step - 1e-9) * step), step};
-}
-
-std::vector<double> TicksOf(const Scale& scale) {
-  std::vector<double> ticks;
-  for (double at = scale.low; at <= scale.high + scale.step * 1e-6; at += scale.step) {
-    ticks.push_back(std::abs(at) < scale.step * 1e-6 ? 0 : at);
-  }
-  return ticks;
-}
-
-std::string_view Anchor(double percent) { return percent < 2 ? "start" : percent > 98 ? "end" : "middle"; }
 
 std::string XAxis(const Scale& scale, int top, int bottom, std::string_view unit) {
   std::string svg;
@@ -109,6 +76,8 @@ std::string HtmlText(std::string_view text) {
   return escaped;
 }
 
+int BarChartHeight(size_t bars) { return static_cast<int>(bars) * kRow + kAxis; }
+
 std::string BarChart(std::span<const ChartBar> bars, std::string_view unit, std::string_view description) {
   double low = 0;
   double high = 0;
@@ -121,7 +90,7 @@ std::string BarChart(std::span<const ChartBar> bars, std::string_view unit, std:
   }
   const Scale scale = ScaleOf(low, high);
   const int bottom = static_cast<int>(bars.size()) * kRow;
-  std::string svg = Open(bottom + kAxis, description) + XAxis(scale, 0, bottom, unit);
+  std::string svg = Open(BarChartHeight(bars.size()), description) + XAxis(scale, 0, bottom, unit);
   for (size_t i = 0; i < bars.size(); ++i) svg += Bar(scale, bars[i], static_cast<int>(i) * kRow);
   return svg + "</svg>\n";
 }

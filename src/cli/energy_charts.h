@@ -31,6 +31,7 @@ struct ChartBar {
 
 // Bars below one another, each under its label, over one axis that is marked in `unit`.
 std::string BarChart(std::span<const ChartBar> bars, std::string_view unit, std::string_view description);
+int BarChartHeight(size_t bars);
 
 // Something that lasted from `begin` to `end`.
 struct ChartBand {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/cost_flags.h"
 #include "cli/energy_workload.h"
 #include "cli/report.h"
 #include "energy/meters/find.h"
@@ -19,6 +20,7 @@ struct EnergyFlags {
   std::string html;  // a report of a workload as a page
   bool json = false;
   WorkloadFlags workload;
+  CostFlags cost;
 };
 
 // A line for each kind of meter that can't be read, with why and what to do.

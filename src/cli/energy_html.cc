@@ -10,55 +10,12 @@
 #include <utility>
 #include <vector>
 
+#include "cli/chart_page.h"
+#include "cli/cost_flags.h"
 #include "cli/energy_charts.h"
 
 namespace eyeshot::cli {
 namespace {
-
-constexpr char kStyle[] = R"(<style>
-:root{color-scheme:light dark;--back:#fff;--text:#1b1f24;--soft:#5b6570;--line:#d9dee4;--card:#f5f7f9;--curve:#1b1f24;
---decode_image:#c2571a;--preprocess:#c06a9d;--encode:#0b6bb0;--connect:#4fa8dc;--reduce:#a39a14;--prefill:#dd9100;
---decode:#0a8f68;--detokenize:#7d8791;--between:#aab2ba;--compute:#c2571a;--memory:#0b6bb0;--latency:#dd9100;--host:#8d97a1}
-@media(prefers-color-scheme:dark){:root{--back:#14171b;--text:#e6e9ed;--soft:#9aa4af;--line:#333a42;--card:#1d2228;
---curve:#f2f4f7;--decode_image:#e0793f;--preprocess:#d58cb8;--encode:#3f94d6;--connect:#7cc0ea;--reduce:#c9bf3a;
---prefill:#eeab2e;--decode:#2fb88c;--detokenize:#98a2ad;--between:#5d6670;--compute:#e0793f;--memory:#3f94d6;
---latency:#eeab2e;--host:#6d7782}}
-*{box-sizing:border-box}body{margin:0 auto;padding:20px 16px 60px;max-width:1000px;background:var(--back);
-color:var(--text);font:16px/1.5 system-ui,sans-serif}h1{font-size:1.5em;line-height:1.25;margin:.4em 0}
-h2{font-size:1.2em;margin:2em 0 .3em}p{margin:.4em 0 .8em;max-width:75ch}.soft{color:var(--soft)}
-.card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 14px;margin:12px 0}
-.warn{border-left:5px solid var(--latency)}svg{display:block;overflow:visible;margin:10px 0 4px}
-svg text{font:12px system-ui,sans-serif;fill:var(--soft)}svg .label{fill:var(--text);font-size:13px}
-svg .over{fill:var(--text);paint-order:stroke;stroke:var(--back);stroke-width:4px}svg rect{stroke:var(--back);stroke-width:.7}
-svg .inside{fill:#fff;paint-order:stroke;stroke:#0007;stroke-width:2px}.grid{stroke:var(--line)}.whisker{stroke:var(--text);stroke-width:1.5}
-.curve{fill:none;stroke:var(--curve);stroke-width:1.5;vector-effect:non-scaling-stroke}
-.mark{stroke:var(--text);stroke-dasharray:5 4}.band{opacity:.28}.estimate{opacity:.45}
-.legend{display:flex;flex-wrap:wrap;gap:4px 16px;padding:0;margin:6px 0;list-style:none;font-size:.88em}
-.legend i{display:inline-block;width:12px;height:12px;border-radius:3px;margin-right:6px;vertical-align:-1px}
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.84em;font-variant-numeric:tabular-nums}
-th,td{padding:3px 9px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
-th:first-child,td:first-child{text-align:left;padding-left:0}summary{cursor:pointer;padding:4px 0}
-@media(max-width:480px){svg .label{font-size:11px}svg .inside{font-size:11px}}dt{font-weight:600;margin-top:.7em}dd{margin:0 0 0 1em;max-width:75ch})";
-
-// Colours by class, written out: shapes are filled, and boxes of legends have a background.
-std::string Colours() {
-  std::string css;
-  constexpr std::string_view kBounds[] = {"compute", "memory", "latency", "host"};
-  std::vector<std::string_view> names(std::begin(kBounds), std::end(kBounds));
-  for (size_t i = 0; i < kTimes; ++i) names.push_back(TimeName(i));
-  for (const std::string_view name : names) {
-    if (name != "load") css += fmt::format(".{0}{{fill:var(--{0});background:var(--{0})}}", name);
-  }
-  return css + "</style>\n";
-}
-
-std::string Legend(std::span<const std::pair<std::string, std::string>> entries) {
-  std::string html = R"(<ul class="legend">)";
-  for (const auto& [style, text] : entries) {
-    html += fmt::format(R"(<li><i class="{}"></i>{}</li>)", style, HtmlText(text));
-  }
-  return html + "</ul>\n";
-}
 
 std::string NameOf(const RequestFigure& request) {
   return fmt::format("{}, {} token{} out", request.pictures == 0 ? "question alone" : request.input, request.tokens,
@@ -127,8 +84,8 @@ std::string MeterCard(const WorkloadReport& report, size_t group) {
   return html + "</div>\n";
 }
 
-std::vector<std::pair<std::string, std::string>> StagesOf(const WorkloadReport& report) {
-  std::vector<std::pair<std::string, std::string>> entries;
+ChartLegend StagesOf(const WorkloadReport& report) {
+  ChartLegend entries;
   for (size_t i = 0; i < kTimes; ++i) {
     const bool happens = std::any_of(report.requests.begin(), report.requests.end(),
                                      [&](const RequestFigure& request) { return request.stages[i].wall_s > 0; });
@@ -164,7 +121,7 @@ std::string StagesSection(const WorkloadReport& report) {
   html += measured ? "The whisker holds the true value with 95 %, as far as counter and scatter tell. Pale parts are "
                      "below the meter's resolution: estimates.</p>\n"
                    : "The whisker is the model's own error. Nothing here was measured but times.</p>\n";
-  html += Legend(StagesOf(report));
+  html += HtmlLegend(StagesOf(report));
   for (size_t group = 0; group < report.groups.size(); ++group) {
     if (report.groups.size() > 1) html += fmt::format("<p><b>{}</b></p>", report.groups[group].name);
     html += StagesChart(report, group);
@@ -172,11 +129,11 @@ std::string StagesSection(const WorkloadReport& report) {
   return html;
 }
 
-const std::vector<std::pair<std::string, std::string>>& BoundEntries() {
-  static const std::vector<std::pair<std::string, std::string>> entries = {{"compute", "compute-bound"},
-                                                                           {"memory", "memory-bound"},
-                                                                           {"latency", "neither: launches and waits"},
-                                                                           {"host", "idle: the host works, or nobody"}};
+const ChartLegend& BoundEntries() {
+  static const ChartLegend entries = {{"compute", "compute-bound"},
+                                      {"memory", "memory-bound"},
+                                      {"latency", "neither: launches and waits"},
+                                      {"host", "idle: the host works, or nobody"}};
   return entries;
 }
 
@@ -219,7 +176,7 @@ std::string RequestsSection(const WorkloadReport& report, size_t group) {
                                      report.machine.peaks->bytes_per_s * 1e-9, HtmlText(report.machine.peaks->source))
                                : "The machine's peaks are not known: give <code>--machine</code>.";
   if (report.idle[group]) html += " The dashed line is idling.";
-  html += "</p>\n" + Legend(BoundEntries());
+  html += "</p>\n" + HtmlLegend(BoundEntries());
   int longest = 0;
   for (const RequestFigure& request : report.requests) longest = std::max(longest, request.tokens);
   for (const RequestFigure& request : report.requests) {
@@ -259,7 +216,7 @@ std::string TimelineSection(const WorkloadReport& report, size_t group) {
   return "<h2>Power over the last run</h2>\n<p>What the counter showed while phase after phase repeated its request; "
          "bands have the colour of the stage that takes most of the phase. Rest the pointer on a band for its "
          "name.</p>\n" +
-         Legend(BoundEntries()) + DrawBands(chart);
+         HtmlLegend(BoundEntries()) + DrawBands(chart);
 }
 
 std::string InflationSection(const WorkloadReport& report, size_t group) {
@@ -296,8 +253,8 @@ std::string InflationSection(const WorkloadReport& report, size_t group) {
   return "<h2>What a picture adds</h2>\n<p>Energy over that of a text-only request with an answer of the same length, "
          "less one. Whiskers: lowest and highest of the runs.</p>\n<p><b>Against the same question without pictures "
          "(prompt-only)</b></p>\n" +
-         Legend(std::vector<std::pair<std::string, std::string>>{
-             {"encode", "decoding, preparing and encoding pictures"}, {"prefill", "the longer prompt"}}) +
+         HtmlLegend(
+             ChartLegend{{"encode", "decoding, preparing and encoding pictures"}, {"prefill", "the longer prompt"}}) +
          BarChart(prompt_only, "%", "Inflation against the same question without pictures") +
          "<p><b>Against as many tokens, all of them text (iso-token)</b></p>\n" +
          BarChart(iso_token, "%", "Inflation against as many tokens of text");
@@ -342,6 +299,9 @@ std::string TablesSection(const WorkloadReport& report, size_t group) {
         request.tiles, request.prompt_tokens, request.visual_tokens, request.requests, whole.value * request.seconds);
     if (request.active[group].source != EnergySource::kNone) {
       html += "; without idling " + Bounds(request.active[group]);
+    }
+    if (const std::string cost = CostText("1,000 such requests", whole, 1000, report.rates); !cost.empty()) {
+      html += "; " + HtmlText(cost);
     }
     html +=
         "</p>\n<div class=\"scroll\"><table><tr><th>stage</th><th>ms</th><th>W</th><th>J</th><th>bounds</th>"
@@ -403,11 +363,8 @@ and of bytes read and written (traffic that caches catch is not counted).</dd>
 }  // namespace
 
 std::string WorkloadHtml(const WorkloadReport& report) {
-  std::string html = fmt::format(
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-      "content=\"width=device-width,initial-scale=1\">\n<title>Energy of {} on {}</title>\n",
-      HtmlText(report.model.name), HtmlText(report.model.device));
-  html += kStyle + Colours() + "</head><body>\n" + Heading(report);
+  std::string html =
+      OpenPage(fmt::format("Energy of {} on {}", report.model.name, report.model.device)) + Heading(report);
   for (size_t group = 0; group < report.groups.size(); ++group) html += MeterCard(report, group);
   if (const std::optional<size_t> group = MainGroup(report)) {
     html += StagesSection(report) + InflationSection(report, *group) + RequestsSection(report, *group) +

@@ -50,6 +50,8 @@ struct EnergyReport {
   double sampler_cpu_share = 0;  // of a core
   std::vector<MeterResult> meters;
   std::vector<MissingMeter> missing;
+  PerKwh rates;           // the mean while it ran
+  std::string rate_note;  // where a series ended before
 };
 
 // While it lives this program outlives a Ctrl-C, which is the command's.
@@ -136,11 +138,13 @@ std::vector<std::optional<IdlePower>> MeasureIdle(const std::vector<std::unique_
   return powers;
 }
 
-Result<EnergyReport> Measure(const EnergyFlags& flags, FoundMeters found, std::vector<std::string> command) {
+Result<EnergyReport> Measure(const EnergyFlags& flags, FoundMeters found, std::vector<std::string> command,
+                             const KwhRates& rates) {
   EnergyReport report{.command = std::move(command), .idle_seconds = flags.idle_s, .missing = std::move(found.missing)};
   const std::vector<std::optional<IdlePower>> idle = MeasureIdle(found.meters, flags.idle_s);
   int start_error = 0;
   Sampler sampler(found.meters);
+  const double begin_s = WallClock();
   const uint64_t begin = SteadyNowNs();
   report.exit_code = RunCommand(report.command, &start_error);
   report.seconds = static_cast<double>(SteadyNowNs() - begin) * 1e-9;
@@ -149,6 +153,10 @@ Result<EnergyReport> Measure(const EnergyFlags& flags, FoundMeters found, std::v
     const std::string found_error = fmt::format("'{}' can't be run: {}", report.command[0], std::strerror(start_error));
     const std::string mend = "check the command's name and path";
     return start_error == ENOENT ? NotFoundError(found_error, mend) : IoError(found_error, mend);
+  }
+  report.rates = MeanOf(rates, begin_s, begin_s + report.seconds);
+  if (const Status status = rates.Check(begin_s, begin_s + report.seconds); !status.ok()) {
+    report.rate_note = fmt::format("{}; its last value was taken", status.found());
   }
   report.sampler_cpu_share = sampler.cpu_seconds() / report.seconds;
   const std::vector<MeterTrace> traces = sampler.Traces();
@@ -170,7 +178,7 @@ Joules ActiveOf(const MeterResult& meter, double seconds) {
   return meter.idle ? WithoutIdle(meter.joules, static_cast<uint64_t>(seconds * 1e9), *meter.idle) : Joules{};
 }
 
-std::string MeterText(const MeterResult& meter, double seconds) {
+std::string MeterText(const MeterResult& meter, double seconds, const PerKwh& rates) {
   const Joules& joules = meter.joules;
   std::string text = fmt::format("{:<8}", EnergyDomainName(meter.info.domain));
   if (joules.source == EnergySource::kNone) return text + fmt::format("no figure: {}\n", meter.note);
@@ -186,6 +194,7 @@ std::string MeterText(const MeterResult& meter, double seconds) {
   const std::string part = PartNote(meter.info.domain);
   if (!part.empty()) text += fmt::format("; {}", part);
   if (!meter.note.empty()) text += fmt::format("; {}", meter.note);
+  if (const std::string cost = CostText("cost", joules, 1, rates); !cost.empty()) text += "; " + cost;
   return text + "\n";
 }
 
@@ -207,18 +216,20 @@ Joules TotalOf(const std::vector<MeterResult>& meters) {
 std::string ReportText(const EnergyReport& report) {
   std::string text = fmt::format("\ncommand: {}\nexit code: {}\ntime:   {:>10.4g} s\n", fmt::join(report.command, " "),
                                  report.exit_code, report.seconds);
-  for (const MeterResult& meter : report.meters) text += MeterText(meter, report.seconds);
+  for (const MeterResult& meter : report.meters) text += MeterText(meter, report.seconds, report.rates);
   const Joules total = TotalOf(report.meters);
   if (total.source != EnergySource::kNone) {
     text += fmt::format("total   {:>10.4g} J  ({:.4g} to {:.4g})  {:>7.4g} W\n", total.value, total.low, total.high,
                         total.value / report.seconds);
+    if (const std::string cost = CostText("total cost", total, 1, report.rates); !cost.empty()) text += cost + "\n";
   }
+  if (!report.rate_note.empty()) text += report.rate_note + "\n";
   text += "Joules are the whole machine's while the command ran, whatever else worked on it.\n";
   if (!report.missing.empty()) text += "Not read:\n" + MissingText(report.missing);
   return text;
 }
 
-OrderedJson MeterJson(const MeterResult& meter, double seconds) {
+OrderedJson MeterJson(const MeterResult& meter, double seconds, const PerKwh& rates) {
   const bool known = meter.joules.source != EnergySource::kNone;
   OrderedJson json = {{"name", meter.info.name},
                       {"domain", EnergyDomainName(meter.info.domain)},
@@ -227,6 +238,7 @@ OrderedJson MeterJson(const MeterResult& meter, double seconds) {
                       {"resolution_j", meter.info.resolution_j},
                       {"resolution_s", meter.info.resolution_s}};
   json["joules"] = JoulesJson(meter.joules);
+  PutCosts(json, meter.joules, rates);
   json["mean_w"] = known ? OrderedJson(meter.joules.value / seconds) : OrderedJson();
   json["idle_w"] = meter.idle ? OrderedJson(meter.idle->watts) : OrderedJson();
   json["active_joules"] = JoulesJson(ActiveOf(meter, seconds));
@@ -240,8 +252,13 @@ OrderedJson ReportJson(const EnergyReport& report) {
   OrderedJson json = {{"command", report.command}, {"exit_code", report.exit_code}, {"seconds", report.seconds}};
   json["idle_seconds"] = report.idle_seconds;
   json["meters"] = OrderedJson::array();
-  for (const MeterResult& meter : report.meters) json["meters"].push_back(MeterJson(meter, report.seconds));
+  for (const MeterResult& meter : report.meters)
+    json["meters"].push_back(MeterJson(meter, report.seconds, report.rates));
   json["total_joules"] = JoulesJson(TotalOf(report.meters));
+  if (report.rates.any()) {
+    PutCosts(json["total_cost"], TotalOf(report.meters), report.rates);
+    json["rate_note"] = report.rate_note.empty() ? OrderedJson() : OrderedJson(report.rate_note);
+  }
   json["not_read"] = MissingJson(report.missing);
   json["sampler_cpu_share"] = report.sampler_cpu_share;
   return json;
@@ -257,7 +274,7 @@ Status WriteReport(const EnergyFlags& flags, const EnergyReport& report) {
     return Status::Ok();
   }
   const std::string text = flags.json ? JsonLine(ReportJson(report)) : ReportText(report);
-  return WriteFile(flags.output, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+  return WriteTextFile(flags.output, text);
 }
 
 // No meter at all: what was tried, and what to do.
@@ -274,9 +291,10 @@ int ReportNoMeter(const EnergyFlags& flags, const std::vector<MissingMeter>& mis
 
 }  // namespace
 
-int MeasureCommand(const EnergyFlags& flags, FoundMeters found, const std::vector<std::string>& command) {
+int MeasureCommand(const EnergyFlags& flags, FoundMeters found, const std::vector<std::string>& command,
+                   const KwhRates& rates) {
   if (found.meters.empty()) return ReportNoMeter(flags, found.missing);
-  const Result<EnergyReport> report = Measure(flags, std::move(found), command);
+  const Result<EnergyReport> report = Measure(flags, std::move(found), command, rates);
   if (!report.ok()) {
     ReportError(report.status(), flags.json);
     return report.status().code() == StatusCode::kNotFound ? kExitNoCommand : kExitNotExecutable;

@@ -10,8 +10,10 @@
 
 namespace eyeshot::cli {
 
-// Runs it to its end and reports. Returns the command's exit code, or one that says why there is none.
-int MeasureCommand(const EnergyFlags& flags, FoundMeters found, const std::vector<std::string>& command);
+// Runs it to its end and reports. Returns the command's exit code, or one that says why there is none. `rates`: of its
+// costs, the mean while it ran.
+int MeasureCommand(const EnergyFlags& flags, FoundMeters found, const std::vector<std::string>& command,
+                   const KwhRates& rates);
 
 }  // namespace eyeshot::cli
 

@@ -82,6 +82,8 @@ std::string GroupText(const WorkloadReport& report, const RequestFigure& request
     text += fmt::format("active: {:.4g} J ({:.4g} to {:.4g}), without {:.1f} W of idling\n", active.value, active.low,
                         active.high, report.idle[group]->watts);
   }
+  if (const std::string cost = CostText("1,000 such requests", whole, 1000, report.rates); !cost.empty())
+    text += cost + "\n";
   if (request.inflation[group]) {
     const InflationFigure& inflation = *request.inflation[group];
     text +=
@@ -209,12 +211,13 @@ OrderedJson StageJson(const WorkloadReport& report, const RequestFigure& request
   return json;
 }
 
-OrderedJson WholeJson(const RequestFigure& request, size_t group) {
+OrderedJson WholeJson(const WorkloadReport& report, const RequestFigure& request, size_t group) {
   const Repeated& figure = request.joules[group];
   OrderedJson json = {{"joules", RepeatedJson(figure)},
                       {"active_joules", JoulesJson(request.active[group])},
                       {"note", request.notes[group].empty() ? OrderedJson() : OrderedJson(request.notes[group])}};
   if (figure.joules.source == EnergySource::kNone) return json;
+  PutCosts(json, figure.joules, report.rates);
   json["mean_w"] = figure.joules.value / request.seconds;
   json["j_per_answer_token"] = figure.joules.value / request.tokens;
   json["decode_j_per_token"] = request.stages[kDecode].joules[group].joules.value / request.tokens;
@@ -262,7 +265,7 @@ OrderedJson RequestJson(const WorkloadReport& report, const RequestFigure& reque
                       {"requests", request.requests},
                       {"ms", request.seconds * 1e3}};
   for (size_t group = 0; group < report.groups.size(); ++group) {
-    json[report.groups[group].name] = WholeJson(request, group);
+    json[report.groups[group].name] = WholeJson(report, request, group);
   }
   json["gpu_state"] = GpuStateJson(request.gpu);
   json["stages"] = OrderedJson::array();

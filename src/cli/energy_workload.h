@@ -14,6 +14,7 @@
 #include "cli/energy_solution.h"
 #include "cli/governor_flags.h"
 #include "cli/model_flags.h"
+#include "energy/cost.h"
 #include "energy/meters/find.h"
 #include "eyeshot/engine.h"
 
@@ -54,6 +55,7 @@ struct WorkloadReport {
   double planned_s = 0;
   double measured_s = 0;
   double sampler_cpu_share = 0;
+  PerKwh rates;  // when it was begun
 };
 
 // Progress and the plan are told on standard error. `found`: the meters of this machine.

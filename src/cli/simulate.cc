@@ -8,8 +8,12 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/limits.h"
+#include "cli/chart_page.h"
 #include "cli/commands.h"
+#include "cli/cost_flags.h"
+#include "cli/energy_plots.h"
 #include "cli/help.h"
 #include "cli/program_files.h"
 #include "cli/report.h"
@@ -43,8 +47,9 @@ struct SimulateFlags {
   double slowdown_percent = 5;
   double dwell_ms = 100;
   double slo_ms = 0;
-  double grid_g_per_kwh = 0;
-  double price_per_kwh = 0;
+  CostFlags cost;
+  std::string start;  // the time of what is simulated, in series of rates
+  std::string svg;
   bool json = false;
 };
 
@@ -54,11 +59,27 @@ struct Setting {
   ModelShape model;
   Software software;
   Request request;
+  KwhRates rates;
+  double start_s = 0;
 };
 
 Result<std::string> MachineDir() {
   const auto is_folder = [](const std::filesystem::path& path) { return std::filesystem::is_directory(path); };
   return FindBesideProgram("machines", "data/machines", is_folder);
+}
+
+Status ReadCosts(const SimulateFlags& flags, Setting& setting) {
+  EYESHOT_ASSIGN_OR_RETURN(setting.rates, ReadRates(flags.cost));
+  setting.start_s = setting.rates.begin_s().value_or(0);
+  if (!flags.start.empty()) {
+    const std::optional<double> start = ParseTime(flags.start);
+    if (!start) {
+      return InvalidArgumentError(fmt::format("--start {} is no time", flags.start),
+                                  "write it as 2026-11-26T14:00Z or in seconds");
+    }
+    setting.start_s = *start;
+  }
+  return setting.rates.Check(setting.start_s, setting.start_s);
 }
 
 Result<Setting> ReadSetting(const SimulateFlags& flags) {
@@ -69,26 +90,18 @@ Result<Setting> ReadSetting(const SimulateFlags& flags) {
   EYESHOT_ASSIGN_OR_RETURN(setting.software, FindSoftware(flags.software));
   const double tiles = flags.tiles < 0 ? setting.model.tiles : flags.tiles;
   setting.request = RequestFor(setting.model, tiles, flags.text_tokens, flags.output_tokens);
+  EYESHOT_RETURN_IF_ERROR(ReadCosts(flags, setting));
   return setting;
 }
 
-// Carbon and price of `joules`, where asked for.
-constexpr double kJoulesPerKwh = 3.6e6;
-OrderedJson CostJson(const SimulateFlags& flags, double joules) {
+OrderedJson CostJson(double joules, const PerKwh& rates) {
   OrderedJson cost = {{"joules", JoulesJson(SimulatedJoules(joules))}};
-  if (flags.grid_g_per_kwh > 0) cost["co2_g"] = joules / kJoulesPerKwh * flags.grid_g_per_kwh;
-  if (flags.price_per_kwh > 0) cost["price"] = joules / kJoulesPerKwh * flags.price_per_kwh;
+  PutCosts(cost, SimulatedJoules(joules), rates);
   return cost;
 }
 
-void PrintCost(const SimulateFlags& flags, double joules) {
-  if (flags.grid_g_per_kwh > 0) {
-    fmt::print("carbon of 1,000 requests, simulated: {:.4g} g CO2\n",
-               1e3 * joules / kJoulesPerKwh * flags.grid_g_per_kwh);
-  }
-  if (flags.price_per_kwh > 0) {
-    fmt::print("price of 1,000 requests, simulated: {:.4g}\n", 1e3 * joules / kJoulesPerKwh * flags.price_per_kwh);
-  }
+void PrintCost(std::string_view what, double joules, const PerKwh& rates) {
+  if (rates.any()) fmt::print("{}\n", CostText(what, SimulatedJoules(joules), 1000, rates));
 }
 
 OrderedJson Head(const std::string& what, const Setting& setting) {
@@ -146,12 +159,13 @@ int SimulateStages(const SimulateFlags& flags, const Setting& setting, bool swee
       if (i + 1 == clocks.size()) joules += batch.steps[s] * point.joules();
     }
   }
-  json["request"] = CostJson(flags, joules);
+  const PerKwh rates = MeanOf(setting.rates, setting.start_s, setting.start_s);
+  json["request"] = CostJson(joules, rates);
   if (flags.json) {
     PrintJson(json);
   } else {
     fmt::print("one request at the highest clock: {:.4g} J, simulated\n", joules);
-    PrintCost(flags, joules);
+    PrintCost("1,000 requests, simulated", joules, rates);
   }
   return kExitOk;
 }
@@ -160,23 +174,62 @@ int SimulateStages(const SimulateFlags& flags, const Setting& setting, bool swee
 struct PolicyRow {
   std::string name;
   ServingResult result;
+  PerKwh rates;  // the means over time, each moment by the energy that went into it
 };
 
-Result<std::vector<PolicyRow>> RunPolicies(const SimulateFlags& flags, const Setting& setting) {
+// Means of rates over a simulation, weighted by its energy.
+class WeightedRates {
+ public:
+  explicit WeightedRates(const Setting& setting) : setting_(setting) {}
+  EnergySink Sink() {
+    if (!setting_.rates.carbon && !setting_.rates.price) return {};
+    return [this](double begin_s, double end_s, double joules) {
+      const PerKwh rates = MeanOf(setting_.rates, setting_.start_s + begin_s, setting_.start_s + end_s);
+      joules_ += joules;
+      co2_g_ += joules * rates.co2_g.value_or(0);
+      price_ += joules * rates.price.value_or(0);
+    };
+  }
+  PerKwh Mean() const {
+    PerKwh mean;
+    if (setting_.rates.carbon) mean.co2_g = co2_g_ / joules_;
+    if (setting_.rates.price) mean.price = price_ / joules_;
+    return mean;
+  }
+
+ private:
+  const Setting& setting_;
+  double joules_ = 0;
+  double co2_g_ = 0;
+  double price_ = 0;
+};
+
+Result<std::vector<double>> ArrivalsOf(const SimulateFlags& flags, const Setting& setting) {
   std::vector<double> arrivals;
   if (flags.arrivals.empty()) {
     arrivals = PoissonArrivals(static_cast<size_t>(flags.requests), flags.rate, flags.seed);
   } else {
     EYESHOT_ASSIGN_OR_RETURN(arrivals, ReadArrivals(flags.arrivals));
   }
+  EYESHOT_RETURN_IF_ERROR(setting.rates.Check(setting.start_s, setting.start_s + arrivals.back()));
+  return arrivals;
+}
+
+Result<std::vector<PolicyRow>> RunPolicies(const SimulateFlags& flags, const Setting& setting) {
+  EYESHOT_ASSIGN_OR_RETURN(const std::vector<double> arrivals, ArrivalsOf(flags, setting));
   ServingSetup setup;
   setup.max_batch = static_cast<int>(flags.batch);
   setup.slowdown = flags.slowdown_percent / 100;
   setup.dwell_s = flags.dwell_ms * 1e-3;
-  const auto serve = [&] {
-    return Serve(setting.machine, setting.model, setting.software, setting.request, arrivals, setup);
+  std::vector<PolicyRow> rows;
+  const auto serve = [&](std::string_view name) {
+    WeightedRates rates(setting);
+    setup.on_energy = rates.Sink();
+    const ServingResult result =
+        Serve(setting.machine, setting.model, setting.software, setting.request, arrivals, setup);
+    rows.push_back({std::string(name), result, rates.Mean()});
   };
-  std::vector<PolicyRow> rows = {{"race-to-idle", serve()}};
+  serve("race-to-idle");
   setup.slo_s = flags.slo_ms > 0 ? flags.slo_ms * 1e-3 : (1 + setup.slowdown) * rows[0].result.p95_s;
   Policy only = Policy::kRaceToIdle;
   if (!flags.policy.empty()) {
@@ -185,24 +238,23 @@ Result<std::vector<PolicyRow>> RunPolicies(const SimulateFlags& flags, const Set
   for (const PolicyName& policy : Policies()) {
     if (policy.policy == Policy::kRaceToIdle || (!flags.policy.empty() && policy.policy != only)) continue;
     setup.policy = policy.policy;
-    rows.push_back({std::string(policy.name), serve()});
+    serve(policy.name);
   }
-  setup.layout = Layout::kTwoAlike;
-  setup.policy = Policy::kRaceToIdle;
-  rows.push_back({"2 devices, highest", serve()});
-  setup.policy = Policy::kOneClock;
-  rows.push_back({"2 devices, one-clock", serve()});
-  setup.layout = Layout::kPools;
-  setup.policy = Policy::kRaceToIdle;
-  rows.push_back({"2 pools, highest", serve()});
-  setup.policy = Policy::kOneClock;
-  rows.push_back({"2 pools, own clocks", serve()});
+  const auto serve_layout = [&](Layout layout, Policy policy, std::string_view name) {
+    setup.layout = layout;
+    setup.policy = policy;
+    serve(name);
+  };
+  serve_layout(Layout::kTwoAlike, Policy::kRaceToIdle, "2 devices, highest");
+  serve_layout(Layout::kTwoAlike, Policy::kOneClock, "2 devices, one-clock");
+  serve_layout(Layout::kPools, Policy::kRaceToIdle, "2 pools, highest");
+  serve_layout(Layout::kPools, Policy::kOneClock, "2 pools, own clocks");
   return rows;
 }
 
-OrderedJson PolicyJson(const SimulateFlags& flags, const PolicyRow& row, const ServingResult& base) {
+OrderedJson PolicyJson(const PolicyRow& row, const ServingResult& base) {
   OrderedJson json = {{"policy", row.name}};
-  json.update(CostJson(flags, row.result.joules_per_request));
+  json.update(CostJson(row.result.joules_per_request, row.rates));
   json["joules_change"] = row.result.joules_per_request / base.joules_per_request - 1;
   json["p50_ms"] = row.result.p50_s * 1e3;
   json["p95_ms"] = row.result.p95_s * 1e3;
@@ -213,27 +265,59 @@ OrderedJson PolicyJson(const SimulateFlags& flags, const PolicyRow& row, const S
   return json;
 }
 
-int SimulatePolicies(const SimulateFlags& flags, const Setting& setting) {
-  const Result<std::vector<PolicyRow>> rows = RunPolicies(flags, setting);
-  if (!rows.ok()) return ReportError(rows.status(), flags.json);
-  const ServingResult& base = rows->front().result;
-  if (flags.json) {
-    OrderedJson json = Head(flags.what, setting);
-    json["rows"] = OrderedJson::array();
-    for (const PolicyRow& row : *rows) json["rows"].push_back(PolicyJson(flags, row, base));
-    PrintJson(json);
-    return kExitOk;
+std::string PoliciesSvg(const SimulateFlags& flags, const Setting& setting, const std::vector<PolicyRow>& rows) {
+  const ServingResult& base = rows.front().result;
+  PointsChart chart{.x_title = "p95 against race-to-idle, %",
+                    .y_title = "joules of a request against race-to-idle, %, simulated",
+                    .description = "Policies by joules and p95"};
+  for (const PolicyRow& row : rows) {
+    const bool two = row.name.starts_with("2 ");
+    chart.points.push_back({row.name, 100 * (row.result.p95_s / base.p95_s - 1),
+                            100 * (row.result.joules_per_request / base.joules_per_request - 1),
+                            two                          ? "s1"
+                            : row.name == "oracle-bound" ? "s3"
+                                                         : "s0"});
   }
+  const std::string load = flags.arrivals.empty() ? fmt::format("{} requests a second", flags.rate) : "a trace";
+  return SvgFile(fmt::format("Governors, {} on {}", setting.model.name, setting.machine.name),
+                 {{{fmt::format("Simulated: {}, {}, up to {} together, {} tokens out, slowdown {} %", load,
+                                setting.software.name, flags.batch, flags.output_tokens, flags.slowdown_percent)},
+                   {{"s0", "one device"}, {"s1", "two devices"}, {"s3", "a bound: switches are free"}},
+                   DrawPoints(chart)}});
+}
+
+void PrintPolicies(const Setting& setting, const std::vector<PolicyRow>& rows) {
+  const ServingResult& base = rows.front().result;
   PrintHead(setting);
   fmt::print("{:<22}{:>12}{:>9}{:>11}{:>11}{:>9}{:>10}{:>9}{:>7}\n", "policy (simulated)", "J/request", "change",
              "p50 ms", "p95 ms", "change", "switches", "refused", "busy");
-  for (const auto& [name, result] : *rows) {
+  for (const auto& [name, result, rates] : rows) {
     fmt::print("{:<22}{:>12.4g}{:>+8.1f}%{:>11.1f}{:>11.1f}{:>+8.1f}%{:>10}{:>9}{:>6.0f}%\n", name,
                result.joules_per_request, 100 * (result.joules_per_request / base.joules_per_request - 1),
                result.p50_s * 1e3, result.p95_s * 1e3, 100 * (result.p95_s / base.p95_s - 1), result.switches,
                result.refused_switches, 100 * result.busy_share);
   }
-  PrintCost(flags, base.joules_per_request);
+  for (const PolicyRow& row : rows) {
+    PrintCost(fmt::format("1,000 requests, {}, simulated", row.name), row.result.joules_per_request, row.rates);
+  }
+}
+
+int SimulatePolicies(const SimulateFlags& flags, const Setting& setting) {
+  const Result<std::vector<PolicyRow>> rows = RunPolicies(flags, setting);
+  if (!rows.ok()) return ReportError(rows.status(), flags.json);
+  if (!flags.svg.empty()) {
+    if (const Status status = WriteTextFile(flags.svg, PoliciesSvg(flags, setting, *rows)); !status.ok()) {
+      return ReportError(status, flags.json);
+    }
+  }
+  if (!flags.json) {
+    PrintPolicies(setting, *rows);
+    return kExitOk;
+  }
+  OrderedJson json = Head(flags.what, setting);
+  json["rows"] = OrderedJson::array();
+  for (const PolicyRow& row : *rows) json["rows"].push_back(PolicyJson(row, rows->front().result));
+  PrintJson(json);
   return kExitOk;
 }
 
@@ -346,10 +430,9 @@ void AddServingFlags(CLI::App& command, SimulateFlags& flags) {
       ->check(CLI::Range(0.0, 1e6));
   command.add_option("--slo-ms", flags.slo_ms, "Target of the policy slo (default: race-to-idle's p95 and --slowdown)")
       ->check(CLI::Range(0.0, 1e9));
-  command.add_option("--grid-g-per-kwh", flags.grid_g_per_kwh, "Carbon intensity, for grams of CO2 a request")
-      ->check(CLI::Range(0.0, 1e5));
-  command.add_option("--price-per-kwh", flags.price_per_kwh, "Tariff, for the price of a request")
-      ->check(CLI::Range(0.0, 1e5));
+  AddCostFlags(command, flags.cost);
+  command.add_option("--start", flags.start, "When it begins, in such files (default: as they do)")->type_name("TIME");
+  command.add_option("--svg", flags.svg, "Also draw the policies into a file")->type_name("FILE.svg");
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 import unittest
+import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models/eyeshot-tiny"
@@ -1014,11 +1015,87 @@ class EnergyOfQuestions(ProgramTest):
                    "--idle-seconds", 0.1)
 
 
+class EnergyCompare(ProgramTest):
+    """eyeshot energy compare, and what joules cost"""
+
+    def test_measured_rows_are_told_from_simulated_ones(self):
+        result = json.loads(self.succeeds("energy", "compare", "--models", "SmolVLM-256M,LLaVA-1.5-7B", "--json"))
+        for model in result["models"]:
+            measured, simulated = model["rows"]
+            self.assertEqual((measured["simulated"], measured["joules"]["source"]), (False, "nvml_counter"))
+            self.assertEqual((simulated["simulated"], simulated["joules"]["source"]), (True, "model"))
+            self.assertAlmostEqual(sum(stage["joules_share"] for stage in simulated["stages"]), 1)
+            self.assertEqual(len(model["pictures"]), 16)
+            self.assertIn(model["advised"], [lever["lever"] for lever in model["levers"]])
+        self.assertEqual([matrix["pairs"] for matrix in result["regret"]], [2, 2])
+        longer = json.loads(self.succeeds("energy", "compare", "--models", "SmolVLM-256M", "--output", 65, "--json"))
+        self.assertEqual([row["simulated"] for row in longer["models"][0]["rows"]], [True])
+
+    def test_charts_and_errors(self):
+        page = self.folder / "models.html"
+        out = self.succeeds("energy", "compare", "--models", "InternVL3-8B,Qwen2.5-VL-7B", "--svg", self.folder, "--html", page)
+        self.assertIn("measured, eager transformers, H100", out)
+        for name in ("stages", "classes", "inflation", "pictures", "regret"):
+            chart = xml.etree.ElementTree.fromstring((self.folder / f"{name}.svg").read_text())
+            self.assertIn("InternVL3", "".join(chart.itertext()))
+        self.assertEqual(page.read_text().count("<h2>"), 6)
+        self.fails(1, ["no simulated model 'x'", "InternVL3-8B"], "energy", "compare", "--models", "x")
+        self.fails(1, ["no such folder"], "energy", "compare", "--models", "SmolVLM-256M", "--svg", self.folder / "none")
+        self.fails(2, ["measures no command"], "energy", "compare", "--", "true")
+
+    def test_costs_follow_a_series(self):
+        grid = self.folder / "grid.csv"
+        grid.write_text("time,g_per_kwh\n2026-11-26T00:00Z,400\n2026-11-26T01:00Z,100\n")
+        arrivals = self.folder / "arrivals.txt"
+        arrivals.write_text("0\n10\n20\n")
+
+        def grams(*arguments):
+            rows = json.loads(self.succeeds("simulate", "policies", "--arrivals", arrivals, "--json", "--policy", "slo",
+                                            *arguments))["rows"]
+            return rows[0]["co2_g"]
+
+        constant = grams("--grid-g-per-kwh", 400)
+        self.assertEqual(constant["source"], "model")
+        self.assertAlmostEqual(constant["high"] / constant["value"], 1.3)
+        self.assertAlmostEqual(grams("--grid", grid)["value"], constant["value"])
+        self.assertAlmostEqual(grams("--grid", grid, "--start", "2026-11-26T02:00+01:00")["value"], constant["value"] / 4)
+        between = grams("--grid", grid, "--start", "2026-11-26T00:59:50Z")["value"]
+        self.assertLess(constant["value"] / 4, between)
+        self.assertLess(between, constant["value"])
+        self.fails(1, ["grid.csv holds from 2026-11-26T00:00:00Z to 2026-11-26T02:00:00Z"], "simulate", "policies",
+                   "--grid", grid, "--start", "2026-11-26T01:59:50Z")
+        self.fails(1, ["line 1 is", "time,price_per_kwh"], "simulate", "--tariff", grid)
+
+    def test_policies_are_drawn(self):
+        file = self.folder / "policies.svg"
+        self.succeeds("simulate", "policies", "--requests", 50, "--svg", file)
+        words = "".join(xml.etree.ElementTree.fromstring(file.read_text()).itertext())
+        for name in ("race-to-idle", "oracle-bound", "2 pools, own clocks", "imulated"):
+            self.assertIn(name, words)
+
+    def test_a_measured_cost_is_no_estimate(self):
+        machine = Energy.machine(self)
+        script = f"sleep 0.2; echo 37000000 > {machine}/class/powercap/intel-rapl:0/energy_uj; sleep 0.1"
+        result = json.loads(self.succeeds("energy", "--json", "--grid", 400, "--tariff", 0.3, "--sysfs", machine, "--", "sh",
+                                          "-c", script, env=Energy.NO_GPU))
+        package = result["meters"][0]
+        self.assertAlmostEqual(package["co2_g"]["value"], 36 / 3.6e6 * 400, 9)
+        self.assertAlmostEqual(package["price"]["high"] / package["price"]["value"],
+                               package["joules"]["high"] / package["joules"]["value"])
+        self.assertEqual(package["price"]["source"], "rapl")
+        _, _, err = run("energy", "--grid", 400, "--cpu-watts", "40,8", "--sysfs", self.folder / "none", "--", "sleep",
+                        "0.3", env=Energy.NO_GPU)
+        self.assertRegex(err, r"g CO2 \(.*\), an estimate")
+        old = self.folder / "old.csv"
+        old.write_text("time,g_per_kwh\n0,400\n3600,300\n")
+        self.fails(1, ["old.csv holds from 1970-01-01"], "energy", "--grid", old, "--", "true")
+
+
 class Help(ProgramTest):
     """--help and --version"""
 
     def test_every_command_has_help_with_examples(self):
-        for command in ([], ["ask"], ["chat"], ["inspect"], ["bench"], ["energy"], ["eval"], ["dev"], ["dev", "checkpoint"],
+        for command in ([], ["ask"], ["chat"], ["inspect"], ["bench"], ["energy"], ["energy", "compare"], ["eval"], ["dev"], ["dev", "checkpoint"],
                         ["dev", "isas"]):
             with self.subTest(command):
                 text = self.succeeds(*command, "--help")

@@ -28,16 +28,6 @@ double Bandwidth(const Machine& machine, double clock_mhz) {
   return machine.bandwidth_gb_s * 1e9 * std::min(1.0, clock_mhz / knee);
 }
 
-double DeviceSeconds(const Machine& machine, const Work& work, double clock_mhz) {
-  const double peak = PeakFlops(machine, clock_mhz);
-  const double bandwidth = Bandwidth(machine, clock_mhz) * machine.bandwidth_efficiency;
-  const double filled = work.gemm_width / (work.gemm_width + kFillWidth);
-  const double gemm = work.gemm_flops > 0 ? work.gemm_flops / (peak * machine.gemm_efficiency * filled) : 0;
-  const double attention = work.attention_flops / (peak * machine.attention_efficiency);
-  return work.kernels * machine.launch_us * 1e-6 + Overlapped(gemm, work.stream_bytes / bandwidth) + attention +
-         work.activation_bytes / bandwidth;
-}
-
 }  // namespace
 
 double SwitchingShare(const Machine& machine, double clock_mhz) {
@@ -51,10 +41,20 @@ double WaitingPower(const Machine& machine, double clock_mhz) {
   return machine.idle_w + machine.context_w + machine.clock_w * SwitchingShare(machine, clock_mhz);
 }
 
+double BusySeconds(const Machine& machine, const Work& work, double clock_mhz) {
+  const double peak = PeakFlops(machine, clock_mhz);
+  const double bandwidth = Bandwidth(machine, clock_mhz) * machine.bandwidth_efficiency;
+  const double filled = work.gemm_width / (work.gemm_width + kFillWidth);
+  const double gemm = work.gemm_flops > 0 ? work.gemm_flops / (peak * machine.gemm_efficiency * filled) : 0;
+  const double attention = work.attention_flops / (peak * machine.attention_efficiency);
+  return Overlapped(gemm, work.stream_bytes / bandwidth) + attention + work.activation_bytes / bandwidth;
+}
+
 Point UncappedPoint(const Machine& machine, const Work& work, double clock_mhz) {
   Point point;
   point.clock_mhz = clock_mhz;
-  point.seconds = Overlapped(DeviceSeconds(machine, work, clock_mhz), work.host_s) + work.gap_s;
+  const double device_s = work.kernels * machine.launch_us * 1e-6 + BusySeconds(machine, work, clock_mhz);
+  point.seconds = Overlapped(device_s, work.host_s) + work.gap_s;
   point.power_w = WaitingPower(machine, clock_mhz);
   if (point.seconds <= 0) return point;
   point.compute_use = work.flops() / PeakFlops(machine, clock_mhz) / point.seconds;

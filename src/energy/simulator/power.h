@@ -34,6 +34,9 @@ Point UncappedPoint(const Machine& machine, const Work& work, double clock_mhz);
 // the lowest clock where none does.
 Point RunAt(const Machine& machine, const Work& work, double clock_mhz);
 
+// Seconds that arithmetic and memory traffic take by themselves: no launches, no host, no gaps.
+double BusySeconds(const Machine& machine, const Work& work, double clock_mhz);
+
 // From the lowest clock to the highest.
 std::vector<double> Clocks(const Machine& machine);
 

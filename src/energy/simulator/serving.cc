@@ -17,8 +17,8 @@ namespace {
 // A device's time, clock and energy, moved on by what it does.
 class Device {
  public:
-  Device(const Machine& machine, bool free_switches, double dwell_s)
-      : machine_(&machine), free_switches_(free_switches), dwell_s_(dwell_s), clock_mhz_(machine.clock_max_mhz) {}
+  Device(const Machine& machine, const ServingSetup& setup)
+      : machine_(&machine), setup_(&setup), clock_mhz_(machine.clock_max_mhz) {}
 
   double now_s() const { return now_s_; }
   double clock_mhz() const { return clock_mhz_; }
@@ -31,23 +31,22 @@ class Device {
 
   void WaitUntil(double time_s) {
     if (time_s <= now_s_) return;
-    joules_ += WaitingPower(*machine_, clock_mhz_) * (time_s - now_s_);
-    now_s_ = time_s;
+    Spend(time_s - now_s_, WaitingPower(*machine_, clock_mhz_) * (time_s - now_s_));
+    now_s_ = time_s;  // whatever the sum rounds to
   }
 
   // Refused where a lower clock comes too soon.
   void Switch(double clock_mhz) {
     if (clock_mhz == clock_mhz_) return;
-    if (free_switches_) {
+    if (setup_->policy == Policy::kOracle) {
       clock_mhz_ = clock_mhz;
       return;
     }
-    if (clock_mhz < clock_mhz_ && switches_ > 0 && now_s_ - switched_s_ < dwell_s_) {
+    if (clock_mhz < clock_mhz_ && switches_ > 0 && now_s_ - switched_s_ < setup_->dwell_s) {
       ++refused_;
       return;
     }
-    joules_ += SwitchJoules(clock_mhz);
-    now_s_ += machine_->switch_ms * 1e-3;
+    Spend(machine_->switch_ms * 1e-3, SwitchJoules(clock_mhz));
     clock_mhz_ = clock_mhz;
     switched_s_ = now_s_;
     ++switches_;
@@ -67,21 +66,24 @@ class Device {
     Switch(clock_mhz);
   }
 
-  void Run(const Work& work, double steps) {
-    const Point point = RunAt(*machine_, work, clock_mhz_);
-    now_s_ += steps * point.seconds;
+  void Run(const Point& point, double steps) {
     busy_s_ += steps * point.seconds;
-    joules_ += steps * point.joules();
+    Spend(steps * point.seconds, steps * point.joules());
   }
 
  private:
+  void Spend(double seconds, double joules) {
+    if (setup_->on_energy) setup_->on_energy(now_s_, now_s_ + seconds, joules);
+    now_s_ += seconds;
+    joules_ += joules;
+  }
+
   double SwitchJoules(double clock_mhz) const {
     return WaitingPower(*machine_, std::max(clock_mhz, clock_mhz_)) * machine_->switch_ms * 1e-3;
   }
 
   const Machine* machine_;
-  bool free_switches_;
-  double dwell_s_;
+  const ServingSetup* setup_;
   double clock_mhz_;
   double now_s_ = 0;
   double joules_ = 0;
@@ -98,12 +100,13 @@ class Plans {
     BatchWork batch;
     StageClocks clocks;
     double spare_s;  // that the batch may be late
+    std::array<std::map<double, Point>, kStages> points;  // by clock, as they are asked for
   };
   Plans(const Machine& machine, const ModelShape& model, const Software& software, const Request& request,
         const ServingSetup& setup)
       : machine_(machine), model_(model), software_(software), request_(request), setup_(setup) {}
 
-  const Plan& For(int batch) {
+  Plan& For(int batch) {
     const auto found = plans_.find(batch);
     if (found != plans_.end()) return found->second;
     Plan plan;
@@ -115,6 +118,15 @@ class Plans {
       plan.spare_s += setup_.slowdown * plan.batch.steps[s] * seconds;
     }
     return plans_.emplace(batch, plan).first->second;
+  }
+
+  void Run(Device& device, Plan& plan, int stage) const {
+    auto& points = plan.points[stage];
+    auto found = points.find(device.clock_mhz());
+    if (found == points.end()) {
+      found = points.emplace(device.clock_mhz(), RunAt(machine_, plan.batch.work[stage], device.clock_mhz())).first;
+    }
+    device.Run(found->second, plan.batch.steps[stage]);
   }
 
  private:
@@ -133,26 +145,37 @@ int Waiting(std::span<const double> ready, size_t first, double now_s, int most)
   return count;
 }
 
-void RunStages(Device& device, const Plans::Plan& plan, Policy policy, double feedback_mhz) {
+void RunStages(Device& device, const Plans& plans, Plans::Plan& plan, const StageClocks& clocks, Policy policy) {
   for (int s = 0; s < kStages; ++s) {
     if (plan.batch.steps[s] <= 0) continue;
-    const double clock = policy == Policy::kSloFeedback ? feedback_mhz : plan.clocks[s];
     if (policy == Policy::kStageTable) {
-      device.SwitchIfItPays(clock, plan.batch.work[s], plan.batch.steps[s], plan.spare_s);
+      device.SwitchIfItPays(clocks[s], plan.batch.work[s], plan.batch.steps[s], plan.spare_s);
     } else {
-      device.Switch(clock);
+      device.Switch(clocks[s]);
     }
-    device.Run(plan.batch.work[s], plan.batch.steps[s]);
+    plans.Run(device, plan, s);
   }
+}
+
+StageClocks AllAt(double clock_mhz) {
+  StageClocks clocks{};
+  clocks.fill(clock_mhz);
+  return clocks;
+}
+
+// The clock that a device keeps, if it keeps one. Requests that come one by one don't change it.
+std::optional<double> KeptClock(Plans& plans, const ServingSetup& setup) {
+  if (setup.clocks) return (*setup.clocks)[static_cast<int>(Stage::kPrefill)];
+  if (setup.policy == Policy::kOneClock) return plans.For(setup.max_batch).clocks[0];
+  return std::nullopt;
 }
 
 // Takes batches until all are done; the end of each request goes to `ends`.
 void ServeOnOne(Device& device, const Machine& machine, Plans& plans, std::span<const double> arrivals,
                 const ServingSetup& setup, std::vector<double>& ends) {
   SloFeedback feedback(Clocks(machine), setup.slo_s);
-  // Requests that come one by one don't change the clock of this policy.
-  const StageClocks fixed = plans.For(setup.max_batch).clocks;
-  if (setup.policy == Policy::kOneClock) device.StartAt(fixed[0]);
+  const std::optional<double> kept = KeptClock(plans, setup);
+  if (kept) device.StartAt(*kept);
   for (size_t first = 0; first < arrivals.size();) {
     if (setup.policy == Policy::kOndemand && arrivals[first] > device.now_s() + setup.dwell_s) {
       device.WaitUntil(device.now_s() + setup.dwell_s);
@@ -160,9 +183,11 @@ void ServeOnOne(Device& device, const Machine& machine, Plans& plans, std::span<
     }
     device.WaitUntil(arrivals[first]);
     const int batch = Waiting(arrivals, first, device.now_s(), setup.max_batch);
-    Plans::Plan plan = plans.For(batch);
-    if (setup.policy == Policy::kOneClock) plan.clocks = fixed;
-    RunStages(device, plan, setup.policy, feedback.clock_mhz());
+    Plans::Plan& plan = plans.For(batch);
+    StageClocks clocks = plan.clocks;
+    if (setup.policy == Policy::kSloFeedback) clocks = AllAt(feedback.clock_mhz());
+    if (kept) clocks = AllAt(*kept);
+    RunStages(device, plans, plan, clocks, setup.policy);
     for (int i = 0; i < batch; ++i) {
       feedback.Observe(device.now_s() - arrivals[first + i]);
       ends.push_back(device.now_s());
@@ -177,9 +202,9 @@ void ServePool(Device& device, Plans& plans, std::span<const double> ready, int 
   for (size_t first = 0; first < ready.size();) {
     device.WaitUntil(ready[first]);
     const int batch = Waiting(ready, first, device.now_s(), max_batch);
-    const BatchWork& work = plans.For(batch).batch;
+    Plans::Plan& plan = plans.For(batch);
     for (int s = 0; s < kStages; ++s) {
-      if (stages[s]) device.Run(work.work[s], work.steps[s]);
+      if (stages[s]) plans.Run(device, plan, s);
     }
     ends.insert(ends.end(), batch, device.now_s());
     first += batch;
@@ -191,7 +216,9 @@ void ServePools(std::span<Device> devices, const Machine& machine, Plans& plans,
   constexpr std::array<bool, kStages> kPools[] = {{true, true, false}, {false, false, true}};
   std::vector<double> ready(arrivals.begin(), arrivals.end());
   for (int pool = 0; pool < 2; ++pool) {
-    if (setup.policy == Policy::kOneClock) {
+    if (setup.clocks) {
+      devices[pool].StartAt((*setup.clocks)[static_cast<int>(pool == 0 ? Stage::kPrefill : Stage::kDecode)]);
+    } else if (setup.policy == Policy::kOneClock) {
       devices[pool].StartAt(PoolClock(machine, plans.For(setup.max_batch).batch, kPools[pool], setup.slowdown));
     }
     ends.clear();
@@ -277,9 +304,7 @@ Result<std::vector<double>> ReadArrivals(const std::string& path) {
 ServingResult Serve(const Machine& machine, const ModelShape& model, const Software& software, const Request& request,
                     std::span<const double> arrivals, const ServingSetup& setup) {
   Plans plans(machine, model, software, request, setup);
-  const bool free_switches = setup.policy == Policy::kOracle;
-  std::vector<Device> devices(setup.layout == Layout::kOneDevice ? 1 : 2,
-                              Device(machine, free_switches, setup.dwell_s));
+  std::vector<Device> devices(setup.layout == Layout::kOneDevice ? 1 : 2, Device(machine, setup));
   std::vector<double> ends;
   if (setup.layout == Layout::kOneDevice) ServeOnOne(devices[0], machine, plans, arrivals, setup, ends);
   if (setup.layout == Layout::kTwoAlike) ServeInTurn(devices, machine, plans, arrivals, setup, ends);

@@ -3,6 +3,8 @@
 #define EYESHOT_ENERGY_SIMULATOR_SERVING_H_
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,6 +25,9 @@ enum class Layout {
   kPools,     // two devices: one encodes and prefills, one decodes, each at one clock
 };
 
+// Told of each piece of a device's time, and of the energy that went into it, in order for each device.
+using EnergySink = std::function<void(double begin_s, double end_s, double joules)>;
+
 struct ServingSetup {
   Policy policy = Policy::kRaceToIdle;
   // Requests that wait are taken together, up to so many; all are encoded, then all prefilled, then decoded side by
@@ -33,6 +38,10 @@ struct ServingSetup {
   double dwell_s = 0.1;    // a clock is kept at least so long before a lower one is taken
   // With pools the policy only says whether clocks are the cheapest within the slowdown (kOneClock) or the highest.
   Layout layout = Layout::kOneDevice;
+  // Instead of the policy's, and kept: of the prefill for a device that encodes and prefills, or does all; of decode
+  // for one that decodes.
+  std::optional<StageClocks> clocks;
+  EnergySink on_energy;  // may be empty
 };
 
 struct ServingResult {

@@ -34,10 +34,20 @@ struct TextShape {
   double vocabulary;
 };
 
+// How many tiles a picture becomes.
+enum class Tiling {
+  kFixed,    // as many, whatever its size
+  kNative,   // one, of as many patches as its pixels fill
+  kAnyres,   // a grid that holds all of its pixels, and an overview (LLaVA-OneVision)
+  kDynamic,  // a grid of at most twice its pixels, and an overview (InternVL)
+};
+
 struct ModelShape {
   std::string_view name;
   VisionShape vision;
   TextShape text;
+  double context;          // most tokens
+  Tiling tiling;
   double tiles;            // of a usual picture
   std::string_view input;  // that these tiles are
   std::string_view source;
