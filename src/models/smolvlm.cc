@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -24,6 +25,36 @@ const DecoderNames& Names() {
   static const DecoderNames names{.prefix = "model.text_model.", .head = "lm_head.weight"};
   return names;
 }
+
+// Lets a hook work in the middle of the stage `encode`: what it does is the stage `reduce`.
+class StagedHook final : public LayerHook {
+ public:
+  // `encode` is under way; the hook isn't null.
+  StagedHook(LayerHook& hook, Ledger& ledger, std::optional<Stage>& encode)
+      : hook_(hook), ledger_(ledger), encode_(encode) {}
+
+  bool WantsColumnMean(int64_t layer) const override { return hook_.WantsColumnMean(layer); }
+  bool WantsAttention(int64_t layer) const override { return hook_.WantsAttention(layer); }
+  Status AfterAttention(Backend& backend, Stream& stream, int64_t layer, ConstMatrixView keys,
+                        TokenRuns& runs) override {
+    encode_.reset();
+    Status status;
+    {
+      Stage stage(ledger_, StageId::kReduce, &stream);
+      status = hook_.AfterAttention(backend, stream, layer, keys, runs);
+    }
+    encode_.emplace(ledger_, StageId::kEncode, &stream);
+    return status;
+  }
+  Status AfterLayer(Backend& backend, Stream& stream, int64_t layer, TokenRuns& runs) override {
+    return hook_.AfterLayer(backend, stream, layer, runs);
+  }
+
+ private:
+  LayerHook& hook_;
+  Ledger& ledger_;
+  std::optional<Stage>& encode_;
+};
 
 class SmolVlm final : public VisionLanguageModel {
  public:
@@ -118,14 +149,21 @@ Status SmolVlm::EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles
   const float* table =
       static_cast<const float*>(normalization_buffer_.data()) + (kind == TileKind::kFrame ? kTable : 0);
   TokenRuns runs;
-  {
-    Stage stage(ledger, StageId::kEncode, &stream);
-    runs = tower_.Begin(stream, workspace_, pixels, tiles, {table, kTable});
-    stage.AddTokens(static_cast<uint64_t>(runs.x.rows));
-    EYESHOT_RETURN_IF_ERROR(tower_.RunLayers(stream, workspace_, runs, 0, config_.vision.num_layers, hook));
-    tower_.Finish(stream, runs);
-    if (hook != nullptr) EYESHOT_RETURN_IF_ERROR(hook->AfterTower(backend_, stream, runs));
+  std::optional<Stage> encode;
+  encode.emplace(ledger, StageId::kEncode, &stream);
+  runs = tower_.Begin(stream, workspace_, pixels, tiles, {table, kTable});
+  encode->AddTokens(static_cast<uint64_t>(runs.x.rows));
+  std::optional<StagedHook> staged;
+  if (hook != nullptr) staged.emplace(*hook, ledger, encode);
+  EYESHOT_RETURN_IF_ERROR(
+      tower_.RunLayers(stream, workspace_, runs, 0, config_.vision.num_layers, staged ? &*staged : nullptr));
+  tower_.Finish(stream, runs);
+  encode.reset();
+  if (hook != nullptr) {
+    Stage stage(ledger, StageId::kReduce, &stream);
+    EYESHOT_RETURN_IF_ERROR(hook->AfterTower(backend_, stream, runs));
   }
+  EYESHOT_CHECK(runs.x.rows == tiles * config_.vision.patches());
   Stage stage(ledger, StageId::kConnect, &stream);
   backend_.PixelShuffleLinear(stream, {.x = runs.x,
                                        .grid = config_.vision.patches_per_side(),
