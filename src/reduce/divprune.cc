@@ -52,7 +52,6 @@ Reduced DivPrune(const ReduceInput& input, ThreadPool& pool) {
 
 }  // namespace
 
-constinit const Reducer kDivPrune = {
-    .name = "divprune", .source = "arXiv 2503.02175", .reads_rows = true, .reduce = &DivPrune};
+constinit const Reducer kDivPrune = {.name = "divprune", .reads_rows = true, .reduce = &DivPrune};
 
 }  // namespace eyeshot

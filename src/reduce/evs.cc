@@ -67,7 +67,6 @@ Reduced Evs(const ReduceInput& input, ThreadPool& pool) {
 }  // namespace
 
 constinit const Reducer kEvs = {.name = "evs",
-                                .source = "arXiv 2510.14624",
                                 .clips_only = true,
                                 .reads_rows = true,
                                 .counts_by_content = true,

@@ -41,11 +41,7 @@ Reduced FrameMean(const ReduceInput& input, ThreadPool&) {
 
 }  // namespace
 
-constinit const Reducer kFrameMean = {.name = "frame-mean",
-                                      .source = "control",
-                                      .clips_only = true,
-                                      .reads_rows = true,
-                                      .reduce = &FrameMean,
-                                      .counts = &Counts};
+constinit const Reducer kFrameMean = {
+    .name = "frame-mean", .clips_only = true, .reads_rows = true, .reduce = &FrameMean, .counts = &Counts};
 
 }  // namespace eyeshot

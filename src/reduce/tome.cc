@@ -176,6 +176,6 @@ int64_t MergesOfLayer(int64_t count, int64_t keep, int64_t layer, int64_t layers
   return std::clamp<int64_t>((count - std::max<int64_t>(keep, 1) + left - 1) / left, 0, count / 2);
 }
 
-constinit const Reducer kTome = {.name = "tome", .source = "arXiv 2210.09461", .in_tower = true, .hook = &Merger};
+constinit const Reducer kTome = {.name = "tome", .in_tower = true, .hook = &Merger};
 
 }  // namespace eyeshot

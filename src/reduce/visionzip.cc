@@ -170,7 +170,6 @@ std::unique_ptr<LayerHook> Probe(HookContext context) { return std::make_unique<
 
 }  // namespace
 
-constinit const Reducer kVisionZip = {
-    .name = "visionzip", .source = "arXiv 2412.04467", .reads_rows = true, .reduce = &VisionZip, .hook = &Probe};
+constinit const Reducer kVisionZip = {.name = "visionzip", .reads_rows = true, .reduce = &VisionZip, .hook = &Probe};
 
 }  // namespace eyeshot

@@ -98,8 +98,12 @@ TEST(ReductionTest, ClipsKeepWhatChanges) {
   std::vector<Image> images(3, Image{8, 8, std::vector<uint8_t>(192, 40)});
   images[2] = Image{8, 8, std::vector<uint8_t>(192, 200)};
   const auto clip = std::make_shared<const Frames>(*FramesFromImages(std::move(images), 1));
-  const Answer answer = Ask(*NewChat(), {clip, "What happens?"}, Reduced("evs:32"));
+  const auto chat = NewChat();
+  const Answer answer = Ask(*chat, {clip, "What happens?"}, Reduced("evs:32"));
   EXPECT_EQ(answer.visual_tokens, 3 * 32);  // the first frame's 64 and what is new in the third one
+  const Answer again = Ask(*chat, {clip, "And now?"}, Reduced("evs:32"));
+  EXPECT_EQ(again.visual_tokens, 2 * answer.visual_tokens);
+  EXPECT_EQ(again.ledger.cost(StageId::kEncode).runs, 0u);
   EXPECT_EQ(Ask(*NewChat(), {clip, "What happens?"}, Reduced("frame-mean:50%")).visual_tokens, 2 * 64);
   const Status status = NewChat()->Ask({Picture(), "What?"}, Reduced("evs:32")).status();
   EXPECT_NE(status.message().find("evs compares the frames of a clip"), std::string::npos) << status.message();
