@@ -34,7 +34,6 @@ class TowerRecorder final : public LayerHook {
  public:
   TowerRecorder(const std::vector<int64_t>& wanted, RunOutputs& outputs) : wanted_(wanted), outputs_(outputs) {}
   bool WantsColumnMean(int64_t) const override { return false; }
-  Status AfterLayer(Backend&, Stream&, int64_t, TokenRuns&) override { return Status::Ok(); }
   Status AfterTower(Backend& backend, Stream& stream, TokenRuns& runs) override {
     EYESHOT_RETURN_IF_ERROR(backend.Sync(stream));
     Keep(backend, stream, runs.x, outputs_.tower_rows, wanted_, outputs_.tower);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -24,6 +25,36 @@ const DecoderNames& Names() {
   static const DecoderNames names{.prefix = "model.text_model.", .head = "lm_head.weight"};
   return names;
 }
+
+// Lets a hook work in the middle of the stage `encode`: what it does is the stage `reduce`.
+class StagedHook final : public LayerHook {
+ public:
+  // `encode` is under way; the hook isn't null.
+  StagedHook(LayerHook& hook, Ledger& ledger, std::optional<Stage>& encode)
+      : hook_(hook), ledger_(ledger), encode_(encode) {}
+
+  bool WantsColumnMean(int64_t layer) const override { return hook_.WantsColumnMean(layer); }
+  bool WantsAttention(int64_t layer) const override { return hook_.WantsAttention(layer); }
+  Status AfterAttention(Backend& backend, Stream& stream, int64_t layer, ConstMatrixView keys,
+                        TokenRuns& runs) override {
+    encode_.reset();
+    Status status;
+    {
+      Stage stage(ledger_, StageId::kReduce, &stream);
+      status = hook_.AfterAttention(backend, stream, layer, keys, runs);
+    }
+    encode_.emplace(ledger_, StageId::kEncode, &stream);
+    return status;
+  }
+  Status AfterLayer(Backend& backend, Stream& stream, int64_t layer, TokenRuns& runs) override {
+    return hook_.AfterLayer(backend, stream, layer, runs);
+  }
+
+ private:
+  LayerHook& hook_;
+  Ledger& ledger_;
+  std::optional<Stage>& encode_;
+};
 
 class SmolVlm final : public VisionLanguageModel {
  public:
@@ -116,25 +147,31 @@ Result<bool> SmolVlm::EncodeSome(Stream& stream, const EncodeWork& work, EncodeP
   const int64_t tokens = config_.visual_tokens_per_tile();
   EYESHOT_CHECK(work.out.rows == work.tiles * tokens && layers > 0);
   const int64_t most = group > 0 ? std::min(group, workspace_.tiles) : workspace_.tiles;
-  {
-    Stage stage(ledger, StageId::kEncode, &stream);
-    if (place.layers == 0) {
-      constexpr size_t kTable = 3 * 256;
-      const float* table =
-          static_cast<const float*>(normalization_buffer_.data()) + (work.kind == TileKind::kFrame ? kTable : 0);
-      const int64_t side = config_.vision.image_size;
-      place.runs = tower_.Begin(stream, workspace_, work.pixels + place.tiles * side * side * 3,
-                                std::min(most, work.tiles - place.tiles), {table, kTable});
-      stage.AddTokens(static_cast<uint64_t>(place.runs.x.rows));
-    }
-    const int64_t end = std::min(place.layers + layers, tower_layers());
-    EYESHOT_RETURN_IF_ERROR(tower_.RunLayers(stream, workspace_, place.runs, place.layers, end, work.hook));
-    place.layers = end;
-    if (end < tower_layers()) return false;
-    tower_.Finish(stream, place.runs);
-    if (work.hook != nullptr) EYESHOT_RETURN_IF_ERROR(work.hook->AfterTower(backend_, stream, place.runs));
+  std::optional<Stage> encode;
+  encode.emplace(ledger, StageId::kEncode, &stream);
+  if (place.layers == 0) {
+    constexpr size_t kTable = 3 * 256;
+    const float* table =
+        static_cast<const float*>(normalization_buffer_.data()) + (work.kind == TileKind::kFrame ? kTable : 0);
+    const int64_t side = config_.vision.image_size;
+    place.runs = tower_.Begin(stream, workspace_, work.pixels + place.tiles * side * side * 3,
+                              std::min(most, work.tiles - place.tiles), {table, kTable});
+    encode->AddTokens(static_cast<uint64_t>(place.runs.x.rows));
   }
-  const auto tiles = static_cast<int64_t>(place.runs.cu_tokens.size()) - 1;
+  std::optional<StagedHook> staged;
+  if (work.hook != nullptr) staged.emplace(*work.hook, ledger, encode);
+  const int64_t end = std::min(place.layers + layers, tower_layers());
+  EYESHOT_RETURN_IF_ERROR(
+      tower_.RunLayers(stream, workspace_, place.runs, place.layers, end, staged ? &*staged : nullptr));
+  place.layers = end;
+  if (end < tower_layers()) return false;
+  tower_.Finish(stream, place.runs);
+  encode.reset();
+  if (work.hook != nullptr) {
+    Stage stage(ledger, StageId::kReduce, &stream);
+    EYESHOT_RETURN_IF_ERROR(work.hook->AfterTower(backend_, stream, place.runs));
+  }
+  const int64_t tiles = place.runs.x.rows / config_.vision.patches();
   Connect(stream, place.runs, work.out.Rows(place.tiles * tokens, tiles * tokens), ledger);
   place = {.tiles = place.tiles + tiles};
   return place.tiles == work.tiles;

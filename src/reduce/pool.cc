@@ -37,6 +37,6 @@ Reduced Pool(const ReduceInput& input, ThreadPool& pool) {
 
 }  // namespace
 
-constinit const Reducer kPool = {.name = "pool", .source = "control", .reads_rows = true, .reduce = &Pool};
+constinit const Reducer kPool = {.name = "pool", .reads_rows = true, .reduce = &Pool};
 
 }  // namespace eyeshot

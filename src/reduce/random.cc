@@ -35,6 +35,6 @@ Reduced Random(const ReduceInput& input, ThreadPool&) {
 
 }  // namespace
 
-constinit const Reducer kRandom = {.name = "random", .source = "control", .reduce = &Random};
+constinit const Reducer kRandom = {.name = "random", .reduce = &Random};
 
 }  // namespace eyeshot

@@ -54,7 +54,6 @@ struct HookContext {
 
 struct Reducer {
   std::string_view name;
-  std::string_view source;  // where it comes from, for lists
   bool clips_only = false;   // it compares frames
   bool reads_rows = false;
   bool in_tower = false;  // it makes the tower's work less; the decoder sees as many tokens as ever

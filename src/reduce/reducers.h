@@ -9,6 +9,11 @@ namespace eyeshot {
 extern const Reducer kStride;
 extern const Reducer kRandom;
 extern const Reducer kPool;
+extern const Reducer kDivPrune;
+extern const Reducer kVisionZip;
+extern const Reducer kTome;
+extern const Reducer kEvs;
+extern const Reducer kFrameMean;
 
 }  // namespace eyeshot
 

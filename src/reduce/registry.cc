@@ -6,7 +6,8 @@
 namespace eyeshot {
 namespace {
 
-constexpr std::array<const Reducer*, 3> kReducers = {&kStride, &kRandom, &kPool};
+constexpr std::array<const Reducer*, 8> kReducers = {&kStride,    &kRandom, &kPool, &kDivPrune,
+                                                     &kVisionZip, &kTome,   &kEvs,  &kFrameMean};
 
 // Replications find that nothing is surely better (docs/tokens.md).
 constexpr const Reducer* kAuto = &kStride;

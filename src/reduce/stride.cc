@@ -20,6 +20,6 @@ Reduced Stride(const ReduceInput& input, ThreadPool&) {
 
 }  // namespace
 
-constinit const Reducer kStride = {.name = "stride", .source = "control", .reduce = &Stride};
+constinit const Reducer kStride = {.name = "stride", .reduce = &Stride};
 
 }  // namespace eyeshot

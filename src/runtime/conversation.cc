@@ -75,7 +75,7 @@ Status Conversation::SetTokens(Visual& visual) const {
   EYESHOT_ASSIGN_OR_RETURN(visual.keep, TokensOfTiles(visual.reduce, visual.tiles, clip, units));
   if (reducer->in_tower) return Status::Ok();
   visual.tile_tokens = reducer->counts == nullptr ? visual.keep : reducer->counts(visual.keep, per_tile);
-  visual.counted = !reducer->counts_by_content;
+  visual.counted = !reducer->counts_by_content || visual.tokens() == 0;
   visual.keeps_positions =
       visual.reduce.positions != PositionPolicy::kRenumber && visual.tokens() < visual.tiles * per_tile;
   return Status::Ok();
@@ -99,7 +99,6 @@ Result<PromptPart> Conversation::AddPart(const ContentPart& part, const PictureD
   }
   Visual visual;
   visual.reduce = reduce;
-  PromptPart prompt_part;
   if (const auto* image = std::get_if<std::shared_ptr<const Image>>(&part)) {
     if (*image == nullptr || (*image)->width <= 0 || (*image)->height <= 0) {
       return InvalidArgumentError("a picture of the message is empty", "decode it first (LoadImage)");
@@ -112,7 +111,6 @@ Result<PromptPart> Conversation::AddPart(const ContentPart& part, const PictureD
     visual.image = *image;
     EYESHOT_RETURN_IF_ERROR(SetBudget(visual, detail));
     EYESHOT_RETURN_IF_ERROR(SetTokens(visual));
-    prompt_part = PromptImage{visual.grid.rows, visual.grid.cols, visual.tile_tokens};
   } else {
     const auto& frames = std::get<std::shared_ptr<const Frames>>(part);
     if (frames == nullptr || frames->images.empty() || frames->images.size() != frames->timestamps_s.size()) {
@@ -122,12 +120,13 @@ Result<PromptPart> Conversation::AddPart(const ContentPart& part, const PictureD
     visual.frames = frames;
     visual.tiles = static_cast<int64_t>(frames->images.size());
     EYESHOT_RETURN_IF_ERROR(SetTokens(visual));
-    prompt_part = PromptVideo{frames->timestamps_s, frames->duration_s, visual.tile_tokens};
   }
   visuals_.push_back(std::move(visual));
   visual_keys_.emplace_back();
   FindSame(visuals_.size() - 1);
-  return prompt_part;
+  const Visual& added = visuals_.back();
+  if (added.image != nullptr) return PromptPart(PromptImage{added.grid.rows, added.grid.cols, added.tile_tokens});
+  return PromptPart(PromptVideo{added.frames->timestamps_s, added.frames->duration_s, added.tile_tokens});
 }
 
 Status Conversation::Add(Message message, const PictureDetail& detail, const ReduceSpec& reduce) {
@@ -202,6 +201,7 @@ bool Conversation::Renumber() {
     changed = true;
   }
   for (size_t i = visuals_before_.back(); changed && i < visuals_.size(); ++i) FindSame(i);
+  UpdateParts();
   return changed;
 }
 

@@ -521,6 +521,7 @@ Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, int64_t tile_c
   }
   EYESHOT_RETURN_IF_ERROR(
       model.Encode(*stream_, tiles.rgb.data(), tile_count, kind, rows, ledger, on_progress, hook.get()));
+  if (hook != nullptr) EYESHOT_RETURN_IF_ERROR(model.backend().Sync(*stream_));  // the connector may read what it holds
   int64_t first = 0;
   for (Visual* visual : visuals) {
     visual->buffer = shared;

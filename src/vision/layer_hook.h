@@ -20,7 +20,7 @@ struct TokenRuns {
 };
 
 // Called by VisionTower::RunLayers. A hook may compact rows of `runs.x` (Backend::CopyRows) and must then
-// update x.rows, cu_tokens and, when in use, key_bias alike; it may not add rows.
+// update x.rows, cu_tokens and, when in use, key_bias alike; it may not add rows. Layer 0 begins with other tiles.
 class LayerHook {
  public:
   virtual ~LayerHook() = default;
@@ -28,10 +28,28 @@ class LayerHook {
   // Whether the attention of `layer` shall leave the mean probability that each token received.
   virtual bool WantsColumnMean(int64_t layer) const = 0;
 
-  // After layer `layer` (0 is the first) has run.
-  virtual Status AfterLayer(Backend& backend, Stream& stream, int64_t layer, TokenRuns& runs) = 0;
+  // Whether AfterAttention() shall be called for `layer`.
+  virtual bool WantsAttention(int64_t layer) const {
+    static_cast<void>(layer);
+    return false;
+  }
+  // Between attention, whose result was added to runs.x, and MLP. keys: [tokens, width], those of all heads side by
+  // side.
+  virtual Status AfterAttention(Backend& backend, Stream& stream, int64_t layer, ConstMatrixView keys,
+                                TokenRuns& runs) {
+    static_cast<void>(backend);
+    static_cast<void>(stream);
+    static_cast<void>(layer);
+    static_cast<void>(keys);
+    static_cast<void>(runs);
+    return Status::Ok();
+  }
 
-  // After the tower's final norm: runs.x is what the connector will see.
+  // After layer `layer` (0 is the first) has run.
+  virtual Status AfterLayer(Backend&, Stream&, int64_t, TokenRuns&) { return Status::Ok(); }
+
+  // After the tower's final norm: runs.x is what the connector will see, all patches of the tiles. A hook that took
+  // rows away must give them back, and may point runs.x at memory of its own, until its next call or its end.
   virtual Status AfterTower(Backend&, Stream&, TokenRuns&) { return Status::Ok(); }
 };
 

@@ -112,23 +112,32 @@ Status VisionTower::RunLayers(Stream& stream, TowerWorkspace& workspace, TokenRu
                               LayerHook* hook) const {
   EYESHOT_CHECK(begin >= 0 && end <= config_.num_layers);
   for (int64_t i = begin; i < end; ++i) {
-    RunLayer(stream, workspace, runs, layers_[static_cast<size_t>(i)], hook != nullptr && hook->WantsColumnMean(i));
+    const Layer& layer = layers_[static_cast<size_t>(i)];
+    const ConstMatrixView keys =
+        RunAttention(stream, workspace, runs, layer, hook != nullptr && hook->WantsColumnMean(i));
+    if (hook != nullptr && hook->WantsAttention(i)) {
+      EYESHOT_RETURN_IF_ERROR(hook->AfterAttention(*backend_, stream, i, keys, runs));
+      UploadRuns(stream, runs);
+    }
+    RunMlp(stream, workspace, runs, layer);
     if (hook == nullptr) continue;
     EYESHOT_RETURN_IF_ERROR(hook->AfterLayer(*backend_, stream, i, runs));
-    EYESHOT_CHECK(runs.cu_tokens.back() == runs.x.rows);
-    backend_->Upload(stream, runs.cu_tokens.data(), runs.device_cu_tokens.data,
-                     runs.cu_tokens.size() * sizeof(int32_t));
+    UploadRuns(stream, runs);
   }
   return Status::Ok();
 }
 
-void VisionTower::RunLayer(Stream& stream, TowerWorkspace& workspace, TokenRuns& runs, const Layer& layer,
-                           bool want_column_mean) const {
+void VisionTower::UploadRuns(Stream& stream, const TokenRuns& runs) const {
+  EYESHOT_CHECK(runs.cu_tokens.back() == runs.x.rows);
+  backend_->Upload(stream, runs.cu_tokens.data(), runs.device_cu_tokens.data, runs.cu_tokens.size() * sizeof(int32_t));
+}
+
+ConstMatrixView VisionTower::RunAttention(Stream& stream, TowerWorkspace& workspace, TokenRuns& runs,
+                                          const Layer& layer, bool want_column_mean) const {
   const int64_t tokens = runs.x.rows;
   const int64_t width = config_.hidden_size;
   const MatrixView normed = workspace.normed.Rows(0, tokens);
   const MatrixView qkv = workspace.wide.Rows(0, tokens).Cols(0, 3 * width);
-  const MatrixView inner = workspace.wide.Rows(0, tokens).Cols(0, config_.intermediate_size);
   int64_t longest = 0;
   for (size_t i = 1; i < runs.cu_tokens.size(); ++i) {
     longest = std::max<int64_t>(longest, runs.cu_tokens[i] - runs.cu_tokens[i - 1]);
@@ -153,6 +162,12 @@ void VisionTower::RunLayer(Stream& stream, TowerWorkspace& workspace, TokenRuns&
                              .y = normed});
   backend_->Linear(
       stream, {.x = normed, .weight = layer.out.get(), .bias = layer.out_bias.get(), .residual = runs.x, .y = runs.x});
+  return qkv.Cols(width, width);
+}
+
+void VisionTower::RunMlp(Stream& stream, TowerWorkspace& workspace, TokenRuns& runs, const Layer& layer) const {
+  const MatrixView normed = workspace.normed.Rows(0, runs.x.rows);
+  const MatrixView inner = workspace.wide.Rows(0, runs.x.rows).Cols(0, config_.intermediate_size);
   backend_->LayerNorm(stream, {.x = runs.x,
                                .gain = layer.norm2_gain.get(),
                                .bias = layer.norm2_bias.get(),

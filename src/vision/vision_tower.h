@@ -66,8 +66,11 @@ class VisionTower {
 
   VisionTower(Backend& backend, const VisionConfig& config) : backend_(&backend), config_(config) {}
   static Result<Layer> LoadLayer(WeightLoader& loader, const VisionConfig& config, const std::string& prefix);
-  void RunLayer(Stream& stream, TowerWorkspace& workspace, TokenRuns& runs, const Layer& layer,
-                bool want_column_mean) const;
+  // The two halves of a layer. Attention leaves q, k and v in the workspace and gives the keys.
+  ConstMatrixView RunAttention(Stream& stream, TowerWorkspace& workspace, TokenRuns& runs, const Layer& layer,
+                               bool want_column_mean) const;
+  void RunMlp(Stream& stream, TowerWorkspace& workspace, TokenRuns& runs, const Layer& layer) const;
+  void UploadRuns(Stream& stream, const TokenRuns& runs) const;
 
   Backend* backend_;
   VisionConfig config_;
