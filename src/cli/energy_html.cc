@@ -10,39 +10,25 @@
 #include <utility>
 #include <vector>
 
-#include "cli/energy_charts.h"
+#include "cli/charts.h"
+#include "cli/page.h"
 
 namespace eyeshot::cli {
 namespace {
 
-constexpr char kStyle[] = R"(<style>
-:root{color-scheme:light dark;--back:#fff;--text:#1b1f24;--soft:#5b6570;--line:#d9dee4;--card:#f5f7f9;--curve:#1b1f24;
---decode_image:#c2571a;--preprocess:#c06a9d;--encode:#0b6bb0;--connect:#4fa8dc;--reduce:#a39a14;--prefill:#dd9100;
+// Colours of stages and bounds, on light and dark pages.
+constexpr char kColours[] = R"(<style>
+:root{--decode_image:#c2571a;--preprocess:#c06a9d;--encode:#0b6bb0;--connect:#4fa8dc;--reduce:#a39a14;--prefill:#dd9100;
 --decode:#0a8f68;--detokenize:#7d8791;--between:#aab2ba;--compute:#c2571a;--memory:#0b6bb0;--latency:#dd9100;--host:#8d97a1}
-@media(prefers-color-scheme:dark){:root{--back:#14171b;--text:#e6e9ed;--soft:#9aa4af;--line:#333a42;--card:#1d2228;
---curve:#f2f4f7;--decode_image:#e0793f;--preprocess:#d58cb8;--encode:#3f94d6;--connect:#7cc0ea;--reduce:#c9bf3a;
---prefill:#eeab2e;--decode:#2fb88c;--detokenize:#98a2ad;--between:#5d6670;--compute:#e0793f;--memory:#3f94d6;
---latency:#eeab2e;--host:#6d7782}}
-*{box-sizing:border-box}body{margin:0 auto;padding:20px 16px 60px;max-width:1000px;background:var(--back);
-color:var(--text);font:16px/1.5 system-ui,sans-serif}h1{font-size:1.5em;line-height:1.25;margin:.4em 0}
-h2{font-size:1.2em;margin:2em 0 .3em}p{margin:.4em 0 .8em;max-width:75ch}.soft{color:var(--soft)}
-.card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 14px;margin:12px 0}
-.warn{border-left:5px solid var(--latency)}svg{display:block;overflow:visible;margin:10px 0 4px}
-svg text{font:12px system-ui,sans-serif;fill:var(--soft)}svg .label{fill:var(--text);font-size:13px}
-svg .over{fill:var(--text);paint-order:stroke;stroke:var(--back);stroke-width:4px}svg rect{stroke:var(--back);stroke-width:.7}
-svg .inside{fill:#fff;paint-order:stroke;stroke:#0007;stroke-width:2px}.grid{stroke:var(--line)}.whisker{stroke:var(--text);stroke-width:1.5}
-.curve{fill:none;stroke:var(--curve);stroke-width:1.5;vector-effect:non-scaling-stroke}
-.mark{stroke:var(--text);stroke-dasharray:5 4}.band{opacity:.28}.estimate{opacity:.45}
-.legend{display:flex;flex-wrap:wrap;gap:4px 16px;padding:0;margin:6px 0;list-style:none;font-size:.88em}
-.legend i{display:inline-block;width:12px;height:12px;border-radius:3px;margin-right:6px;vertical-align:-1px}
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.84em;font-variant-numeric:tabular-nums}
-th,td{padding:3px 9px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
-th:first-child,td:first-child{text-align:left;padding-left:0}summary{cursor:pointer;padding:4px 0}
-@media(max-width:480px){svg .label{font-size:11px}svg .inside{font-size:11px}}dt{font-weight:600;margin-top:.7em}dd{margin:0 0 0 1em;max-width:75ch})";
+@media(prefers-color-scheme:dark){:root{--decode_image:#e0793f;--preprocess:#d58cb8;--encode:#3f94d6;--connect:#7cc0ea;
+--reduce:#c9bf3a;--prefill:#eeab2e;--decode:#2fb88c;--detokenize:#98a2ad;--between:#5d6670;--compute:#e0793f;
+--memory:#3f94d6;--latency:#eeab2e;--host:#6d7782}}
+.warn{border-left:5px solid var(--latency)}
+)";
 
 // Colours by class, written out: shapes are filled, and boxes of legends have a background.
 std::string Colours() {
-  std::string css;
+  std::string css = kColours;
   constexpr std::string_view kBounds[] = {"compute", "memory", "latency", "host"};
   std::vector<std::string_view> names(std::begin(kBounds), std::end(kBounds));
   for (size_t i = 0; i < kTimes; ++i) names.push_back(TimeName(i));
@@ -50,14 +36,6 @@ std::string Colours() {
     if (name != "load") css += fmt::format(".{0}{{fill:var(--{0});background:var(--{0})}}", name);
   }
   return css + "</style>\n";
-}
-
-std::string Legend(std::span<const std::pair<std::string, std::string>> entries) {
-  std::string html = R"(<ul class="legend">)";
-  for (const auto& [style, text] : entries) {
-    html += fmt::format(R"(<li><i class="{}"></i>{}</li>)", style, HtmlText(text));
-  }
-  return html + "</ul>\n";
 }
 
 std::string NameOf(const RequestFigure& request) {
@@ -402,11 +380,8 @@ and of bytes read and written (traffic that caches catch is not counted).</dd>
 }  // namespace
 
 std::string WorkloadHtml(const WorkloadReport& report) {
-  std::string html = fmt::format(
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-      "content=\"width=device-width,initial-scale=1\">\n<title>Energy of {} on {}</title>\n",
-      HtmlText(report.model.name), HtmlText(report.model.device));
-  html += kStyle + Colours() + "</head><body>\n" + Heading(report);
+  std::string html = PageHead(fmt::format("Energy of {} on {}", report.model.name, report.model.device), Colours());
+  html += Heading(report);
   for (size_t group = 0; group < report.groups.size(); ++group) html += MeterCard(report, group);
   if (const std::optional<size_t> group = MainGroup(report)) {
     html += StagesSection(report) + InflationSection(report, *group) + RequestsSection(report, *group) +
@@ -416,7 +391,7 @@ std::string WorkloadHtml(const WorkloadReport& report) {
     html +=
         "<div class=\"card warn\">No meter of energy can be read here, and no model of a machine was found.</div>\n";
   }
-  return html + SetSection(report) + WordsSection(report) + "</body></html>\n";
+  return html + SetSection(report) + WordsSection(report) + PageEnd();
 }
 
 }  // namespace eyeshot::cli

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "eyeshot/chat.h"
@@ -74,8 +75,8 @@ class Conversation {
   // Those of the last message.
   std::span<const Visual> last_visuals() const { return std::span(visuals_).subspan(visuals_before_.back()); }
 
-  // The prompt of all messages and "Assistant:".
-  Result<PromptPlan> Plan() const;
+  // The prompt of all messages and "Assistant:", with the answer's first words.
+  Result<PromptPlan> Plan(std::string_view answer_start = {}) const;
 
   // The most frames, as many as it has at most, that the first clip of `message` may have so that it, said after the
   // first `before` messages, makes a prompt of at most `tokens` tokens; 0: none. Errors: those of Plan().

@@ -278,7 +278,9 @@ Result<Answer> ChatImpl::Ask(std::vector<ContentPart> parts, const AskOptions& o
     conversation_.RemoveLast();
     return answer;
   }
-  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::Assistant(answer->text), options.detail));
+  const std::string said =
+      options.answer_start.empty() ? answer->text : fmt::format("{} {}", options.answer_start, answer->text);
+  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::Assistant(said), options.detail));
   return answer;
 }
 
@@ -319,10 +321,10 @@ Result<Answer> ChatImpl::Answered(const AskOptions& options) {
   Ledger abandoned;  // what a question that failed has left, and what is under way of it
   EYESHOT_RETURN_IF_ERROR(engine_->backend().Sync(*stream_));
   stream_->Collect(abandoned);
-  EYESHOT_ASSIGN_OR_RETURN(PromptPlan plan, conversation_.Plan());
+  EYESHOT_ASSIGN_OR_RETURN(PromptPlan plan, conversation_.Plan(options.answer_start));
   if (options.detail.kind == PictureDetail::Kind::kAuto) {
     while (Needed(plan) > sequence_.capacity() && conversation_.Shrink()) {
-      EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan());
+      EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan(options.answer_start));
     }
   }
   EYESHOT_RETURN_IF_ERROR(CheckFits(plan, options));
