@@ -1,4 +1,5 @@
-// Any text as a table of VLMEvalKit, as lines of JSON, as a list as Python prints it, as base64 and as a file of results.
+// Any text as a table of VLMEvalKit, as lines of JSON, as a list as Python prints it, as base64 and as a file of
+// results.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

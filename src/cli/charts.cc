@@ -135,17 +135,15 @@ std::string FrontLine(const ScatterChart& chart, const CostScale& x, const Scale
   }
   points += fmt::format("1000,{:.1f}", 1000 - 10 * height);
   // In a coordinate system of its own that is stretched to the width.
-  return fmt::format(
-      R"(<svg x="0" y="0" width="100%" height="{}" viewBox="0 0 1000 1000" preserveAspectRatio="none">)"
-      R"(<polyline class="curve" points="{}"/></svg>)",
-      kScatterHeight, points);
+  return fmt::format(R"(<svg x="0" y="0" width="100%" height="{}" viewBox="0 0 1000 1000" preserveAspectRatio="none">)"
+                     R"(<polyline class="curve" points="{}"/></svg>)",
+                     kScatterHeight, points);
 }
 
 std::string Dot(const ScatterPoint& point, double x, const Scale& y) {
   const auto height_of = [&](double value) { return kScatterHeight * (1 - y.Of(value) / 100); };
-  std::string svg =
-      fmt::format(R"(<line class="reach" x1="{0:.3f}%" x2="{0:.3f}%" y1="{1:.1f}" y2="{2:.1f}"/>)", x,
-                  height_of(point.low), height_of(point.high));
+  std::string svg = fmt::format(R"(<line class="reach" x1="{0:.3f}%" x2="{0:.3f}%" y1="{1:.1f}" y2="{2:.1f}"/>)", x,
+                                height_of(point.low), height_of(point.high));
   svg += fmt::format(R"(<circle class="{} {}" cx="{:.3f}%" cy="{:.1f}" r="{}"><title>{}</title></circle>)", point.style,
                      point.front ? "dot" : "hollow", x, height_of(point.y), kDot, HtmlText(point.title));
   return svg + fmt::format(R"(<text class="number{}" x="{:.3f}%" y="{:.1f}" text-anchor="middle">{}</text>)",
@@ -266,14 +264,15 @@ std::string DrawScatter(const ScatterChart& chart) {
   for (const double tick : ticks) {
     const double at = x.Of(tick);
     svg += fmt::format(R"(<line class="grid" x1="{0:.3f}%" x2="{0:.3f}%" y1="0" y2="{1}"/>)", at, kScatterHeight);
-    svg += fmt::format(R"(<text class="tick" x="{:.3f}%" y="{}" text-anchor="{}">{:g}{}</text>)", at,
-                       kScatterHeight + 17, Anchor(at), tick,
-                       tick == ticks.back() ? fmt::format(" {}", HtmlText(chart.x_unit)) : "");
+    svg +=
+        fmt::format(R"(<text class="tick" x="{:.3f}%" y="{}" text-anchor="{}">{:g}{}</text>)", at, kScatterHeight + 17,
+                    Anchor(at), tick, tick == ticks.back() ? fmt::format(" {}", HtmlText(chart.x_unit)) : "");
   }
   for (const double tick : TicksOf(y)) {
     const double at = kScatterHeight * (1 - y.Of(tick) / 100);
     svg += fmt::format(R"(<line class="grid" x1="0" x2="100%" y1="{0:.1f}" y2="{0:.1f}"/>)", at);
-    svg += fmt::format(R"(<text class="tick over" x="3" y="{:.1f}">{:g} {}</text>)", at - 4, tick, HtmlText(chart.y_unit));
+    svg +=
+        fmt::format(R"(<text class="tick over" x="3" y="{:.1f}">{:g} {}</text>)", at - 4, tick, HtmlText(chart.y_unit));
   }
   svg += FrontLine(chart, x, y);
   for (const bool front : {false, true}) {

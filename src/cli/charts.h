@@ -1,5 +1,5 @@
-// Charts of the pages that commands write: inline SVG that is as wide as the page. Coordinates along x are percentages, so
-// that text keeps its size on a phone.
+// Charts of the pages that commands write: inline SVG that is as wide as the page. Coordinates along x are percentages,
+// so that text keeps its size on a phone.
 #ifndef EYESHOT_CLI_CHARTS_H_
 #define EYESHOT_CLI_CHARTS_H_
 

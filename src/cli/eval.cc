@@ -183,9 +183,9 @@ Status Compare(const EvalFlags& flags) {
 
 int RunEval(const EvalFlags& flags) {
   if (flags.set.empty() == flags.compare.empty()) {
-    ReportError(InvalidArgumentError(flags.set.empty() ? "there is no set of questions"
-                                                       : "a set of questions and --compare together",
-                                     "eyeshot eval SET, or eyeshot eval --compare A.jsonl B.jsonl"),
+    ReportError(InvalidArgumentError(
+                    flags.set.empty() ? "there is no set of questions" : "a set of questions and --compare together",
+                    "eyeshot eval SET, or eyeshot eval --compare A.jsonl B.jsonl"),
                 flags.json);
     return kExitUsage;
   }
@@ -201,21 +201,25 @@ std::string ScorerNames() {
 
 std::string PromptNames() {
   std::string names;
-  for (const eval::PromptKind& kind : eval::PromptKinds()) names += (names.empty() ? "" : ", ") + std::string(kind.name);
+  for (const eval::PromptKind& kind : eval::PromptKinds())
+    names += (names.empty() ? "" : ", ") + std::string(kind.name);
   return names;
 }
 
 void AddSetFlags(CLI::App& command, EvalFlags& flags) {
   command
-      .add_option("set", flags.set,
-                  "Lines of JSON (id, images, video, question, answer, task), a table of VLMEvalKit (.tsv), or documents "
-                  "or logged samples of lmms-eval (.jsonl)")
+      .add_option(
+          "set", flags.set,
+          "Lines of JSON (id, images, video, question, answer, task), a table of VLMEvalKit (.tsv), or documents "
+          "or logged samples of lmms-eval (.jsonl)")
       ->type_name("SET");
-  command.add_option("--prompt", flags.settings.prompt,
-                     "How the questions are put: " + PromptNames() + "; without it as the set's name and content say")
+  command
+      .add_option("--prompt", flags.settings.prompt,
+                  "How the questions are put: " + PromptNames() + "; without it as the set's name and content say")
       ->type_name("KIND");
-  command.add_option("--scorer", flags.scorer,
-                     "How answers are scored: " + ScorerNames() + "; without it as the set's name and content say")
+  command
+      .add_option("--scorer", flags.scorer,
+                  "How answers are scored: " + ScorerNames() + "; without it as the set's name and content say")
       ->type_name("NAME");
   command.add_option("--every", flags.every, "Only the first and then every N-th question")
       ->check(CLI::PositiveNumber)
@@ -231,20 +235,23 @@ void AddSetFlags(CLI::App& command, EvalFlags& flags) {
 void AddResultFlags(CLI::App& command, EvalFlags& flags) {
   command.add_option("--out", flags.out, "Write a line a question as it is answered; goes on where such a file ends")
       ->type_name("FILE.jsonl");
-  command.add_option("--sweep", flags.sweep,
-                     "Ask with each of these values, as detail=low,high; several: every combination. Settings: " +
-                         AxisNames() + ". A comma in a value is written as +")
+  command
+      .add_option("--sweep", flags.sweep,
+                  "Ask with each of these values, as detail=low,high; several: every combination. Settings: " +
+                      AxisNames() + ". A comma in a value is written as +")
       ->allow_extra_args(false)
       ->take_all()
       ->type_name("NAME=V,V");
-  command.add_option("--compare", flags.compare,
-                     "Which of two files of results is better, question by question; of a sweep FILE#NAME=V NAME=V")
+  command
+      .add_option("--compare", flags.compare,
+                  "Which of two files of results is better, question by question; of a sweep FILE#NAME=V NAME=V")
       ->expected(2)
       ->type_name("A B");
   command.add_option("--html", flags.html, "Write a page with charts")->type_name("FILE");
   command.add_option("--svg", flags.svg, "Write a sweep's chart: score over cost, with the Pareto front")
       ->type_name("FILE");
-  command.add_option("--cost", flags.cost, "What that chart is over: ms, tokens, or a meter such as rapl; ms without it")
+  command
+      .add_option("--cost", flags.cost, "What that chart is over: ms, tokens, or a meter such as rapl; ms without it")
       ->type_name("NAME");
   command.add_flag("--json", flags.json, "Print one JSON object");
 }

@@ -30,15 +30,25 @@ std::string Scatter(const EvalReport& report, const EvalCost& cost) {
   const std::vector<bool> front = FrontOf(report, cost);
   for (size_t i = 0; i < report.points.size(); ++i) {
     const eval::Interval& score = report.points[i].summary.total.score;
-    chart.points.push_back({.x = cost.values[i],
-                            .y = 100 * score.value,
-                            .low = 100 * score.low,
-                            .high = 100 * score.high,
-                            .label = std::to_string(i + 1),
-                            .style = fmt::format("series{}", SeriesOf(report, i)),
-                            .title = fmt::format("{}: {}, {:.4g} {}", eval::PointName(report.points[i].point),
-                                                 Percent(score), cost.values[i], cost.unit),
-                            .front = front[i]});
+    const auto same = std::find_if(chart.points.begin(), chart.points.end(), [&](const ScatterPoint& other) {
+      return other.x == cost.values[i] && other.y == 100 * score.value;
+    });
+    // Where points stand upon each other, the first one's number says that there are more.
+    if (same != chart.points.end()) {
+      if (!same->label.ends_with('+')) same->label += '+';
+      same->title += fmt::format("\n{}: {}", i + 1, eval::PointName(report.points[i].point));
+      continue;
+    }
+    chart.points.push_back(
+        {.x = cost.values[i],
+         .y = 100 * score.value,
+         .low = 100 * score.low,
+         .high = 100 * score.high,
+         .label = std::to_string(i + 1),
+         .style = fmt::format("series{}", SeriesOf(report, i)),
+         .title = fmt::format("{}: {}, {}, {:.4g} {}", i + 1, eval::PointName(report.points[i].point), Percent(score),
+                              cost.values[i], cost.unit),
+         .front = front[i]});
   }
   return DrawScatter(chart);
 }
@@ -117,8 +127,10 @@ std::string TasksTable(const EvalReport& report) {
 
 std::string SweepSections(const EvalReport& report) {
   std::string html =
-      "<p>Each point is a setting, with its number in the table below. Vertical lines are 95 % intervals; filled points "
-      "are on the Pareto front: nothing else is as cheap and as good. Colours:</p>\n" +
+      "<p>Each point is a setting, with its number in the table below. Vertical lines are 95 % intervals; filled "
+      "points "
+      "are on the Pareto front: nothing else is as cheap and as good. \"1+\": others stand in the same place. "
+      "Colours:</p>\n" +
       Legend(SeriesEntries(report));
   for (const EvalCost& cost : CostsOf(report)) {
     html += fmt::format("<h2>Score over {}</h2>\n", HtmlText(cost.title)) + Scatter(report, cost);
@@ -130,9 +142,11 @@ std::string SweepSections(const EvalReport& report) {
 std::string Words(const EvalReport& report) {
   return fmt::format(
       "<h2>How to read this</h2>\n<dl><dt>Score</dt><dd>By <b>{}</b>: {}.</dd><dt>95 %</dt><dd>{}.</dd>"
-      "<dt>Against 1</dt><dd>The mean difference to the first point over the same questions, drawn as pairs; an interval "
+      "<dt>Against 1</dt><dd>The mean difference to the first point over the same questions, drawn as pairs; an "
+      "interval "
       "without 0 shows a difference.</dd><dt>CER</dt><dd>Character error rate: edits over characters of the true "
-      "answers.</dd><dt>ms, tokens, J</dt><dd>Means of a question, from the pictures' files to the last token. Joules are "
+      "answers.</dd><dt>ms, tokens, J</dt><dd>Means of a question, from the pictures' files to the last token. Joules "
+      "are "
       "a meter's, named behind them.</dd></dl>\n",
       report.scorer->name, HtmlText(report.scorer->what),
       report.scorer->share ? "Wilson's interval of a share" : "Percentiles of 10,000 samples drawn with replacement");
@@ -151,10 +165,10 @@ std::string EvalHtml(const EvalReport& report) {
                         report.info.threads);
   }
   if (!report.axes.empty()) return html + SweepSections(report) + Words(report) + PageEnd();
-  html += fmt::format("<div class=\"card\">Score: <b>{}</b>; exact match {:.1f} %; character error rate {:.3f}; {:.1f} ms "
-                      "and {:.0f} visual tokens a question.</div>\n",
-                      Percent(total.score), 100 * total.ExactShare(), total.error_rate.value, total.ms,
-                      total.visual_tokens);
+  html += fmt::format(
+      "<div class=\"card\">Score: <b>{}</b>; exact match {:.1f} %; character error rate {:.3f}; {:.1f} ms "
+      "and {:.0f} visual tokens a question.</div>\n",
+      Percent(total.score), 100 * total.ExactShare(), total.error_rate.value, total.ms, total.visual_tokens);
   return html + "<h2>By task</h2>\n" + TasksChart(report.points[0].summary) + Words(report) + PageEnd();
 }
 
@@ -162,8 +176,8 @@ Result<std::string> EvalSvg(const EvalReport& report, const std::string& cost) {
   const std::vector<EvalCost> costs = CostsOf(report);
   std::string keys;
   for (const EvalCost& some : costs) keys += (keys.empty() ? "" : ", ") + some.key;
-  const auto found = std::find_if(costs.begin(), costs.end(),
-                                  [&](const EvalCost& some) { return cost.empty() || some.key == cost; });
+  const auto found =
+      std::find_if(costs.begin(), costs.end(), [&](const EvalCost& some) { return cost.empty() || some.key == cost; });
   if (report.axes.empty() || found == costs.end()) {
     return InvalidArgumentError(fmt::format("no chart over {}: points differ in {}", cost.empty() ? "a cost" : cost,
                                             keys.empty() ? "no cost" : keys),
@@ -175,7 +189,8 @@ Result<std::string> EvalSvg(const EvalReport& report, const std::string& cost) {
   const int below = kTop + ScatterHeight() + 20;
   const int height = below + kLine * static_cast<int>(report.points.size());
   std::string svg = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\">\n<style>{2}</style>\n"
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} "
+      "{1}\">\n<style>{2}</style>\n"
       "<rect width=\"{0}\" height=\"{1}\" style=\"fill:var(--back)\"/>\n"
       "<text class=\"label\" x=\"16\" y=\"22\">Score over {3}: {4} questions, lines are 95 % intervals</text>\n"
       "<svg x=\"16\" y=\"{5}\" width=\"{6}\" height=\"{7}\" overflow=\"visible\">",

@@ -103,15 +103,15 @@ void PrintPoints(const EvalReport& report) {
 }  // namespace
 
 std::vector<EvalCost> CostsOf(const EvalReport& report) {
-  std::vector<EvalCost> costs = {{"ms", "Milliseconds a question", "ms", {}},
-                                 {"tokens", "Visual tokens a question", "tokens", {}}};
+  std::vector<EvalCost> costs = {{"ms", "milliseconds a question", "ms", {}},
+                                 {"tokens", "visual tokens a question", "tokens", {}}};
   for (const EvalPoint& point : report.points) {
     costs[0].values.push_back(point.summary.total.ms);
     costs[1].values.push_back(point.summary.total.visual_tokens);
   }
   for (const Joules& first : report.points[0].summary.total.joules) {
     const std::string name(EnergySourceName(first.source));
-    EvalCost cost{name, fmt::format("Joules a question ({})", name), "J", {}};
+    EvalCost cost{name, fmt::format("joules a question ({})", name), "J", {}};
     for (const EvalPoint& point : report.points) {
       for (const Joules& joules : point.summary.total.joules) {
         if (joules.source == first.source) cost.values.push_back(joules.value);
@@ -149,12 +149,8 @@ void PrintReport(const EvalReport& report) {
 
 OrderedJson ReportJson(const EvalReport& report) {
   const ModelInfo& info = report.info;
-  OrderedJson json = {{"set", report.set},
-                      {"scorer", report.scorer->name},
-                      {"model", info.name},
-                      {"device", info.device},
-                      {"precision", info.precision},
-                      {"seconds", report.seconds},
+  OrderedJson json = {{"set", report.set},        {"scorer", report.scorer->name}, {"model", info.name},
+                      {"device", info.device},    {"precision", info.precision},   {"seconds", report.seconds},
                       {"resumed", report.resumed}};
   if (report.axes.empty()) {
     json.update(SummaryJson(report, report.points[0]));
@@ -164,7 +160,8 @@ OrderedJson ReportJson(const EvalReport& report) {
   // Of the model loaded last: its precision may be an axis.
   json.erase("precision");
   json["sweep"] = OrderedJson::array();
-  for (const eval::SweepAxis& axis : report.axes) json["sweep"].push_back({{"name", axis.name}, {"values", axis.values}});
+  for (const eval::SweepAxis& axis : report.axes)
+    json["sweep"].push_back({{"name", axis.name}, {"values", axis.values}});
   json["points"] = OrderedJson::array();
   for (size_t i = 0; i < report.points.size(); ++i) {
     OrderedJson point = {{"point", OrderedJson::object()}};
@@ -208,7 +205,9 @@ OrderedJson ComparisonJson(const EvalComparison& comparison) {
                       {"difference", IntervalJson(result.difference)},
                       {"b_higher", result.better},
                       {"b_lower", result.worse},
-                      {"verdict", result.Verdict() > 0 ? "b" : result.Verdict() < 0 ? "a" : "none"}};
+                      {"verdict", result.Verdict() > 0   ? "b"
+                                  : result.Verdict() < 0 ? "a"
+                                                         : "none"}};
   json["tasks"] = OrderedJson::object();
   for (const auto& [task, difference] : result.tasks) json["tasks"][task] = IntervalJson(difference);
   return json;

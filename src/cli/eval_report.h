@@ -37,7 +37,7 @@ struct EvalReport {
 // What a sweep's points are drawn over: a mean of their questions.
 struct EvalCost {
   std::string key;    // "ms", "tokens", "rapl", ...
-  std::string title;  // "Milliseconds a question"
+  std::string title;  // "milliseconds a question"
   std::string unit;
   std::vector<double> values;  // by point
 };

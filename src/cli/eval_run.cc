@@ -71,6 +71,7 @@ Status Evaluation::Begin() {
 
 Result<OrderedJson> Evaluation::Header() const {
   OrderedJson header = {{eval::kHeaderKey, eval::kHeaderVersion},
+                        {"program", EYESHOT_VERSION},
                         {"set", job_.set->name()},
                         {"set_sha256", job_.set->Digest()},
                         {"questions", job_.set->questions().size()},

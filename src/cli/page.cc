@@ -12,7 +12,7 @@ constexpr char kChartStyle[] =
 --series0:#0b6bb0;--series1:#c2571a;--series2:#0a8f68;--series3:#c06a9d;--series4:#dd9100;--series5:#7a5cc0}
 @media(prefers-color-scheme:dark){:root{--back:#14171b;--text:#e6e9ed;--soft:#9aa4af;--line:#333a42;--card:#1d2228;
 --curve:#f2f4f7;--series0:#3f94d6;--series1:#e0793f;--series2:#2fb88c;--series3:#d58cb8;--series4:#eeab2e;--series5:#a78bf0}}
-svg text{font:12px system-ui,sans-serif;fill:var(--soft)}svg .label{fill:var(--text);font-size:13px}
+svg{overflow:visible}svg text{font:12px system-ui,sans-serif;fill:var(--soft)}svg .label{fill:var(--text);font-size:13px}
 svg .over{fill:var(--text);paint-order:stroke;stroke:var(--back);stroke-width:4px}svg rect{stroke:var(--back);stroke-width:.7}
 svg .inside{fill:#fff;paint-order:stroke;stroke:#0007;stroke-width:2px}.grid{stroke:var(--line)}.whisker{stroke:var(--text);stroke-width:1.5}
 .curve{fill:none;stroke:var(--curve);stroke-width:1.5;vector-effect:non-scaling-stroke}
@@ -32,7 +32,7 @@ constexpr char kPageStyle[] =
 color:var(--text);font:16px/1.5 system-ui,sans-serif}h1{font-size:1.5em;line-height:1.25;margin:.4em 0}
 h2{font-size:1.2em;margin:2em 0 .3em}p{margin:.4em 0 .8em;max-width:75ch}.soft{color:var(--soft)}
 .card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 14px;margin:12px 0}
-svg{display:block;overflow:visible;margin:10px 0 4px}
+svg{display:block;margin:10px 0 4px}
 .legend{display:flex;flex-wrap:wrap;gap:4px 16px;padding:0;margin:6px 0;list-style:none;font-size:.88em}
 .legend i{display:inline-block;width:12px;height:12px;border-radius:3px;margin-right:6px;vertical-align:-1px}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.84em;font-variant-numeric:tabular-nums}

@@ -12,8 +12,7 @@ Result<Answer> AskQuestion(const Engine& engine, Chat& chat, const Question& que
                            Ledger& ledger) {
   chat.Reset();
   // Frames are one view each.
-  const PictureDetail detail =
-      question.video ? PictureDetail{PictureDetail::Kind::kLow, 0} : settings.options.detail;
+  const PictureDetail detail = question.video ? PictureDetail{PictureDetail::Kind::kLow, 0} : settings.options.detail;
   const DecodeOptions decoding = settings.jpeg_scaling ? engine.ScaledDecoding(detail) : DecodeOptions();
   EYESHOT_ASSIGN_OR_RETURN(
       std::vector<ContentPart> parts,

@@ -16,9 +16,8 @@ bool IsRefusal(std::u32string_view answer) {
   constexpr std::u32string_view kRefusals[] = {
       U"Sorry, I can't help with images of people yet.", U"I can't process this file.",
       U"I'm sorry, but without the image provided", U"Cannot determine the answer"};
-  return std::any_of(std::begin(kRefusals), std::end(kRefusals), [&](std::u32string_view refusal) {
-    return answer.find(refusal) != std::u32string_view::npos;
-  });
+  return std::any_of(std::begin(kRefusals), std::end(kRefusals),
+                     [&](std::u32string_view refusal) { return answer.find(refusal) != std::u32string_view::npos; });
 }
 
 // Skips what `\s+` or `\s*` matches; returns whether anything was skipped.
@@ -118,12 +117,14 @@ char ChosenLetter(std::string_view answer, const Choices& choices) {
 char ChosenLetterOfVideo(std::string_view answer, std::string_view question) {
   // The fifth and sixth are two openings each whose comma was forgotten: they match nothing, and "The best option is"
   // and "Best answer:" stay. Kept, so that scores are equal.
-  constexpr std::u32string_view kOpenings[] = {
-      U"The best answer is", U"The correct answer is",
-      U"The answer is",      U"The answer",
-      U"The best option isThe correct option is",
-      U"Best answer:Best option:",
-      U"Answer:",            U"Option:"};
+  constexpr std::u32string_view kOpenings[] = {U"The best answer is",
+                                               U"The correct answer is",
+                                               U"The answer is",
+                                               U"The answer",
+                                               U"The best option isThe correct option is",
+                                               U"Best answer:Best option:",
+                                               U"Answer:",
+                                               U"Option:"};
   const std::u32string whole = CodePoints(answer);
   std::u32string text(Strip(whole));
   for (const std::u32string_view opening : kOpenings) text = Replaced(std::move(text), opening, U"");

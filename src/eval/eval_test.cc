@@ -83,9 +83,10 @@ TEST(Base64Test, DecodesAndRefuses) {
 }
 
 TEST(JsonLinesTest, ReadsALineAQuestion) {
-  const auto set = QuestionSet::Load(Write(
-      "a.jsonl", "{\"id\": 7, \"images\": [\"a.png\", \"/b.png\"], \"video\": true, \"question\": \"q\", \"answer\": "
-                 "\"x\", \"task\": \"t\"}\n\n{\"question\": \"hello\", \"answer\": 5}\r\n"));
+  const auto set = QuestionSet::Load(
+      Write("a.jsonl",
+            "{\"id\": 7, \"images\": [\"a.png\", \"/b.png\"], \"video\": true, \"question\": \"q\", \"answer\": "
+            "\"x\", \"task\": \"t\"}\n\n{\"question\": \"hello\", \"answer\": 5}\r\n"));
   ASSERT_TRUE(set.ok()) << set.status().message();
   ASSERT_EQ(set->questions().size(), 2u);
   const Question& first = set->questions()[0];
@@ -141,11 +142,14 @@ TEST(JsonLinesTest, ErrorsNameTheLine) {
 
 TEST(TableTest, ReadsVlmEvalKitsColumns) {
   const std::string picture(80, 'A');
-  const auto set = QuestionSet::Load(
-      Write("MMStar.tsv", "index\timage\tquestion\tA\tB\tC\tanswer\tcategory\tl2-category\thint\n"
-                          "0\t" + picture + "\t\"What\n\"\"is\"\"\tit?\"\tcat\tNone\tdog\tC\tc\tl\tlook\r\n"
-                          "1\t0\tAnd now?\t1\t\t2\tA\tc\t\t\n"
-                          "2\t\"['" + picture + "', '" + picture + "']\"\tq\t\t\t\t\"['a', 'b']\"\t\t\t"));
+  const auto set = QuestionSet::Load(Write("MMStar.tsv",
+                                           "index\timage\tquestion\tA\tB\tC\tanswer\tcategory\tl2-category\thint\n"
+                                           "0\t" +
+                                               picture +
+                                               "\t\"What\n\"\"is\"\"\tit?\"\tcat\tNone\tdog\tC\tc\tl\tlook\r\n"
+                                               "1\t0\tAnd now?\t1\t\t2\tA\tc\t\t\n"
+                                               "2\t\"['" +
+                                               picture + "', '" + picture + "']\"\tq\t\t\t\t\"['a', 'b']\"\t\t\t"));
   ASSERT_TRUE(set.ok()) << set.status().message();
   const std::vector<Question>& q = set->questions();
   ASSERT_EQ(q.size(), 3u);
@@ -244,7 +248,12 @@ TEST(SweepTest, TheFrontHasWhatNothingBeats) {
 }
 
 Record MakeRecord(const std::string& id, double score) {
-  Record record{.point = {{"precision", "int8"}}, .id = id, .task = "t", .question = "q?", .answer = "a\n\"b", .truths = {"a", "b"}};
+  Record record{.point = {{"precision", "int8"}},
+                .id = id,
+                .task = "t",
+                .question = "q?",
+                .answer = "a\n\"b",
+                .truths = {"a", "b"}};
   record.score = score;
   record.ms = 12.5;
   record.visual_tokens = 64;
@@ -257,7 +266,8 @@ Record MakeRecord(const std::string& id, double score) {
 TEST(ResultFileTest, GoesOnAfterAKill) {
   const std::string path = TempPath("r.jsonl");
   std::remove(path.c_str());
-  const OrderedJson header = {{kHeaderKey, kHeaderVersion}, {"settings", {{"precision", "int8"}, {"temperature", 0.3f}}}};
+  const OrderedJson header = {{kHeaderKey, kHeaderVersion},
+                              {"settings", {{"precision", "int8"}, {"temperature", 0.3f}}}};
   {
     Result<ResultFile> file = ResultFile::Open(path, header);
     ASSERT_TRUE(file.ok()) << file.status().message();

@@ -9,8 +9,9 @@
 
 namespace eyeshot::eval {
 
-// SHA-256 over the names, sizes and content of a model's files (a folder's *.json, *.jinja, *.txt, *.safetensors, *.gguf,
-// or the one that `path` names, and `more`), of files beyond 2 MiB their first and last MiB. Errors: kIo, kNotFound.
+// SHA-256 over the names, sizes and content of a model's files (a folder's *.json, *.jinja, *.txt, *.safetensors,
+// *.gguf, or the one that `path` names, and `more`), of files beyond 2 MiB their first and last MiB. Errors: kIo,
+// kNotFound.
 Result<std::string> ModelFingerprint(const std::string& path, const std::vector<std::string>& more = {});
 
 }  // namespace eyeshot::eval

@@ -27,7 +27,8 @@ Json Rows(const std::string& name) {
 }
 
 Question QuestionOf(const Json& row) {
-  Question question{.question = row.value("question", ""), .task = row.value("category", ""), .hint = row.value("hint", "")};
+  Question question{
+      .question = row.value("question", ""), .task = row.value("category", ""), .hint = row.value("hint", "")};
   if (row.contains("references")) question.answers = row.at("references").get<std::vector<std::string>>();
   if (!row.contains("choices")) return question;
   for (const auto& [letter, text] : row.at("choices").items()) question.choices.emplace_back(letter[0], text);
@@ -53,11 +54,13 @@ INSTANTIATE_TEST_SUITE_P(All, ScorerGoldens,
 
 TEST(LetterGoldens, ChoosesWhatVlmEvalKitChooses) {
   for (const Json& row : Rows("letter")) {
-    EXPECT_EQ(std::string(1, ChosenLetter(row.at("prediction").get<std::string>(), QuestionOf(row).choices)), row.at("chosen"))
+    EXPECT_EQ(std::string(1, ChosenLetter(row.at("prediction").get<std::string>(), QuestionOf(row).choices)),
+              row.at("chosen"))
         << row.dump();
   }
   for (const Json& row : Rows("letter-video")) {
-    const std::string chosen(1, ChosenLetterOfVideo(row.at("prediction").get<std::string>(), row.at("question").get<std::string>()));
+    const std::string chosen(
+        1, ChosenLetterOfVideo(row.at("prediction").get<std::string>(), row.at("question").get<std::string>()));
     EXPECT_EQ(chosen, row.at("chosen")) << row.dump();
   }
 }

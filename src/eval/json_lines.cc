@@ -73,9 +73,7 @@ class LineReader {
     return found.value != nullptr ? found : FindFirst(line_, keys);
   }
 
-  std::string PathOf(const std::string& path) const {
-    return path.starts_with('/') ? path : JoinPath(folder_, path);
-  }
+  std::string PathOf(const std::string& path) const { return path.starts_with('/') ? path : JoinPath(folder_, path); }
 
   Status ReadPictures() {
     EYESHOT_ASSIGN_OR_RETURN(question_.video, doc_.BoolOr("video", false));
@@ -103,7 +101,8 @@ class LineReader {
   // A list, an object by letter, or a key for each letter.
   Status ReadChoices() {
     const Found found = FindEither({"options", "choices"});
-    const Status error = doc_.Error(StatusCode::kCorrupt, found.key, "up to 26 texts", "write \"options\": [\"a\", \"b\"]");
+    const Status error =
+        doc_.Error(StatusCode::kCorrupt, found.key, "up to 26 texts", "write \"options\": [\"a\", \"b\"]");
     char letter = 'A';
     if (found.value != nullptr && (found.value->is_array() || found.value->is_object())) {
       for (const auto& [key, value] : found.value->items()) {
@@ -131,7 +130,8 @@ class LineReader {
     std::vector<std::string> answers;
     for (const Json& value : found.value->is_array() ? *found.value : Json::array({*found.value})) {
       const std::optional<std::string> text = TextOf(value);
-      if (!text) return doc_.Error(StatusCode::kCorrupt, found.key, "a text, or a list of them", R"(write "answer": "a")");
+      if (!text)
+        return doc_.Error(StatusCode::kCorrupt, found.key, "a text, or a list of them", R"(write "answer": "a")");
       answers.push_back(*text);
     }
     // lmms-eval logs a list as Python prints it.
@@ -163,9 +163,9 @@ class LineReader {
 
 Result<Question> ReadLine(std::string_view text, const std::string& where, const std::string& folder, size_t number) {
   if (text.size() > limits::kMaxQuestionBytes) {
-    return LimitError(fmt::format("{}: {} bytes, more than kMaxQuestionBytes ({})", where, text.size(),
-                                  limits::kMaxQuestionBytes),
-                      "keep pictures in files of their own, or in a .tsv");
+    return LimitError(
+        fmt::format("{}: {} bytes, more than kMaxQuestionBytes ({})", where, text.size(), limits::kMaxQuestionBytes),
+        "keep pictures in files of their own, or in a .tsv");
   }
   EYESHOT_ASSIGN_OR_RETURN(const Json tree, ParseJsonTree(text, where));
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject line, JsonObject::Root(tree, where));

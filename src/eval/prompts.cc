@@ -121,13 +121,20 @@ constexpr PromptKind kPromptKinds[] = {
 };
 
 constexpr SetKind kSetKinds[] = {
-    {"MMStar", "mcq", "letter"},         {"AI2D", "mcq", "letter"},
-    {"ScienceQA", "mcq", "letter"},      {"SEEDBench_IMG", "mcq", "letter"},
-    {"MMBench", "mmbench", "letter"},    {"RealWorldQA", "mcq-default", "letter"},
-    {"ChartQA", "chartqa", "relaxed"},   {"DocVQA", "docvqa", "anls"},
-    {"InfoVQA", "vqa-brief", "anls"},    {"TextVQA", "textvqa", "vqa"},
-    {"OCRBench", "brief", "substring"},  {"OCRVQA", "vqa-brief", "accuracy"},
-    {"GQA", "vqa", "accuracy"},          {"Video-MME", "video-mme", "letter-video"},
+    {"MMStar", "mcq", "letter"},
+    {"AI2D", "mcq", "letter"},
+    {"ScienceQA", "mcq", "letter"},
+    {"SEEDBench_IMG", "mcq", "letter"},
+    {"MMBench", "mmbench", "letter"},
+    {"RealWorldQA", "mcq-default", "letter"},
+    {"ChartQA", "chartqa", "relaxed"},
+    {"DocVQA", "docvqa", "anls"},
+    {"InfoVQA", "vqa-brief", "anls"},
+    {"TextVQA", "textvqa", "vqa"},
+    {"OCRBench", "brief", "substring"},
+    {"OCRVQA", "vqa-brief", "accuracy"},
+    {"GQA", "vqa", "accuracy"},
+    {"Video-MME", "video-mme", "letter-video"},
     {"VideoMME", "video-mme", "letter-video"},
 };
 
@@ -151,7 +158,8 @@ Result<const PromptKind*> FindPromptKind(std::string_view name) {
 }
 
 SetKind KindOf(std::string_view set_name, std::span<const Question> questions) {
-  const bool choices = std::any_of(questions.begin(), questions.end(), [](const Question& q) { return !q.choices.empty(); });
+  const bool choices =
+      std::any_of(questions.begin(), questions.end(), [](const Question& q) { return !q.choices.empty(); });
   SetKind kind{"", choices ? "mcq" : "plain", choices ? "letter" : "exact"};
   const std::string name = AsciiLower(set_name);
   for (const SetKind& known : kSetKinds) {
@@ -159,7 +167,8 @@ SetKind KindOf(std::string_view set_name, std::span<const Question> questions) {
     if (name.find(AsciiLower(known.data_set)) == std::string::npos) continue;
     if (known.data_set.size() > kind.data_set.size()) kind = known;
   }
-  const bool logged = std::any_of(questions.begin(), questions.end(), [](const Question& q) { return q.recorded.has_value(); });
+  const bool logged =
+      std::any_of(questions.begin(), questions.end(), [](const Question& q) { return q.recorded.has_value(); });
   if (logged && !choices) kind.prompt = "plain";
   return kind;
 }

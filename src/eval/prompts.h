@@ -1,7 +1,7 @@
 // What a model is asked: for known data sets, the words with which SmolVLM's published scores were made.
 //
-// The words are those of VLMEvalKit (snapshot e8e78f05): the data set's own (vlmeval/dataset/image_mcq.py, image_vqa.py,
-// image_base.py, videomme.py) in SmolVLM2's frame (vlmeval/vlm/smolvlm.py, build_prompt_...).
+// The words are those of VLMEvalKit (snapshot e8e78f05): the data set's own (vlmeval/dataset/image_mcq.py,
+// image_vqa.py, image_base.py, videomme.py) in SmolVLM2's frame (vlmeval/vlm/smolvlm.py, build_prompt_...).
 #ifndef EYESHOT_EVAL_PROMPTS_H_
 #define EYESHOT_EVAL_PROMPTS_H_
 

@@ -60,7 +60,8 @@ Result<QuestionSet> QuestionSet::Load(const std::string& path) {
   EYESHOT_ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path, limits::kMaxQuestionSetBytes));
   set.file_ = std::make_shared<const MappedFile>(std::move(file));
   const std::string_view text = set.file_->text();
-  Result<std::vector<Question>> questions = path.ends_with(".tsv") ? ParseTable(text, path) : ParseJsonLines(text, path);
+  Result<std::vector<Question>> questions =
+      path.ends_with(".tsv") ? ParseTable(text, path) : ParseJsonLines(text, path);
   if (!questions.ok()) return questions.status();
   set.questions_ = *std::move(questions);
   // Pictures are read again one by one.

@@ -34,8 +34,8 @@ class QuestionSet {
   bool is_log() const;
   // Keeps the first and then every `every`-th question, `limit` at most (0: all).
   void Thin(size_t every, size_t limit);
-  // SHA-256 of what is asked and of the true answers; of pictures, their names or the length and the first characters of
-  // their base64.
+  // SHA-256 of what is asked and of the true answers; of pictures, their names or the length and the first characters
+  // of their base64.
   std::string Digest() const;
 
  private:

@@ -21,8 +21,8 @@ Interval WilsonInterval(uint64_t hits, uint64_t count);
 // same seed and values give the same interval.
 Interval BootstrapMean(std::span<const double> values, uint64_t seed);
 
-// Of sum(numerators) / sum(denominators), drawn together, question by question: the character error rate. All zero where
-// the denominators are.
+// Of sum(numerators) / sum(denominators), drawn together, question by question: the character error rate. All zero
+// where the denominators are.
 Interval BootstrapRatio(std::span<const double> numerators, std::span<const double> denominators, uint64_t seed);
 
 // The mean of `scores`: by WilsonInterval() where each is 0 or 1 by its nature, else by BootstrapMean().

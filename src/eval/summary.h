@@ -33,7 +33,8 @@ struct Score {
 };
 
 // `with_intervals` false: bounds are the values, which saves the drawing.
-Score Summarize(std::span<const Record* const> records, const Scorer& scorer, uint64_t seed, bool with_intervals = true);
+Score Summarize(std::span<const Record* const> records, const Scorer& scorer, uint64_t seed,
+                bool with_intervals = true);
 
 struct Summary {
   Score total;

@@ -19,7 +19,8 @@ struct SweepAxis {
   bool operator==(const SweepAxis&) const = default;
 };
 
-// "precision=int8,exact"; a comma within a value is written as "+": "precision=int8+q8_0,exact". Errors: kInvalidArgument (no "=", an empty value, one that stands twice).
+// "precision=int8,exact"; a comma within a value is written as "+": "precision=int8+q8_0,exact". Errors:
+// kInvalidArgument (no "=", an empty value, one that stands twice).
 Result<SweepAxis> ParseSweepAxis(std::string_view text);
 
 // All combinations; the first axis changes slowest. One point without settings where there is no axis. Errors:

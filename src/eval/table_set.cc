@@ -18,9 +18,9 @@ constexpr size_t kLongestReference = 64;
 
 // What pandas reads as no value at all: VLMEvalKit drops a choice "None", and so a score that is to equal its own must.
 bool IsMissing(std::string_view text) {
-  constexpr std::string_view kMissing[] = {"",     "#N/A", "#N/A N/A", "#NA",  "-1.#IND", "-1.#QNAN", "-NaN",
-                                           "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",     "NA",       "NULL",
-                                           "NaN",  "None", "n/a",      "nan",  "null"};
+  constexpr std::string_view kMissing[] = {"",     "#N/A",   "#N/A N/A", "#NA",  "-1.#IND", "-1.#QNAN", "-NaN",
+                                           "-nan", "1.#IND", "1.#QNAN",  "<NA>", "N/A",     "NA",       "NULL",
+                                           "NaN",  "None",   "n/a",      "nan",  "null"};
   return std::find(std::begin(kMissing), std::end(kMissing), text) != std::end(kMissing);
 }
 

@@ -27,13 +27,13 @@ class TsvReader {
   // `text` must outlive the reader and what it gives; `where` names it in errors.
   TsvReader(std::string_view text, std::string where);
 
-  // Puts the next row that is not blank into `row`; false: there is none. Errors: kCorrupt (a quoted field without end),
-  // kLimitExceeded (kMaxSetColumns).
+  // Puts the next row that is not blank into `row`; false: there is none. Errors: kCorrupt (a quoted field without
+  // end), kLimitExceeded (kMaxSetColumns).
   Result<bool> Next(std::vector<TsvField>& row);
 
   size_t line() const { return row_line_; }  // of the last row's first line
-  size_t offset() const { return at_; }      // where the next row begins
-  std::string Where() const;                 // "set.tsv:12"
+  size_t offset() const { return at_; }  // where the next row begins
+  std::string Where() const;  // "set.tsv:12"
 
  private:
   Result<TsvField> Field();

@@ -11,17 +11,22 @@ namespace {
 
 // Words that are written with one of their apostrophes missing become these.
 constexpr std::u32string_view kContractions[] = {
-    U"'ow's'at", U"'twas", U"ain't", U"aren't", U"can't", U"could've", U"couldn't", U"couldn't've", U"didn't",
-    U"doesn't", U"don't", U"hadn't", U"hadn't've", U"hasn't", U"haven't", U"he'd", U"he'd've", U"he's", U"how'd",
-    U"how'll", U"how's", U"isn't", U"it'd", U"it'd've", U"it'll", U"ma'am", U"might've", U"mightn't", U"mightn't've",
-    U"must've", U"mustn't", U"needn't", U"not've", U"o'clock", U"oughtn't", U"shan't", U"she'd've", U"should've",
-    U"shouldn't", U"shouldn't've", U"somebody'd've", U"somebody'll", U"somebody's", U"someone'd", U"someone'd've",
-    U"someone'll", U"someone's", U"something'd", U"something'd've", U"something'll", U"that's", U"there'd",
-    U"there'd've", U"there're", U"there's", U"they'd", U"they'd've", U"they'll", U"they're", U"they've", U"wasn't",
-    U"we'd've", U"we've", U"weren't", U"what'll", U"what're", U"what's", U"what've", U"when's", U"where'd",
-    U"where's", U"where've", U"who'd", U"who'd've", U"who'll", U"who's", U"who've", U"why'll", U"why're", U"why's",
-    U"won't", U"would've", U"wouldn't", U"wouldn't've", U"y'all", U"y'all'd've", U"y'all'll", U"you'd", U"you'd've",
-    U"you'll", U"you're", U"you've"};
+    U"'ow's'at",       U"'twas",        U"ain't",        U"aren't",       U"can't",         U"could've",
+    U"couldn't",       U"couldn't've",  U"didn't",       U"doesn't",      U"don't",         U"hadn't",
+    U"hadn't've",      U"hasn't",       U"haven't",      U"he'd",         U"he'd've",       U"he's",
+    U"how'd",          U"how'll",       U"how's",        U"isn't",        U"it'd",          U"it'd've",
+    U"it'll",          U"ma'am",        U"might've",     U"mightn't",     U"mightn't've",   U"must've",
+    U"mustn't",        U"needn't",      U"not've",       U"o'clock",      U"oughtn't",      U"shan't",
+    U"she'd've",       U"should've",    U"shouldn't",    U"shouldn't've", U"somebody'd've", U"somebody'll",
+    U"somebody's",     U"someone'd",    U"someone'd've", U"someone'll",   U"someone's",     U"something'd",
+    U"something'd've", U"something'll", U"that's",       U"there'd",      U"there'd've",    U"there're",
+    U"there's",        U"they'd",       U"they'd've",    U"they'll",      U"they're",       U"they've",
+    U"wasn't",         U"we'd've",      U"we've",        U"weren't",      U"what'll",       U"what're",
+    U"what's",         U"what've",      U"when's",       U"where'd",      U"where's",       U"where've",
+    U"who'd",          U"who'd've",     U"who'll",       U"who's",        U"who've",        U"why'll",
+    U"why're",         U"why's",        U"won't",        U"would've",     U"wouldn't",      U"wouldn't've",
+    U"y'all",          U"y'all'd've",   U"y'all'll",     U"you'd",        U"you'd've",      U"you'll",
+    U"you're",         U"you've"};
 
 constexpr std::pair<std::u32string_view, std::u32string_view> kNumbers[] = {
     {U"none", U"0"}, {U"zero", U"0"}, {U"one", U"1"},   {U"two", U"2"},   {U"three", U"3"}, {U"four", U"4"},
@@ -42,8 +47,8 @@ std::u32string WithoutPunctuation(const std::u32string& text) {
   const bool thousands = HasThousandsSeparator(text);
   std::u32string out = text;
   for (const char32_t mark : std::u32string_view(U";/[]\"{}()=+\\_-><@`,?!")) {
-    const bool goes = thousands || text.find({mark, U' '}) != std::u32string::npos ||
-                      text.find({U' ', mark}) != std::u32string::npos;
+    const bool goes =
+        thousands || text.find({mark, U' '}) != std::u32string::npos || text.find({U' ', mark}) != std::u32string::npos;
     out = Replaced(std::move(out), std::u32string_view(&mark, 1), goes ? U"" : U" ");
   }
   return out;
@@ -70,7 +75,8 @@ bool MissesOneApostrophe(std::u32string_view word, std::u32string_view whole) {
   const size_t at = static_cast<size_t>(std::mismatch(word.begin(), word.end(), whole.begin()).second - whole.begin());
   // Of "y'all'll" any of several places may be the one; all that is left out must be one apostrophe.
   for (size_t i = 0; i <= at; ++i) {
-    if (whole[i] == U'\'' && word.substr(0, i) == whole.substr(0, i) && word.substr(i) == whole.substr(i + 1)) return true;
+    if (whole[i] == U'\'' && word.substr(0, i) == whole.substr(0, i) && word.substr(i) == whole.substr(i + 1))
+      return true;
   }
   return false;
 }
