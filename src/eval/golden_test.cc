@@ -55,13 +55,13 @@ INSTANTIATE_TEST_SUITE_P(All, ScorerGoldens,
 TEST(LetterGoldens, ChoosesWhatVlmEvalKitChooses) {
   for (const Json& row : Rows("letter")) {
     EXPECT_EQ(std::string(1, ChosenLetter(row.at("prediction").get<std::string>(), QuestionOf(row).choices)),
-              row.at("chosen"))
+              row.at("chosen").get<std::string>())
         << row.dump();
   }
   for (const Json& row : Rows("letter-video")) {
     const std::string chosen(
         1, ChosenLetterOfVideo(row.at("prediction").get<std::string>(), row.at("question").get<std::string>()));
-    EXPECT_EQ(chosen, row.at("chosen")) << row.dump();
+    EXPECT_EQ(chosen, row.at("chosen").get<std::string>()) << row.dump();
   }
 }
 
@@ -70,8 +70,9 @@ TEST(CharacterGoldens, CountsEditsAsVlmEvalKit) {
   EXPECT_GE(rows.size(), 50u);
   for (const Json& row : rows) {
     const std::u32string truth = Normalized(row.at("references").at(0).get<std::string>());
-    EXPECT_EQ(truth.size(), row.at("characters")) << row.dump();
-    EXPECT_EQ(EditDistance(Normalized(row.at("prediction").get<std::string>()), truth), row.at("edits")) << row.dump();
+    EXPECT_EQ(truth.size(), row.at("characters").get<size_t>()) << row.dump();
+    EXPECT_EQ(EditDistance(Normalized(row.at("prediction").get<std::string>()), truth), row.at("edits").get<size_t>())
+        << row.dump();
   }
 }
 
@@ -82,7 +83,8 @@ TEST(PromptGoldens, AreThoseOfSmolVlmsPublishedScores) {
     EXPECT_FALSE(kind.data_set.empty()) << row.at("dataset");
     const AskedText asked = (*FindPromptKind(kind.prompt))->build(question);
     const std::string start = asked.answer_start.empty() ? "" : " " + asked.answer_start;
-    EXPECT_EQ("<|im_start|>User:<image>" + asked.text + "<end_of_utterance>\nAssistant:" + start, row.at("prompt"));
+    EXPECT_EQ("<|im_start|>User:<image>" + asked.text + "<end_of_utterance>\nAssistant:" + start,
+              row.at("prompt").get<std::string>());
   }
 }
 

@@ -80,6 +80,7 @@ Interval ScoreInterval(std::span<const double> scores, bool share, uint64_t seed
 Interval PairedDifference(std::span<const double> a, std::span<const double> b, uint64_t seed) {
   EYESHOT_CHECK(a.size() == b.size());
   std::vector<double> differences;
+  differences.reserve(a.size());
   for (size_t i = 0; i < a.size(); ++i) differences.push_back(b[i] - a[i]);
   return BootstrapMean(differences, seed);
 }
