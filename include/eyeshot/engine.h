@@ -64,6 +64,12 @@ struct AskOptions {
   int max_tokens = 256;
   SamplingOptions sampling;
   PictureDetail detail;  // of this question's pictures: how many tiles they may become
+  // How visual tokens of this question's pictures and clips are made fewer: "none", or NAME:KEEP, such as "stride:16"
+  // (16 tokens a tile) or "divprune:25%,global=all". docs/tokens.md has the names, the settings and what they cost.
+  std::string reduce = "none";
+  // true: texts of the question come before its pictures and clips, so that its keys and values are reused when the
+  // same question is asked about others (after Chat::Reset()). Models are trained on pictures first.
+  bool question_first = false;
   std::vector<std::string> stop;  // the answer ends before any of these strings
   // What the answer begins with, put into the model's mouth ("Answer:"). It is part of the conversation, and not of
   // Answer::text. FramesThatFit() does not count it.
@@ -95,7 +101,7 @@ struct Answer {
   FinishReason finish_reason = FinishReason::kStop;
   int64_t prompt_tokens = 0;  // of the whole conversation so far, this question included
   int64_t cached_tokens = 0;  // of those, how many were still in the KV cache
-  int64_t visual_tokens = 0;  // in the prompt
+  int64_t visual_tokens = 0;  // in the prompt, those that AskOptions::reduce took away not included
   int64_t completion_tokens = 0;  // the end token included if it was generated
   int64_t tiles = 0;  // pictures of the tower's input size that the prompt holds
   int64_t context_tokens = 0;  // how many tokens the context holds

@@ -92,6 +92,8 @@ typedef struct eyeshot_ask_options {
   int (*on_text)(const char* text, size_t length, void* user);
   void* user; /* given to on_text */
   int jpeg_scaling; /* 1: JPEGs are decoded as small as the model can use: faster, slightly other pixels */
+  const char* reduce; /* how visual tokens are made fewer: "stride:16"; NULL: "none" (docs/tokens.md) */
+  int question_first; /* 1: the question comes before its pictures */
 } eyeshot_ask_options;
 
 typedef struct eyeshot_answer {

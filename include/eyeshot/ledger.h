@@ -70,6 +70,7 @@ struct PictureCost {
   int64_t visual_tokens = 0;
   int64_t reference_visual_tokens = 0;  // with the detail "reference"
   bool shrunk = false;  // made smaller by "auto" so that the prompt fits into the context
+  std::string reduction;  // what made its visual tokens fewer: "stride:16"; empty: nothing did
 
   int64_t saved() const { return reference_visual_tokens - visual_tokens; }
 };

@@ -118,6 +118,10 @@ inline constexpr size_t kMaxDocTagsCells = 1u << 18;
 // The document that DocTags become: a cell that spans stands in each of its places.
 inline constexpr size_t kMaxDocumentBytes = 16u << 20;
 
+// --- Reduction of visual tokens ------------------------------------------------------------------
+// Tokens of a tile that may be asked for: SmolVLM's tiles have 81 at most, and 1,024 patches.
+inline constexpr uint32_t kMaxKeptTokens = 1u << 20;
+
 // --- Model hub -----------------------------------------------------------------------------------
 // What a hub says about a repository: a file takes about 300 bytes of it.
 inline constexpr uint64_t kMaxHubListBytes = 8ull << 20;

@@ -118,6 +118,8 @@ Result<AskOptions> ToAskOptions(const eyeshot_ask_options& c) {
   if (c.detail != nullptr) {
     EYESHOT_ASSIGN_OR_RETURN(options.detail, ParsePictureDetail(c.detail));
   }
+  if (c.reduce != nullptr) options.reduce = c.reduce;
+  options.question_first = c.question_first != 0;
   if (c.stop == nullptr && c.stop_count > 0) return NullError("stop");
   for (size_t i = 0; i < c.stop_count; ++i) {
     if (c.stop[i] == nullptr) return NullError(fmt::format("stop[{}]", i));

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/median.h"
 #include "cli/commands.h"
+#include "cli/generation_flags.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
 #include "cli/loaded_model.h"
@@ -42,6 +43,7 @@ struct BenchFlags {
   int tokens = 32;
   int repeat = 5;
   int warmup = 1;
+  std::string reduce = "none";
   bool steady = false;  // measure tower and prompts run after run, too
   bool json = false;
 };
@@ -177,6 +179,7 @@ Result<Answer> Bench::Ask(std::vector<ContentPart> parts, bool split) {
   AskOptions options;
   options.max_tokens = flags_.tokens;
   options.ignore_end = true;
+  options.reduce = flags_.reduce;
   if (!split) options.detail = {PictureDetail::Kind::kLow, 0};
   options.cancel = interrupt_.flag();
   Result<Answer> answer = chat->Ask(std::move(parts), options);
@@ -418,6 +421,7 @@ void AddBenchCommand(CLI::App& program, int& exit_code) {
   CLI::App* command = program.add_subcommand("bench", "Measure each stage on this machine");
   SetUsage(*command, "eyeshot bench [OPTIONS]");
   AddModelFlags(*command, flags->model);
+  AddReduceFlag(*command, flags->reduce);
   command->add_option("--tiles", flags->tiles, "Numbers of tiles of the pictures, with commas; all without it")
       ->delimiter(',')
       ->allow_extra_args(false)

@@ -86,6 +86,7 @@ void AddWorkloadFlags(CLI::App& command, WorkloadFlags& flags) {
   command.add_option("images", flags.images, "Pictures to ask about; synthetic ones without")->type_name("IMAGE...");
   AddModelFlags(command, flags.model);
   AddDetailFlag(command, flags.detail);
+  AddReduceFlag(command, flags.reduce);
   command.add_option("--sizes", flags.sizes, "Sizes of synthetic pictures, with commas; 512x512,1024x1024 by default")
       ->delimiter(',')
       ->allow_extra_args(false)

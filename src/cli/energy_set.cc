@@ -26,6 +26,7 @@ Result<bool> IsRight(Engine& engine, const eval::Question& question, const SetOp
   EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Chat> chat, engine.NewChat());
   eval::AskSettings settings{.prompt = plain};
   settings.options.detail = options.detail;
+  settings.options.reduce = options.reduce;
   settings.options.cancel = options.cancel;
   EYESHOT_ASSIGN_OR_RETURN(const Answer answer, eval::AskQuestion(engine, *chat, question, settings, ledger));
   if (answer.finish_reason == FinishReason::kCancelled) return CancelledError("cancelled");

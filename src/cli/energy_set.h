@@ -33,6 +33,7 @@ struct SetOptions {
   std::span<const MeterGroup> groups;
   int runs = 1;
   PictureDetail detail;
+  std::string reduce = "none";  // AskOptions::reduce
   const std::atomic<bool>* cancel = nullptr;
 };
 

@@ -203,6 +203,7 @@ Result<Ledger> Workload::Ask(const std::vector<std::shared_ptr<const Image>>& pi
   options.max_tokens = tokens;
   options.ignore_end = true;
   options.detail = flags_.detail;
+  options.reduce = flags_.reduce;
   options.cancel = interrupt_.flag();
   std::vector<ContentPart> parts(pictures.begin(), pictures.end());
   parts.emplace_back(text);
@@ -441,6 +442,7 @@ Result<WorkloadReport> Workload::Run() {
                                                       .groups = report_.groups,
                                                       .runs = flags_.runs,
                                                       .detail = flags_.detail,
+                                                      .reduce = flags_.reduce,
                                                       .cancel = interrupt_.flag()}));
   }
   if (report_.groups.empty()) UseModel();

@@ -24,6 +24,7 @@ struct WorkloadFlags {
   std::vector<std::string> sizes;       // "512x512"
   std::vector<int> per_question;        // pictures; empty: all that were given, or one
   PictureDetail detail{PictureDetail::Kind::kAuto, 0};
+  std::string reduce = "none";          // AskOptions::reduce
   std::vector<int> tokens = {64};       // of answers
   std::string question = "Describe the image.";
   std::string set;     // a file of questions with answers; empty: none

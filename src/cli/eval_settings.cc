@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "eval/fingerprint.h"
 #include "eval/prompts.h"
+#include "reduce/reduce_spec.h"
 
 namespace eyeshot::cli {
 namespace {
@@ -48,6 +49,11 @@ Status SetDetail(const std::string& value, EvalSettings& settings) {
   return Status::Ok();
 }
 
+Status SetReduce(const std::string& value, EvalSettings& settings) {
+  EYESHOT_RETURN_IF_ERROR(ParseReduceSpec(value).status());
+  return SetText(value, settings.options.reduce);
+}
+
 Status SetMaxTokens(const std::string& value, EvalSettings& settings) {
   EYESHOT_ASSIGN_OR_RETURN(settings.options.max_tokens, Whole(value, 1, limits::kMaxContext));
   return Status::Ok();
@@ -59,9 +65,9 @@ Status SetPrompt(const std::string& value, EvalSettings& settings) {
 }
 
 constexpr EvalAxis kAxes[] = {
-    {"model", true, SetModel},           {"precision", true, SetPrecision}, {"kv-cache", true, SetKvCache},
-    {"frame-edge", true, SetFrameEdge},  {"threads", true, SetThreads},     {"detail", false, SetDetail},
-    {"max-tokens", false, SetMaxTokens}, {"prompt", false, SetPrompt},
+    {"model", true, SetModel},          {"precision", true, SetPrecision},   {"kv-cache", true, SetKvCache},
+    {"frame-edge", true, SetFrameEdge}, {"threads", true, SetThreads},       {"detail", false, SetDetail},
+    {"reduce", false, SetReduce},       {"max-tokens", false, SetMaxTokens}, {"prompt", false, SetPrompt},
 };
 
 Result<const EvalAxis*> FindAxis(const std::string& name) {
@@ -138,6 +144,8 @@ Result<OrderedJson> SettingsJson(const EvalSettings& settings, const ModelInfo& 
                       {"hf-defaults", settings.model.hf_defaults},
                       {"jpeg-scaling", settings.jpeg_scaling},
                       {"detail", PictureDetailName(options.detail)},
+                      {"reduce", options.reduce},
+                      {"question-first", options.question_first},
                       {"prompt", settings.prompt},
                       {"max-tokens", options.max_tokens},
                       {"temperature", sampling.temperature},

@@ -1,5 +1,7 @@
 #include "cli/generation_flags.h"
 
+#include "reduce/reduce_spec.h"
+
 namespace eyeshot::cli {
 
 void AddGenerationFlags(CLI::App& command, AskOptions& options) {
@@ -29,6 +31,9 @@ void AddGenerationFlags(CLI::App& command, AskOptions& options) {
       ->take_all()
       ->type_name("TEXT");
   AddDetailFlag(command, options.detail);
+  AddReduceFlag(command, options.reduce);
+  command.add_flag("--question-first", options.question_first,
+                   "Put the question before its pictures, so that its keys and values are reused with other pictures");
 }
 
 void AddDetailFlag(CLI::App& command, PictureDetail& detail) {
@@ -47,6 +52,19 @@ void AddDetailFlag(CLI::App& command, PictureDetail& detail) {
       .add_flag_callback(
           "--no-split", [&detail] { detail = {PictureDetail::Kind::kLow, 0}; }, "The same as --detail low")
       ->excludes(option);
+}
+
+void AddReduceFlag(CLI::App& command, std::string& reduce) {
+  command
+      .add_option("--reduce", reduce,
+                  "Make visual tokens fewer: none, or NAME:KEEP, as stride:16 (tokens a tile), pool:25%, or "
+                  "divprune:16,global=all (the view of the whole picture stays); docs/tokens.md has the names")
+      ->check([](const std::string& text) {
+        const Result<ReduceSpec> parsed = ParseReduceSpec(text);
+        return parsed.ok() ? std::string() : parsed.status().message();
+      })
+      ->capture_default_str()
+      ->type_name("NAME:KEEP");
 }
 
 }  // namespace eyeshot::cli

@@ -3,17 +3,21 @@
 #define EYESHOT_CLI_GENERATION_FLAGS_H_
 
 #include <CLI/CLI.hpp>
+#include <string>
 
 #include "eyeshot/engine.h"
 
 namespace eyeshot::cli {
 
-// --max-tokens, --temperature, --top-k, --top-p, --min-p, --repetition-penalty, --seed, --stop, --detail, into
-// `options`, whose values are the defaults.
+// --max-tokens, --temperature, --top-k, --top-p, --min-p, --repetition-penalty, --seed, --stop, --detail, --reduce,
+// --question-first, into `options`, whose values are the defaults.
 void AddGenerationFlags(CLI::App& command, AskOptions& options);
 
 // --detail, --no-split
 void AddDetailFlag(CLI::App& command, PictureDetail& detail);
+
+// --reduce, into what AskOptions::reduce takes.
+void AddReduceFlag(CLI::App& command, std::string& reduce);
 
 }  // namespace eyeshot::cli
 

@@ -63,6 +63,7 @@ OrderedJson PicturesJson(const Ledger& ledger) {
                         {"frames", picture.frames},
                         {"visual_tokens", picture.visual_tokens},
                         {"reference_visual_tokens", picture.reference_visual_tokens},
+                        {"reduction", picture.reduction.empty() ? OrderedJson() : OrderedJson(picture.reduction)},
                         {"shrunk", picture.shrunk}});
   }
   return pictures;

@@ -340,6 +340,8 @@ TEST(SummaryTest, ComparesTheSameQuestions) {
   EXPECT_EQ(comparison.only_b, 1u);
   EXPECT_EQ(comparison.Verdict(), 1);
   EXPECT_EQ(comparison.better, 19u);
+  EXPECT_EQ(comparison.tasks.size(), 1u);
+  EXPECT_TRUE(Compare(Pointers({a[0], a[1]}), Pointers({b[0], b[1]}), exact, 1).tasks.empty());
   EXPECT_EQ(Compare(Pointers(a), Pointers(a), exact, 1).Verdict(), 0);
   EXPECT_EQ(Compare({}, Pointers(a), exact, 1).questions, 0u);
 }

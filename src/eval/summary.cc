@@ -109,6 +109,7 @@ Comparison Compare(std::span<const Record* const> a, std::span<const Record* con
   comparison.b = ScoreInterval(scores_b, scorer.share, seed);
   comparison.difference = PairedDifference(scores_a, scores_b, seed);
   for (const auto& [task, scores] : by_task) {
+    if (scores.first.size() < kFewestPairs) continue;
     comparison.tasks[task] = PairedDifference(scores.first, scores.second, seed);
   }
   return comparison;

@@ -15,6 +15,8 @@
 namespace eyeshot::eval {
 
 inline constexpr uint64_t kDefaultSeed = 1;  // of intervals
+// Of fewer pairs the drawn samples are too much alike: one question alone would always make a difference.
+inline constexpr size_t kFewestPairs = 10;
 
 struct Score {
   size_t questions = 0;
@@ -53,7 +55,7 @@ struct Comparison {
   Interval difference;  // b - a, by pairs
   size_t better = 0;    // questions that b scores higher
   size_t worse = 0;
-  std::map<std::string, Interval> tasks;  // differences
+  std::map<std::string, Interval> tasks;  // differences, of tasks with kFewestPairs questions or more
 
   // Whether the interval leaves no doubt: 1 (b is better), -1 (a is), 0.
   int Verdict() const { return difference.low > 0 ? 1 : difference.high < 0 ? -1 : 0; }

@@ -75,18 +75,17 @@ std::string Row(std::string_view name, const StageCost& cost, double total_ns, b
 }
 
 std::string PictureLine(size_t number, const PictureCost& picture) {
+  std::string line;
   if (picture.frames > 0) {
-    return fmt::format(
-        "clip {}: {} frames of {} visual tokens, the reference takes {} each; made smaller to fit into "
-        "the context\n",
-        number, picture.frames, picture.visual_tokens / picture.frames,
-        picture.reference_visual_tokens / picture.frames);
+    line = fmt::format("clip {}: {} frames: {} visual tokens", number, picture.frames, picture.visual_tokens);
+  } else {
+    const std::string tiles =
+        picture.rows == 0 ? "one view" : fmt::format("{} x {} tiles and one view", picture.rows, picture.cols);
+    line = fmt::format("picture {}: {} x {}, {}: {} visual tokens", number, picture.width, picture.height, tiles,
+                       picture.visual_tokens);
   }
-  const std::string tiles =
-      picture.rows == 0 ? "one view" : fmt::format("{} x {} tiles and one view", picture.rows, picture.cols);
-  std::string line = fmt::format("picture {}: {} x {}, {}: {} visual tokens", number, picture.width, picture.height,
-                                 tiles, picture.visual_tokens);
   if (picture.saved() != 0) line += fmt::format(", the reference takes {}", picture.reference_visual_tokens);
+  if (!picture.reduction.empty()) line += fmt::format("; reduced by {}", picture.reduction);
   if (picture.shrunk) line += "; made smaller to fit into the context";
   return line + "\n";
 }
@@ -224,8 +223,9 @@ std::string Ledger::Table() const {
                          : estimates ? "; ~: too short to be measured by itself, an estimate of its share"
                                      : "");
   }
-  const bool differs = std::any_of(pictures_.begin(), pictures_.end(),
-                                   [](const PictureCost& picture) { return picture.saved() != 0 || picture.shrunk; });
+  const bool differs = std::any_of(pictures_.begin(), pictures_.end(), [](const PictureCost& picture) {
+    return picture.saved() != 0 || picture.shrunk || !picture.reduction.empty();
+  });
   for (size_t i = 0; differs && i < pictures_.size(); ++i) table += PictureLine(i + 1, pictures_[i]);
   return table;
 }

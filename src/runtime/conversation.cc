@@ -1,12 +1,15 @@
 #include "runtime/conversation.h"
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 #include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "reduce/reducer.h"
+#include "reduce/reducers.h"
 
 namespace eyeshot {
 namespace {
@@ -26,30 +29,17 @@ bool SamePixels(const Image& a, const Image& b) {
 }
 
 bool SameContent(const Visual& a, const Visual& b) {
+  if (a.reduce != b.reduce || a.keep != b.keep || a.keeps_positions != b.keeps_positions) return false;
   if (a.image != nullptr && b.image != nullptr) {
     return a.budget == b.budget && (a.image == b.image || SamePixels(*a.image, *b.image));
   }
   if (a.frames == nullptr || b.frames == nullptr) return false;
-  if (a.stride != b.stride) return false;
   return a.frames == b.frames || (a.frames->tile_side == b.frames->tile_side &&
                                   std::equal(a.frames->images.begin(), a.frames->images.end(), b.frames->images.begin(),
                                              b.frames->images.end(), SamePixels));
 }
 
 }  // namespace
-
-std::vector<int32_t> RowsApart(int64_t tiles, int64_t side, int64_t stride) {
-  std::vector<int32_t> rows;
-  const int64_t first = (side - 1) % stride / 2;
-  for (int64_t tile = 0; tile < tiles; ++tile) {
-    for (int64_t y = first; y < side; y += stride) {
-      for (int64_t x = first; x < side; x += stride) {
-        rows.push_back(static_cast<int32_t>((tile * side + y) * side + x));
-      }
-    }
-  }
-  return rows;
-}
 
 // A picture that was shown before needs no second way through the tower, and at an equal place its keys and values hold
 // as well.
@@ -61,6 +51,8 @@ void Conversation::FindSame(size_t index) {
     if (!SameContent(visuals_[i], visual)) continue;
     visual.same_as = visuals_[i].same_as >= 0 ? visuals_[i].same_as : static_cast<int64_t>(i);
     visual_keys_[index] = visual_keys_[i];
+    visual.tile_tokens = visuals_[i].tile_tokens;
+    visual.counted = visuals_[i].counted;
     return;
   }
 }
@@ -72,21 +64,58 @@ Status Conversation::SetBudget(Visual& visual, const PictureDetail& detail) cons
   return Status::Ok();
 }
 
-Result<PromptPart> Conversation::AddPart(const ContentPart& part, const PictureDetail& detail) {
+// How many visual tokens the visual will have.
+Status Conversation::SetTokens(Visual& visual) const {
+  const Reducer* const reducer = visual.reduce.reducer;
+  const int64_t per_tile = model_.config().visual_tokens_per_tile();
+  visual.keep.clear();
+  visual.tile_tokens.assign(static_cast<size_t>(visual.tiles), per_tile);
+  visual.counted = true;
+  visual.keeps_positions = false;
+  if (reducer == nullptr) return Status::Ok();
+  const int64_t units = reducer->in_tower ? model_.config().vision.patches() : per_tile;
+  const bool clip = visual.frames != nullptr;
+  EYESHOT_ASSIGN_OR_RETURN(visual.keep, TokensOfTiles(visual.reduce, visual.tiles, clip, units));
+  if (reducer->in_tower) return Status::Ok();
+  visual.tile_tokens = reducer->counts == nullptr ? visual.keep : reducer->counts(visual.keep, per_tile);
+  visual.counted = !reducer->counts_by_content;
+  visual.keeps_positions =
+      visual.reduce.positions != PositionPolicy::kRenumber && visual.tokens() < visual.tiles * per_tile;
+  return Status::Ok();
+}
+
+Result<PromptVideo> Conversation::ClipOf(std::vector<double> timestamps_s, double duration_s,
+                                         const ReduceSpec& reduce) const {
+  Visual visual;
+  visual.frames = std::make_shared<const Frames>();
+  visual.tiles = static_cast<int64_t>(timestamps_s.size());
+  visual.reduce = reduce;
+  EYESHOT_RETURN_IF_ERROR(SetTokens(visual));
+  return PromptVideo{std::move(timestamps_s), duration_s, std::move(visual.tile_tokens)};
+}
+
+Result<PromptPart> Conversation::AddPart(const ContentPart& part, const PictureDetail& detail,
+                                         const ReduceSpec& reduce) {
   if (const auto* text = std::get_if<std::string>(&part)) return PromptPart(*text);
   if (!model_.config().has_vision()) {
     return UnsupportedError("a picture for a model that reads text alone", "use a SmolVLM, or leave the picture out");
   }
   Visual visual;
-  visual.tokens_per_tile = model_.config().visual_tokens_per_tile();
+  visual.reduce = reduce;
   PromptPart prompt_part;
   if (const auto* image = std::get_if<std::shared_ptr<const Image>>(&part)) {
     if (*image == nullptr || (*image)->width <= 0 || (*image)->height <= 0) {
       return InvalidArgumentError("a picture of the message is empty", "decode it first (LoadImage)");
     }
+    if (reduce.reducer != nullptr && reduce.reducer->clips_only) {
+      return InvalidArgumentError(
+          fmt::format("{} compares the frames of a clip, and the message has a picture", reduce.reducer->name),
+          "use another reducer (stride), or show a clip");
+    }
     visual.image = *image;
     EYESHOT_RETURN_IF_ERROR(SetBudget(visual, detail));
-    prompt_part = PromptImage{visual.grid.rows, visual.grid.cols};
+    EYESHOT_RETURN_IF_ERROR(SetTokens(visual));
+    prompt_part = PromptImage{visual.grid.rows, visual.grid.cols, visual.tile_tokens};
   } else {
     const auto& frames = std::get<std::shared_ptr<const Frames>>(part);
     if (frames == nullptr || frames->images.empty() || frames->images.size() != frames->timestamps_s.size()) {
@@ -95,7 +124,8 @@ Result<PromptPart> Conversation::AddPart(const ContentPart& part, const PictureD
     }
     visual.frames = frames;
     visual.tiles = static_cast<int64_t>(frames->images.size());
-    prompt_part = PromptVideo{.timestamps_s = frames->timestamps_s, .duration_s = frames->duration_s};
+    EYESHOT_RETURN_IF_ERROR(SetTokens(visual));
+    prompt_part = PromptVideo{frames->timestamps_s, frames->duration_s, visual.tile_tokens};
   }
   visuals_.push_back(std::move(visual));
   visual_keys_.emplace_back();
@@ -103,7 +133,7 @@ Result<PromptPart> Conversation::AddPart(const ContentPart& part, const PictureD
   return prompt_part;
 }
 
-Status Conversation::Add(Message message, const PictureDetail& detail) {
+Status Conversation::Add(Message message, const PictureDetail& detail, const ReduceSpec& reduce) {
   if (message.parts.empty()) {
     return InvalidArgumentError("the message is empty", "say something, or add a picture");
   }
@@ -115,7 +145,7 @@ Status Conversation::Add(Message message, const PictureDetail& detail) {
   const size_t visuals_before = visuals_.size();
   PromptMessage prompt{.role = message.role, .parts = {}};
   for (const ContentPart& part : message.parts) {
-    Result<PromptPart> prompt_part = AddPart(part, detail);
+    Result<PromptPart> prompt_part = AddPart(part, detail, reduce);
     if (!prompt_part.ok()) {
       visuals_.resize(visuals_before);
       visual_keys_.resize(visuals_before);
@@ -133,8 +163,10 @@ Visual* Conversation::LargestThatShrinks() {
   Visual* largest = nullptr;
   for (size_t i = visuals_before_.back(); i < visuals_.size(); ++i) {
     Visual& visual = visuals_[i];
+    // Frames that nobody asked to reduce.
+    const bool may = visual.shrunk || visual.reduce.reducer == nullptr;
     const bool shrinks = visual.image != nullptr ? model_.image_processor().Smaller(visual.budget).has_value()
-                                                 : visual.tokens_per_tile > 1;
+                                                 : may && visual.tile_tokens.front() > 1;
     if (shrinks && (largest == nullptr || visual.tokens() > largest->tokens())) largest = &visual;
   }
   return largest;
@@ -144,30 +176,56 @@ bool Conversation::Shrink() {
   Visual* const visual = LargestThatShrinks();
   if (visual == nullptr) return false;
   visual->shrunk = true;
-  const int64_t side = model_.config().visual_tokens_per_side();
   if (visual->image != nullptr) {
     visual->budget = *model_.image_processor().Smaller(visual->budget);
     visual->grid = model_.image_processor().Plan(*visual->image, visual->budget);
     visual->tiles = visual->grid.tiles();
   } else {
-    // Sides of 8, 4, 2, 1 tokens, or 9, 5, 3, 2, 1.
-    visual->stride = std::min(visual->stride * 2, side);
-    const int64_t kept = (side + visual->stride - 1) / visual->stride;
-    visual->tokens_per_tile = kept * kept;
+    // Sides of 8, 4, 2, 1 tokens, or 9, 5, 3, 2, 1. On eval-dev tokens that stand evenly apart answer more than
+    // averages over squares do, which no model of the family was trained on.
+    const auto side = static_cast<double>(std::lround(std::sqrt(static_cast<double>(visual->tile_tokens.front()))));
+    const double half = std::ceil(side / 2);
+    visual->reduce = {.reducer = &kStride,
+                      .keep = {Keep::Kind::kTokens, half * half},
+                      .global = std::nullopt,
+                      .positions = PositionPolicy::kRenumber};
   }
-  const size_t first = visuals_before_.back();
-  for (size_t i = first; i < visuals_.size(); ++i) FindSame(i);
-  // The visuals of a message are its parts other than texts, in order.
-  size_t index = first;
+  EYESHOT_CHECK(SetTokens(*visual).ok());  // it has been counted before
+  for (size_t i = visuals_before_.back(); i < visuals_.size(); ++i) FindSame(i);
+  UpdateParts();
+  return true;
+}
+
+bool Conversation::Renumber() {
+  bool changed = false;
+  for (size_t i = visuals_before_.back(); i < visuals_.size(); ++i) {
+    Visual& visual = visuals_[i];
+    if (!visual.keeps_positions || visual.reduce.positions != PositionPolicy::kAuto) continue;
+    visual.keeps_positions = false;
+    changed = true;
+  }
+  for (size_t i = visuals_before_.back(); changed && i < visuals_.size(); ++i) FindSame(i);
+  return changed;
+}
+
+void Conversation::SetTileTokens(size_t visual, std::vector<int64_t> tokens) {
+  visuals_[visual].tile_tokens = std::move(tokens);
+  visuals_[visual].counted = true;
+  UpdateParts();
+}
+
+// Tells the last message's parts what its visuals are: they are its parts other than texts, in order.
+void Conversation::UpdateParts() {
+  size_t index = visuals_before_.back();
   for (PromptPart& part : prompt_.back().parts) {
-    if (std::holds_alternative<std::string>(part) || &visuals_[index++] != visual) continue;
+    if (std::holds_alternative<std::string>(part)) continue;
+    const Visual& visual = visuals_[index++];
     if (auto* const clip = std::get_if<PromptVideo>(&part)) {
-      clip->tokens_per_frame = visual->tokens_per_tile;
+      clip->frame_tokens = visual.tile_tokens;
     } else {
-      part = PromptImage{visual->grid.rows, visual->grid.cols};
+      part = PromptImage{visual.grid.rows, visual.grid.cols, visual.tile_tokens};
     }
   }
-  return true;
 }
 
 void Conversation::RemoveLast() { Truncate(messages_.size() - 1); }
@@ -210,28 +268,50 @@ Result<PromptPlan> Conversation::Plan(std::string_view answer_start) const {
   plan.visual_tokens = prompt.visual_tokens;
   plan.ids = std::move(prompt.ids);
   plan.keys.reserve(plan.ids.size());
-  const int32_t image_token = model_.config().image_token_id;
+  for (const int32_t id : plan.ids) plan.keys.push_back(static_cast<uint32_t>(id));
+  plan.position_end = static_cast<int64_t>(plan.ids.size());
+  const int64_t per_tile = model_.config().visual_tokens_per_tile();
   size_t visual = 0;
-  int64_t row = 0;
-  for (size_t i = 0; i < plan.ids.size(); ++i) {
-    if (plan.ids[i] != image_token) {
-      plan.keys.push_back(static_cast<uint32_t>(plan.ids[i]));
-      continue;
+  VisualRun run;
+  for (const PromptTile& tile : prompt.tiles) {
+    EYESHOT_CHECK(visual < visuals_.size() &&
+                  tile.tokens == visuals_[visual].tile_tokens[static_cast<size_t>(run.tile)]);
+    run.position = tile.first;
+    run.visual = static_cast<int64_t>(visual);
+    run.count = tile.tokens;
+    plan.runs.push_back(run);
+    for (int64_t i = 0; i < tile.tokens; ++i) {
+      plan.keys[static_cast<size_t>(tile.first + i)] = VisualKey(visual_keys_[visual], run.row + i);
     }
-    EYESHOT_CHECK(visual < visuals_.size());
-    const bool follows = !plan.runs.empty() && plan.runs.back().visual == static_cast<int64_t>(visual) &&
-                         plan.runs.back().position + plan.runs.back().count == static_cast<int64_t>(i);
-    if (!follows) plan.runs.push_back({static_cast<int64_t>(i), static_cast<int64_t>(visual), row, 0});
-    ++plan.runs.back().count;
-    plan.keys.push_back(VisualKey(visual_keys_[visual], row));
-    if (++row == visuals_[visual].tokens()) {
-      plan.tiles += visuals_[visual].tiles;
-      ++visual;
-      row = 0;
-    }
+    if (visuals_[visual].keeps_positions) plan.position_end += per_tile - tile.tokens;
+    run.row += tile.tokens;
+    if (++run.tile < visuals_[visual].tiles) continue;
+    plan.tiles += visuals_[visual++].tiles;
+    run = {};
   }
-  EYESHOT_CHECK(visual == visuals_.size() && row == 0);
+  EYESHOT_CHECK(visual == visuals_.size());
   return plan;
+}
+
+void Conversation::SetPositions(PromptPlan& plan) const {
+  plan.positions.clear();
+  if (plan.position_end == static_cast<int64_t>(plan.ids.size())) return;
+  const int64_t per_tile = model_.config().visual_tokens_per_tile();
+  std::vector<int32_t>& positions = plan.positions;
+  int32_t next = 0;
+  for (const VisualRun& run : plan.runs) {
+    while (static_cast<int64_t>(positions.size()) < run.position) positions.push_back(next++);
+    const Visual& visual = visuals_[static_cast<size_t>(run.visual)];
+    if (!visual.keeps_positions) continue;  // they follow each other, as texts do
+    EYESHOT_CHECK(static_cast<int64_t>(visual.slots.size()) >= run.row + run.count);
+    for (int64_t i = 0; i < run.count; ++i) {
+      const int64_t slot = visual.slots[static_cast<size_t>(run.row + i)] - run.tile * per_tile;
+      positions.push_back(next + static_cast<int32_t>(slot));
+    }
+    next += static_cast<int32_t>(per_tile);
+  }
+  while (positions.size() < plan.ids.size()) positions.push_back(next++);
+  EYESHOT_CHECK(next == plan.position_end);
 }
 
 }  // namespace eyeshot

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <numeric>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "eyeshot/status.h"
 #include "kernels/backend.h"
 #include "models/model.h"
+#include "reduce/reduce_spec.h"
 #include "text/prompt.h"
 
 namespace eyeshot {
@@ -26,31 +28,35 @@ struct Visual {
   TileGrid grid;                         // of a picture
   bool shrunk = false;                   // below what its detail asks for
   int64_t tiles = 0;
-  int64_t stride = 1;  // of a clip: every so many visual tokens along each side of a frame are kept
-  int64_t tokens_per_tile = 0;  // of those that are kept
+  ReduceSpec reduce;                  // how its visual tokens are made fewer
+  std::vector<int64_t> keep;          // [tiles] what each tile shall keep: visual tokens, or patches in the tower
+  std::vector<int64_t> tile_tokens;   // [tiles] visual tokens of each in the prompt
+  bool counted = true;                // these are known; else they will be when it is encoded, their sum is
+  bool keeps_positions = false;       // see PositionPolicy
   int64_t same_as = -1;  // an earlier one with the same content, tile for tile; -1: none
   std::shared_ptr<Buffer> buffer;  // holds the rows below; shared with visuals encoded together
   MatrixView rows;  // [tokens(), hidden]; empty: not encoded yet
+  std::vector<int32_t> slots;  // of each row: which of all tokens' places it takes; empty: nothing was reduced
 
-  int64_t tokens() const { return tiles * tokens_per_tile; }
+  int64_t tokens() const { return std::accumulate(tile_tokens.begin(), tile_tokens.end(), int64_t{0}); }
+  bool encoded() const { return !rows.empty(); }
 };
 
-// A run of visual tokens in a prompt.
+// The visual tokens of a tile in a prompt.
 struct VisualRun {
   int64_t position = 0;  // of its first token in the prompt
   int64_t visual = 0;  // index of the picture
+  int64_t tile = 0;    // of the picture
   int64_t row = 0;  // of the picture's visual tokens
-  int64_t count = 0;
+  int64_t count = 0;   // may be 0
 };
-
-// Rows, in order, of visual tokens of `tiles` tiles of side x side each, that stand `stride` apart in both directions
-// and as far from one edge of the tile as from the other, or a token nearer to its left and upper ones.
-std::vector<int32_t> RowsApart(int64_t tiles, int64_t side, int64_t stride);
 
 // A rendered prompt.
 struct PromptPlan {
   std::vector<int32_t> ids;
   std::vector<uint64_t> keys;  // of each position, for KvSequence
+  std::vector<int32_t> positions;  // rotary ones; empty: 0, 1, 2, ...
+  int64_t position_end = 0;        // one more than the last of them
   std::vector<VisualRun> runs;  // in order
   int64_t visual_tokens = 0;
   int64_t tiles = 0;
@@ -60,11 +66,16 @@ class Conversation {
  public:
   explicit Conversation(const VisionLanguageModel& model) : model_(model) {}
 
-  // Checks and adds a message. Errors: kInvalidArgument (empty message, missing picture), kLimitExceeded.
-  Status Add(Message message, const PictureDetail& detail);
+  // Checks and adds a message. Errors: kInvalidArgument (empty message, missing picture, a reducer of clips for a
+  // picture), kLimitExceeded, those of TokensToKeep().
+  Status Add(Message message, const PictureDetail& detail, const ReduceSpec& reduce = {});
   // Takes a tile a side off the picture of the last message that has most tiles, or keeps fewer visual tokens of its
-  // clip's frames. False: all pictures are one view, and frames one token.
+  // clip's frames, unless they are reduced already. False: all pictures are one view, and frames one token.
   bool Shrink();
+  // Gives up positions of the last message that nobody insists on. False: there are none.
+  bool Renumber();
+  // What a visual's reducer left, when it has no `counted` tokens of tiles.
+  void SetTileTokens(size_t visual, std::vector<int64_t> tokens);
   // Takes the last message back.
   void RemoveLast();
   // Keeps the first `count` messages.
@@ -75,8 +86,13 @@ class Conversation {
   // Those of the last message.
   std::span<const Visual> last_visuals() const { return std::span(visuals_).subspan(visuals_before_.back()); }
 
-  // The prompt of all messages and "Assistant:", with the answer's first words.
+  // The prompt of all messages and "Assistant:" with the answer's first words, but for its positions.
   Result<PromptPlan> Plan(std::string_view answer_start = {}) const;
+  // Those. REQUIRES: pictures that keep positions are encoded.
+  void SetPositions(PromptPlan& plan) const;
+
+  // The clip of `timestamps_s` as it is in a prompt. Errors: those of TokensToKeep().
+  Result<PromptVideo> ClipOf(std::vector<double> timestamps_s, double duration_s, const ReduceSpec& reduce) const;
 
   // The most frames, as many as it has at most, that the first clip of `message` may have so that it, said after the
   // first `before` messages, makes a prompt of at most `tokens` tokens; 0: none. Errors: those of Plan().
@@ -85,7 +101,9 @@ class Conversation {
   int FramesThatWouldFit(int64_t tokens) const;
 
  private:
-  Result<PromptPart> AddPart(const ContentPart& part, const PictureDetail& detail);
+  Result<PromptPart> AddPart(const ContentPart& part, const PictureDetail& detail, const ReduceSpec& reduce);
+  Status SetTokens(Visual& visual) const;
+  void UpdateParts();
   Status SetBudget(Visual& visual, const PictureDetail& detail) const;
   Visual* LargestThatShrinks();
   void FindSame(size_t index);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <numeric>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -60,7 +59,8 @@ DecoderStep DecoderRunner::UploadStep(Stream& stream, std::span<KvSequence* cons
   for (int64_t i = 0; i < count; ++i) {
     const auto row = static_cast<size_t>(i);
     const int64_t context = sequences[row]->size();
-    std::iota(first_position + i * each, first_position + (i + 1) * each, static_cast<int32_t>(context - each));
+    const std::span<const int32_t> positions = sequences[row]->positions().last(static_cast<size_t>(each));
+    std::copy(positions.begin(), positions.end(), first_position + i * each);
     Input(workspace_.query_start)[row + 1] = static_cast<int32_t>((i + 1) * each);
     Input(workspace_.context_length)[row] = static_cast<int32_t>(context);
     Input(workspace_.logit_rows)[row] = static_cast<int32_t>((i + 1) * each - 1);
@@ -104,7 +104,10 @@ Status DecoderRunner::Prefill(Stream& stream, KvCache& cache, KvSequence& sequen
     const int64_t first = sequence.size();
     const int64_t count = std::min(workspace_.max_tokens, total - first);
     for (int64_t i = 0; i < count; ++i) {
-      Input(workspace_.slots)[static_cast<size_t>(i)] = sequence.Append(plan.keys[static_cast<size_t>(first + i)]);
+      const auto place = static_cast<size_t>(first + i);
+      Input(workspace_.slots)[static_cast<size_t>(i)] = plan.positions.empty()
+                                                            ? sequence.Append(plan.keys[place])
+                                                            : sequence.Append(plan.keys[place], plan.positions[place]);
     }
     EYESHOT_RETURN_IF_ERROR(ReserveBlocks(stream, cache, sequence));
     KvSequence* const one = &sequence;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <mutex>
 #include <utility>
+#include <variant>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -15,6 +16,9 @@
 #include "ledger/stage.h"
 #include "models/model.h"
 #include "models/model_source.h"
+#include "reduce/reduce_spec.h"
+#include "reduce/reduce_tokens.h"
+#include "reduce/reducer.h"
 #include "runtime/answer_text.h"
 #include "runtime/conversation.h"
 #include "runtime/decoder_runner.h"
@@ -46,12 +50,17 @@ class ChatImpl final : public Chat {
   Result<Answer> Run(const AskOptions& options);
   Result<Answer> Answered(const AskOptions& options);
   static int64_t Needed(const PromptPlan& plan);
+  int64_t PositionLimit() const;
   Status CheckFits(const PromptPlan& plan, const AskOptions& options) const;
   void AddPictures(Ledger& ledger) const;
+  Status CountTokens(const AskOptions& options, Answer& answer, PromptPlan& plan);
   Status EncodeMissing(const PromptPlan& plan, int64_t cached, const AskOptions& options, Answer& answer);
+  Status EncodeAll(std::span<Visual* const> visuals, const AskOptions& options, Ledger& ledger);
   Status EncodeTogether(std::span<Visual* const> visuals, int64_t tiles, const std::function<bool(double)>& on_progress,
                         Ledger& ledger);
-  Status Thin(Visual& visual, Ledger& ledger);
+  Status Preprocess(std::span<Visual* const> visuals, Tiles& tiles, Ledger& ledger);
+  Status Reduce(Visual& visual, const TowerSignals& signals, int64_t first_token, Ledger& ledger);
+  void ShareSame();
   Status Generate(const PromptPlan& plan, const AskOptions& options, Answer& answer);
   bool IsStopToken(int32_t token) const;
 
@@ -269,8 +278,13 @@ Status CheckOptions(const AskOptions& options) {
 
 Result<Answer> ChatImpl::Ask(std::vector<ContentPart> parts, const AskOptions& options) {
   EYESHOT_RETURN_IF_ERROR(CheckOptions(options));
+  EYESHOT_ASSIGN_OR_RETURN(const ReduceSpec reduce, ParseReduceSpec(options.reduce));
+  if (options.question_first) {
+    std::stable_partition(parts.begin(), parts.end(),
+                          [](const ContentPart& part) { return std::holds_alternative<std::string>(part); });
+  }
   const std::lock_guard<std::mutex> turn(engine_->turn());
-  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::User(std::move(parts)), options.detail));
+  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::User(std::move(parts)), options.detail, reduce));
   Result<Answer> answer = Run(options);
   if (!answer.ok()) {
     // What was enqueued uses memory that the next question uses too. Its errors are those of the answer.
@@ -291,8 +305,11 @@ Result<int> ChatImpl::FramesThatFit(double duration_s, int most, std::string_vie
                                 fmt::format("give 1 to {}", limits::kMaxFramesPerPrompt));
   }
   // Times as late as can be are the longest to write.
-  PromptMessage message{Role::kUser,
-                        {PromptVideo{std::vector<double>(static_cast<size_t>(most), duration_s), duration_s}}};
+  EYESHOT_ASSIGN_OR_RETURN(const ReduceSpec reduce, ParseReduceSpec(options.reduce));
+  EYESHOT_ASSIGN_OR_RETURN(
+      PromptVideo clip,
+      conversation_.ClipOf(std::vector<double>(static_cast<size_t>(most), duration_s), duration_s, reduce));
+  PromptMessage message{Role::kUser, {std::move(clip)}};
   if (!question.empty()) message.parts.emplace_back(std::string(question));
   const int64_t answer = std::max(options.max_tokens, 1);
   const int64_t room = sequence_.capacity() - (answer < sequence_.capacity() ? answer : 1);
@@ -327,7 +344,11 @@ Result<Answer> ChatImpl::Answered(const AskOptions& options) {
       EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan(options.answer_start));
     }
   }
+  if (plan.position_end + 1 > PositionLimit() && conversation_.Renumber()) {
+    EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan(options.answer_start));
+  }
   EYESHOT_RETURN_IF_ERROR(CheckFits(plan, options));
+  EYESHOT_RETURN_IF_ERROR(CountTokens(options, answer, plan));
   AddPictures(answer.ledger);
   answer.prompt_tokens = static_cast<int64_t>(plan.ids.size());
   answer.visual_tokens = plan.visual_tokens;
@@ -339,6 +360,7 @@ Result<Answer> ChatImpl::Answered(const AskOptions& options) {
   sequence_.Truncate(cached);
   answer.cached_tokens = cached;
   EYESHOT_RETURN_IF_ERROR(EncodeMissing(plan, cached, options, answer));
+  conversation_.SetPositions(plan);
 
   {
     Stage stage(answer.ledger, StageId::kPrefill, stream_.get());
@@ -358,34 +380,43 @@ Result<Answer> ChatImpl::Answered(const AskOptions& options) {
 // Tokens that a prompt takes, with one for the first word of an answer.
 int64_t ChatImpl::Needed(const PromptPlan& plan) { return static_cast<int64_t>(plan.ids.size()) + 1; }
 
+// How many positions the model was trained on.
+int64_t ChatImpl::PositionLimit() const { return engine_->model().config().text.max_positions; }
+
 void ChatImpl::AddPictures(Ledger& ledger) const {
   const VisionLanguageModel& model = engine_->model();
   const ImageProcessor& processor = model.image_processor();
+  const int64_t per_tile = model.config().visual_tokens_per_tile();
   for (const Visual& visual : conversation_.last_visuals()) {
-    const int64_t per_tile = model.config().visual_tokens_per_tile();
+    PictureCost cost{.visual_tokens = visual.tokens(), .shrunk = visual.shrunk, .reduction = {}};
+    if (visual.reduce.reducer != nullptr) cost.reduction = ReduceSpecName(visual.reduce);
     if (visual.frames != nullptr) {
-      ledger.AddPicture({.width = visual.frames->source.width,
-                         .height = visual.frames->source.height,
-                         .frames = static_cast<int>(visual.tiles),
-                         .visual_tokens = visual.tokens(),
-                         .reference_visual_tokens = visual.tiles * per_tile,
-                         .shrunk = visual.shrunk});
-      continue;
+      cost.width = visual.frames->source.width;
+      cost.height = visual.frames->source.height;
+      cost.frames = static_cast<int>(visual.tiles);
+      cost.reference_visual_tokens = visual.tiles * per_tile;
+    } else {
+      cost.width = visual.grid.width;
+      cost.height = visual.grid.height;
+      cost.rows = visual.grid.rows;
+      cost.cols = visual.grid.cols;
+      const TileGrid reference = processor.Plan(visual.grid.width, visual.grid.height, processor.splits());
+      cost.reference_visual_tokens = reference.tiles() * per_tile;
     }
-    const TileGrid reference = processor.Plan(visual.grid.width, visual.grid.height, processor.splits());
-    ledger.AddPicture({.width = visual.grid.width,
-                       .height = visual.grid.height,
-                       .rows = visual.grid.rows,
-                       .cols = visual.grid.cols,
-                       .visual_tokens = visual.tokens(),
-                       .reference_visual_tokens = reference.tiles() * per_tile,
-                       .shrunk = visual.shrunk});
+    ledger.AddPicture(cost);
   }
 }
 
 Status ChatImpl::CheckFits(const PromptPlan& plan, const AskOptions& options) const {
   const int64_t needed = Needed(plan);
   const int64_t capacity = sequence_.capacity();
+  if (needed <= capacity && plan.position_end + 1 > PositionLimit()) {
+    return ContextFullError(fmt::format("with the positions of all visual tokens the prompt goes on to {}, and the "
+                                        "model has {}",
+                                        plan.position_end + 1, PositionLimit()),
+                            "leave positions=keep out of --reduce, so that they are numbered anew, or use fewer "
+                            "pictures");
+  }
   if (needed <= capacity) return Status::Ok();
   std::string mend = "ask a shorter question or start a new conversation";
   const int frames = conversation_.FramesThatWouldFit(capacity - 1);
@@ -410,44 +441,90 @@ Status ChatImpl::CheckFits(const PromptPlan& plan, const AskOptions& options) co
                           mend);
 }
 
+// Encodes clips of which it must be seen how many tokens each frame keeps, and plans anew.
+Status ChatImpl::CountTokens(const AskOptions& options, Answer& answer, PromptPlan& plan) {
+  std::vector<Visual*> uncounted;
+  for (Visual& visual : conversation_.visuals()) {
+    if (!visual.counted && visual.same_as < 0) uncounted.push_back(&visual);
+  }
+  if (uncounted.empty()) return Status::Ok();
+  EYESHOT_RETURN_IF_ERROR(EncodeAll(uncounted, options, answer.ledger));
+  ShareSame();
+  EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan(options.answer_start));
+  return Status::Ok();
+}
+
 // Encodes the pictures that positions from `cached` on refer to and that were not encoded before.
 Status ChatImpl::EncodeMissing(const PromptPlan& plan, int64_t cached, const AskOptions& options, Answer& answer) {
   std::vector<Visual*> missing;
-  int64_t all_tiles = 0;
   std::vector<Visual>& visuals = conversation_.visuals();
-  const auto first_of_its_kind = [&](int64_t index) {
-    const int64_t same = visuals[static_cast<size_t>(index)].same_as;
-    return same >= 0 ? same : index;
-  };
   for (const VisualRun& run : plan.runs) {
-    Visual& visual = visuals[static_cast<size_t>(first_of_its_kind(run.visual))];
-    if (run.position + run.count <= cached || !visual.rows.empty()) continue;
-    if (std::find(missing.begin(), missing.end(), &visual) != missing.end()) continue;
-    missing.push_back(&visual);
-    all_tiles += visual.tiles;
+    const int64_t same = visuals[static_cast<size_t>(run.visual)].same_as;
+    Visual& visual = visuals[static_cast<size_t>(same >= 0 ? same : run.visual)];
+    if (run.count == 0 || run.position + run.count <= cached || visual.encoded()) continue;
+    if (std::find(missing.begin(), missing.end(), &visual) == missing.end()) missing.push_back(&visual);
   }
+  EYESHOT_RETURN_IF_ERROR(EncodeAll(missing, options, answer.ledger));
+  ShareSame();
+  return Status::Ok();
+}
+
+// Gives what was encoded to pictures of the same content.
+void ChatImpl::ShareSame() {
+  std::vector<Visual>& visuals = conversation_.visuals();
+  for (size_t i = 0; i < visuals.size(); ++i) {
+    Visual& visual = visuals[i];
+    if (visual.same_as < 0 || visual.encoded()) continue;
+    const Visual& first = visuals[static_cast<size_t>(visual.same_as)];
+    visual.buffer = first.buffer;
+    visual.rows = first.rows;
+    visual.slots = first.slots;
+    if (!visual.counted) conversation_.SetTileTokens(i, first.tile_tokens);
+  }
+}
+
+// In groups of many tiles, which are reduced alike.
+Status ChatImpl::EncodeAll(std::span<Visual* const> visuals, const AskOptions& options, Ledger& ledger) {
+  int64_t all_tiles = 0;
+  for (const Visual* visual : visuals) all_tiles += visual->tiles;
   int64_t done_tiles = 0;
-  for (size_t begin = 0; begin < missing.size();) {
+  for (size_t begin = 0; begin < visuals.size();) {
     size_t end = begin;
     int64_t tiles = 0;
     do {
-      tiles += missing[end++]->tiles;
-    } while (end < missing.size() && tiles + missing[end]->tiles <= kEncodeBatchTiles);
+      tiles += visuals[end++]->tiles;
+    } while (end < visuals.size() && tiles + visuals[end]->tiles <= kEncodeBatchTiles &&
+             visuals[end]->reduce == visuals[begin]->reduce);
     const auto progress = [&](double share) {
       const double done = static_cast<double>(done_tiles) + share * static_cast<double>(tiles);
       if (options.on_progress) options.on_progress(StageId::kEncode, done / static_cast<double>(all_tiles));
       return options.cancel == nullptr || !options.cancel->load();
     };
-    EYESHOT_RETURN_IF_ERROR(EncodeTogether({missing.data() + begin, end - begin}, tiles, progress, answer.ledger));
+    EYESHOT_RETURN_IF_ERROR(EncodeTogether(visuals.subspan(begin, end - begin), tiles, progress, ledger));
     done_tiles += tiles;
     begin = end;
   }
-  for (Visual& visual : visuals) {
-    if (visual.same_as < 0 || !visual.rows.empty()) continue;
-    const Visual& first = visuals[static_cast<size_t>(visual.same_as)];
-    visual.buffer = first.buffer;
-    visual.rows = first.rows;
+  return Status::Ok();
+}
+
+Status ChatImpl::Preprocess(std::span<Visual* const> visuals, Tiles& tiles, Ledger& ledger) {
+  VisionLanguageModel& model = engine_->model();
+  Stage stage(ledger, StageId::kPreprocess);
+  for (const Visual* visual : visuals) {
+    if (visual->image != nullptr) {
+      EYESHOT_RETURN_IF_ERROR(model.image_processor().Append(*visual->image, visual->budget, engine_->pool(), tiles));
+      stage.AddBytes(visual->image->rgb.size());
+      continue;
+    }
+    for (const Image& frame : visual->frames->images) {
+      EYESHOT_RETURN_IF_ERROR(visual->frames->tile_side > 0
+                                  ? model.image_processor().AppendFrameTile(frame, tiles)
+                                  : model.image_processor().AppendFrame(frame, engine_->pool(), tiles));
+      stage.AddBytes(frame.rgb.size());
+    }
   }
+  stage.AddBytes(tiles.rgb.size());
+  stage.AddTokens(static_cast<uint64_t>(tiles.count()));
   return Status::Ok();
 }
 
@@ -455,24 +532,7 @@ Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, int64_t tile_c
                                 const std::function<bool(double)>& on_progress, Ledger& ledger) {
   VisionLanguageModel& model = engine_->model();
   Tiles tiles;
-  {
-    Stage stage(ledger, StageId::kPreprocess);
-    for (const Visual* visual : visuals) {
-      if (visual->image != nullptr) {
-        EYESHOT_RETURN_IF_ERROR(model.image_processor().Append(*visual->image, visual->budget, engine_->pool(), tiles));
-        stage.AddBytes(visual->image->rgb.size());
-        continue;
-      }
-      for (const Image& frame : visual->frames->images) {
-        EYESHOT_RETURN_IF_ERROR(visual->frames->tile_side > 0
-                                    ? model.image_processor().AppendFrameTile(frame, tiles)
-                                    : model.image_processor().AppendFrame(frame, engine_->pool(), tiles));
-        stage.AddBytes(frame.rgb.size());
-      }
-    }
-    stage.AddBytes(tiles.rgb.size());
-    stage.AddTokens(static_cast<uint64_t>(tiles.count()));
-  }
+  EYESHOT_RETURN_IF_ERROR(Preprocess(visuals, tiles, ledger));
   EYESHOT_CHECK(tiles.count() == tile_count);
 
   const int64_t per_tile = model.config().visual_tokens_per_tile();
@@ -484,42 +544,53 @@ Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, int64_t tile_c
   const MatrixView rows(shared->data(), dtype, tile_count * per_tile, width, width);
   // No prompt holds both pictures and clips.
   const TileKind kind = visuals.front()->frames != nullptr ? TileKind::kFrame : TileKind::kPicture;
+  const Reducer* const reducer = visuals.front()->reduce.reducer;
+  TowerSignals signals;
+  std::unique_ptr<LayerHook> hook;
+  if (reducer != nullptr && reducer->hook != nullptr) {
+    HookContext context{.config = &model.config(), .keep = {}, .pool = &engine_->pool(), .signals = &signals};
+    for (const Visual* visual : visuals)
+      context.keep.insert(context.keep.end(), visual->keep.begin(), visual->keep.end());
+    hook = reducer->hook(std::move(context));
+  }
   EYESHOT_RETURN_IF_ERROR(
-      model.Encode(*stream_, tiles.rgb.data(), tile_count, kind, rows, ledger, on_progress, nullptr));
+      model.Encode(*stream_, tiles.rgb.data(), tile_count, kind, rows, ledger, on_progress, hook.get()));
   int64_t first = 0;
   for (Visual* visual : visuals) {
     visual->buffer = shared;
     visual->rows = rows.Rows(first, visual->tiles * per_tile);
+    EYESHOT_RETURN_IF_ERROR(Reduce(*visual, signals, first, ledger));
     first += visual->tiles * per_tile;
-    if (visual->stride > 1) EYESHOT_RETURN_IF_ERROR(Thin(*visual, ledger));
   }
   return Status::Ok();
 }
 
-// Keeps visual tokens of a clip that stand evenly apart. On eval-dev that answers more than averages over squares do,
-// which no model of the family was trained on.
-Status ChatImpl::Thin(Visual& visual, Ledger& ledger) {
+// Makes the visual's tokens, which are all there, fewer. Those of its group begin at `first_token` of the signals.
+Status ChatImpl::Reduce(Visual& visual, const TowerSignals& signals, int64_t first_token, Ledger& ledger) {
+  const Reducer* const reducer = visual.reduce.reducer;
+  if (reducer == nullptr || reducer->in_tower || visual.tokens() == visual.rows.rows) return Status::Ok();
   VisionLanguageModel& model = engine_->model();
-  Backend& backend = model.backend();
   Stage stage(ledger, StageId::kReduce, stream_.get());
-  const int64_t side = model.config().visual_tokens_per_side();
-  const std::vector<int32_t> kept = RowsApart(visual.tiles, side, visual.stride);
-  const auto count = static_cast<int64_t>(kept.size());
-  EYESHOT_CHECK(count == visual.tokens());
-  const size_t index_bytes = kept.size() * sizeof(int32_t);
-  EYESHOT_ASSIGN_OR_RETURN(Buffer indices, backend.Allocate(index_bytes, "visual tokens"));
-  backend.Upload(*stream_, kept.data(), indices.data(), index_bytes);
-  const ConstMatrixView from = visual.rows;
-  EYESHOT_ASSIGN_OR_RETURN(
-      Buffer buffer,
-      backend.Allocate(static_cast<size_t>(count * from.cols) * DTypeBytes(from.dtype), "visual tokens"));
-  const MatrixView to(buffer.data(), from.dtype, count, from.cols, from.cols);
-  backend.CopyRows(*stream_,
-                   {.x = from, .from = {static_cast<const int32_t*>(indices.data()), count}, .count = count, .y = to});
-  EYESHOT_RETURN_IF_ERROR(backend.Sync(*stream_));
-  stage.AddTokens(static_cast<uint64_t>(count));
-  visual.buffer = std::make_shared<Buffer>(std::move(buffer));
-  visual.rows = to;
+  ReduceInput input{.tiles = visual.tiles,
+                    .side = model.config().visual_tokens_per_side(),
+                    .keep = visual.keep,
+                    .seed = visual.reduce.seed,
+                    .key_width = signals.key_width};
+  if (!signals.attention.empty()) input.attention = signals.attention.data() + first_token;
+  if (!signals.keys.empty()) input.keys = signals.keys.data() + first_token * signals.key_width;
+  EYESHOT_ASSIGN_OR_RETURN(ReducedTokens reduced, ReduceTokens(*reducer, model.backend(), *stream_, visual.rows,
+                                                               std::move(input), engine_->pool()));
+  stage.AddTokens(reduced.slots.size());
+  EYESHOT_CHECK(static_cast<int64_t>(reduced.slots.size()) == visual.tokens());
+  if (!visual.counted) {
+    const auto index = static_cast<size_t>(&visual - conversation_.visuals().data());
+    conversation_.SetTileTokens(index, std::move(reduced.tile_tokens));
+  } else {
+    EYESHOT_CHECK(reduced.tile_tokens == visual.tile_tokens);
+  }
+  visual.buffer = std::make_shared<Buffer>(std::move(reduced.buffer));
+  visual.rows = reduced.rows;
+  visual.slots = std::move(reduced.slots);
   return Status::Ok();
 }
 
@@ -527,7 +598,7 @@ Status ChatImpl::Generate(const PromptPlan& plan, const AskOptions& options, Ans
   DecoderRunner& runner = engine_->runner();
   const Tokenizer& tokenizer = engine_->model().tokenizer();
   runner.StartSampling(*stream_, options.sampling, plan.ids);
-  const int64_t room = sequence_.capacity() - answer.prompt_tokens;
+  const int64_t room = std::min(sequence_.capacity() - answer.prompt_tokens, PositionLimit() - plan.position_end);
   const int64_t limit = std::min<int64_t>(options.max_tokens, room);
   // No token decodes to more bytes than this on average; a longer one would make the string grow, once.
   constexpr size_t kBytesPerToken = 16;

@@ -267,7 +267,8 @@ TEST(EngineTest, AutomaticDetailFitsFramesIntoTheContext) {
   EXPECT_EQ(answer.ledger.pictures()[0].frames, 8);
   EXPECT_EQ(answer.ledger.pictures()[0].saved(), 8 * 48);
   EXPECT_TRUE(answer.ledger.pictures()[0].shrunk);
-  EXPECT_NE(answer.ledger.Table().find("clip 1: 8 frames of 16 visual tokens, the reference takes 64 each"),
+  EXPECT_NE(answer.ledger.Table().find("clip 1: 8 frames: 128 visual tokens, the reference takes 512; reduced by "
+                                       "stride:16,positions=renumber; made smaller to fit into the context"),
             std::string::npos);
 
   std::vector<Image> few(2, Image{8, 8, std::vector<uint8_t>(192, 1)});

@@ -28,6 +28,7 @@ void BlockPool::Give(int32_t block) {
 KvSequence::KvSequence(BlockPool& pool, const KvCacheShape& shape, int64_t capacity)
     : pool_(pool), block_size_(shape.block_size), capacity_(capacity) {
   keys_.reserve(static_cast<size_t>(capacity));
+  positions_.reserve(static_cast<size_t>(capacity));
   table_.reserve(static_cast<size_t>((capacity + block_size_ - 1) / block_size_));
 }
 
@@ -42,6 +43,7 @@ int64_t KvSequence::CommonPrefix(std::span<const uint64_t> keys) const {
 void KvSequence::Truncate(int64_t size) {
   EYESHOT_CHECK(size >= 0 && size <= this->size());
   keys_.resize(static_cast<size_t>(size));
+  positions_.resize(static_cast<size_t>(size));
   const auto blocks = static_cast<size_t>((size + block_size_ - 1) / block_size_);
   while (table_.size() > blocks) {
     pool_.Give(table_.back());
@@ -49,12 +51,13 @@ void KvSequence::Truncate(int64_t size) {
   }
 }
 
-int32_t KvSequence::Append(uint64_t key) {
+int32_t KvSequence::Append(uint64_t key, int32_t position) {
   EYESHOT_CHECK(size() < capacity_);
-  const int64_t position = size();
-  if (position % block_size_ == 0) table_.push_back(pool_.Take());
+  const int64_t place = size();
+  if (place % block_size_ == 0) table_.push_back(pool_.Take());
   keys_.push_back(key);
-  return static_cast<int32_t>(table_.back() * block_size_ + position % block_size_);
+  positions_.push_back(position);
+  return static_cast<int32_t>(table_.back() * block_size_ + place % block_size_);
 }
 
 }  // namespace eyeshot

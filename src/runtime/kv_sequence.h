@@ -27,7 +27,8 @@ class BlockPool {
 };
 
 // What each cached position holds, as a key: equal keys at equal positions after equal prefixes mean equal keys
-// and values. The table grows with Append and shrinks with Truncate; neither allocates after construction.
+// and values. A token's rotary position must follow from these keys, too. The table grows with Append and shrinks with
+// Truncate; neither allocates after construction.
 class KvSequence {
  public:
   // A sequence of up to `capacity` tokens in a cache of that shape.
@@ -39,13 +40,17 @@ class KvSequence {
   int64_t size() const { return static_cast<int64_t>(keys_.size()); }
   int64_t capacity() const { return capacity_; }
   std::span<const int32_t> block_table() const { return table_; }
+  // The rotary position of each token. The last one is the largest, and may exceed size() - 1.
+  std::span<const int32_t> positions() const { return positions_; }
 
   // How many leading keys are those that are cached.
   int64_t CommonPrefix(std::span<const uint64_t> keys) const;
   // Forgets all positions from `size` on.
   void Truncate(int64_t size);
   // Takes room for one more token. REQUIRES: size() < capacity(). Returns its slot: block * block_size + offset.
-  int32_t Append(uint64_t key);
+  int32_t Append(uint64_t key, int32_t position);
+  // The same for a token whose position follows the last one's.
+  int32_t Append(uint64_t key) { return Append(key, positions_.empty() ? 0 : positions_.back() + 1); }
   // Changes the last key: a token may be given room before it is known. REQUIRES: size() > 0.
   void SetLast(uint64_t key) { keys_.back() = key; }
 
@@ -54,6 +59,7 @@ class KvSequence {
   int64_t block_size_;
   int64_t capacity_;
   std::vector<uint64_t> keys_;
+  std::vector<int32_t> positions_;  // parallel to keys_
   std::vector<int32_t> table_;
 };
 

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "runtime/answer_text.h"
-#include "runtime/conversation.h"
 #include "runtime/kv_sequence.h"
 
 namespace eyeshot {
@@ -12,14 +11,6 @@ namespace {
 
 KvCacheShape Shape(int64_t blocks) {
   return {.layer_group = {0}, .blocks = blocks, .block_size = 4, .kv_heads = 1, .head_dim = 2};
-}
-
-TEST(ConversationTest, VisualTokensThatStayStandEvenlyInTheFrame) {
-  EXPECT_EQ(RowsApart(2, 3, 2), (std::vector<int32_t>{0, 2, 6, 8, 9, 11, 15, 17}));
-  EXPECT_EQ(RowsApart(1, 8, 4), (std::vector<int32_t>{1 * 8 + 1, 1 * 8 + 5, 5 * 8 + 1, 5 * 8 + 5}));
-  EXPECT_EQ(RowsApart(1, 9, 9), (std::vector<int32_t>{4 * 9 + 4}));
-  EXPECT_EQ(RowsApart(3, 8, 8), (std::vector<int32_t>{27, 64 + 27, 128 + 27}));
-  EXPECT_EQ(RowsApart(1, 9, 2).size(), 25u);
 }
 
 TEST(KvSequenceTest, SlotsFollowTheBlocksAndTruncationGivesThemBack) {

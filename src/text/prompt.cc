@@ -173,8 +173,11 @@ class Writer {
   explicit Writer(int64_t visual_tokens_per_tile) : visual_tokens_per_tile_(visual_tokens_per_tile) {}
 
   std::string& text() { return text_; }
-  int64_t tiles() const { return tiles_; }
-  int64_t visual_tokens() const { return visual_tokens_; }
+  // How many visual tokens each tile has.
+  const std::vector<int64_t>& tiles() const { return tiles_; }
+
+  // Where the text has a slot for a tile without tokens, so that its place among the ids can be told.
+  const std::vector<size_t>& stand_ins() const { return stand_ins_; }
 
   // Messages as SmolVLM's template puts them. REQUIRES: CheckMessage() of each.
   Status Smolvlm(std::span<const PromptMessage> messages, bool add_generation_prompt) {
@@ -257,14 +260,16 @@ class Writer {
                                     image.cols, limits::kMaxTilesPerImage),
                         "use a smaller longest_edge");
     }
+    EYESHOT_RETURN_IF_ERROR(CheckTokens(image.tile_tokens, static_cast<size_t>(grid) + 1, "tile"));
+    size_t tile = 0;
     for (int row = 1; row <= image.rows; ++row) {
       for (int col = 1; col <= image.cols; ++col) {
-        Tile(fmt::format("<row_{}_col_{}>", row, col), visual_tokens_per_tile_);
+        Tile(fmt::format("<row_{}_col_{}>", row, col), TokensOf(image.tile_tokens, tile++));
       }
       text_ += '\n';
     }
     if (grid > 0) text_ += '\n';
-    Unsplit(visual_tokens_per_tile_);
+    Unsplit(TokensOf(image.tile_tokens, tile));
     return Status::Ok();
   }
 
@@ -282,16 +287,13 @@ class Writer {
           fmt::format("a clip's time of {} s", wrong == video.timestamps_s.end() ? video.duration_s : *wrong),
           fmt::format("give times from 0 to {} s", kMaxSeconds));
     }
-    if (video.tokens_per_frame < 0 || video.tokens_per_frame > visual_tokens_per_tile_) {
-      return InvalidArgumentError(fmt::format("{} visual tokens a frame", video.tokens_per_frame),
-                                  fmt::format("give 1 to {}, or 0 for all of them", visual_tokens_per_tile_));
-    }
+    EYESHOT_RETURN_IF_ERROR(CheckTokens(video.frame_tokens, video.timestamps_s.size(), "frame"));
     fmt::format_to(std::back_inserter(text_),
                    "You are provided the following series of {} frames from a {} [H:MM:SS] video.\n",
                    NumberWords(video.timestamps_s.size()), Duration(video.duration_s));
-    for (const double seconds : video.timestamps_s) {
-      fmt::format_to(std::back_inserter(text_), "\nFrame from {}:", Timestamp(seconds));
-      Unsplit(video.tokens_per_frame > 0 ? video.tokens_per_frame : visual_tokens_per_tile_);
+    for (size_t frame = 0; frame < video.timestamps_s.size(); ++frame) {
+      fmt::format_to(std::back_inserter(text_), "\nFrame from {}:", Timestamp(video.timestamps_s[frame]));
+      Unsplit(TokensOf(video.frame_tokens, frame));
     }
     text_ += "\n\n";
     return Status::Ok();
@@ -302,11 +304,29 @@ class Writer {
     return InvalidArgumentError("pictures and clips in one prompt", "ask about the pictures and the clips separately");
   }
 
+  // `what` each number is of: a tile or a frame.
+  Status CheckTokens(std::span<const int64_t> tokens, size_t tiles, std::string_view what) const {
+    if (tokens.empty()) return Status::Ok();
+    if (tokens.size() != tiles) {
+      return InvalidArgumentError(fmt::format("visual tokens of {} {}s where there are {}", tokens.size(), what, tiles),
+                                  fmt::format("give one number for each {}, or none", what));
+    }
+    const auto wrong =
+        std::find_if(tokens.begin(), tokens.end(), [&](int64_t n) { return n < 0 || n > visual_tokens_per_tile_; });
+    if (wrong == tokens.end()) return Status::Ok();
+    return InvalidArgumentError(fmt::format("{} visual tokens a {}", *wrong, what),
+                                fmt::format("give 0 to {}", visual_tokens_per_tile_));
+  }
+
+  int64_t TokensOf(std::span<const int64_t> tokens, size_t tile) const {
+    return tokens.empty() ? visual_tokens_per_tile_ : tokens[tile];
+  }
+
   void Tile(std::string_view marker, int64_t visual_tokens) {
     text_.append(kFake).append(marker);
-    for (int64_t i = 0; i < visual_tokens; ++i) text_ += kImage;
-    visual_tokens_ += visual_tokens;
-    ++tiles_;
+    if (visual_tokens == 0) stand_ins_.push_back(text_.size());
+    for (int64_t i = 0; i < std::max<int64_t>(visual_tokens, 1); ++i) text_ += kImage;
+    tiles_.push_back(visual_tokens);
   }
 
   // One tile with the closing marker: a picture that is not split, the global view, or a frame.
@@ -317,8 +337,8 @@ class Writer {
 
   int64_t visual_tokens_per_tile_;
   std::string text_;
-  int64_t tiles_ = 0;
-  int64_t visual_tokens_ = 0;
+  std::vector<int64_t> tiles_;
+  std::vector<size_t> stand_ins_;
   size_t images_ = 0;
   size_t frames_ = 0;
 };
@@ -343,6 +363,37 @@ Result<JinjaValue> MessageValue(const PromptMessage& message, bool as_text) {
   EYESHOT_ASSIGN_OR_RETURN(JinjaValue parts, JinjaValue::FromList(std::move(list)));
   return JinjaValue::FromDict({{"role", JinjaValue::Text(std::string(TemplateRole(message.role)))},
                                {"content", as_text ? JinjaValue::Text(std::move(joined)) : std::move(parts)}});
+}
+
+// Finds the tiles' visual tokens among the ids, and takes those out that stand for empty tiles.
+Status PlaceTiles(const Writer& writer, int32_t image_token, Prompt& prompt) {
+  std::vector<int32_t> ids;
+  ids.reserve(prompt.ids.size());
+  size_t at = 0;
+  const auto copy_text = [&] {
+    while (at < prompt.ids.size() && prompt.ids[at] != image_token) ids.push_back(prompt.ids[at++]);
+  };
+  bool complete = true;
+  for (const int64_t tokens : writer.tiles()) {
+    copy_text();
+    prompt.tiles.push_back({static_cast<int64_t>(ids.size()), tokens});
+    prompt.visual_tokens += tokens;
+    const auto slots = static_cast<size_t>(std::max<int64_t>(tokens, 1));
+    for (const size_t end = at + slots; complete && at < end; ++at) {
+      complete = at < prompt.ids.size() && prompt.ids[at] == image_token;
+    }
+    ids.insert(ids.end(), static_cast<size_t>(tokens), image_token);
+  }
+  copy_text();
+  if (!complete || at < prompt.ids.size()) {
+    return CorruptError(fmt::format("the tokenizer does not read {} visual slots as such", prompt.visual_tokens),
+                        "download the tokenizer files again");
+  }
+  prompt.ids = std::move(ids);
+  for (auto place = writer.stand_ins().rbegin(); place != writer.stand_ins().rend(); ++place) {
+    prompt.text.erase(*place, kImage.size());
+  }
+  return Status::Ok();
 }
 
 Status CheckTokens(const Tokenizer& tokenizer, bool is_smolvlm, bool takes_pictures, const std::string& where) {
@@ -442,7 +493,7 @@ Result<Prompt> PromptFormat::Render(std::span<const PromptMessage> messages, boo
   } else {
     EYESHOT_RETURN_IF_ERROR(writer.Smolvlm(messages, add_generation_prompt));
   }
-  if (writer.tiles() > 0 && visual_tokens_per_tile_ == 0) {
+  if (!writer.tiles().empty() && visual_tokens_per_tile_ == 0) {
     return UnsupportedError("pictures for a model that takes texts alone",
                             "leave them out, or use a model with a vision tower");
   }
@@ -456,12 +507,7 @@ Result<Prompt> PromptFormat::Render(std::span<const PromptMessage> messages, boo
   const bool has_prefix =
       prompt.ids.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), prompt.ids.begin());
   if (!has_prefix) prompt.ids.insert(prompt.ids.begin(), prefix.begin(), prefix.end());
-  prompt.visual_tokens = writer.visual_tokens();
-  const auto found = std::count(prompt.ids.begin(), prompt.ids.end(), image_token_id_);
-  if (found != prompt.visual_tokens) {
-    return CorruptError(fmt::format("the tokenizer reads {} of {} visual slots", found, prompt.visual_tokens),
-                        "download the tokenizer files again");
-  }
+  EYESHOT_RETURN_IF_ERROR(PlaceTiles(writer, image_token_id_, prompt));
   return prompt;
 }
 
@@ -473,12 +519,15 @@ Result<int> PromptFormat::FramesThatFit(std::vector<PromptMessage> messages, int
   if (place == parts.end()) return 0;
   auto& clip = std::get<PromptVideo>(*place);
   const std::vector<double> times = clip.timestamps_s;
+  const std::vector<int64_t> tokens_of_frames = clip.frame_tokens;
   // Each frame adds tokens: the largest number that fits by halving.
   int fit = 0;
   int too_many = static_cast<int>(times.size()) + 1;
   while (fit + 1 < too_many) {
     const int frames = fit + (too_many - fit) / 2;
     clip.timestamps_s.assign(times.begin(), times.begin() + frames);
+    if (!tokens_of_frames.empty())
+      clip.frame_tokens.assign(tokens_of_frames.begin(), tokens_of_frames.begin() + frames);
     EYESHOT_ASSIGN_OR_RETURN(const Prompt prompt, Render(messages, true));
     (static_cast<int64_t>(prompt.ids.size()) <= tokens ? fit : too_many) = frames;
   }

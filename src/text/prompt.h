@@ -25,13 +25,14 @@ namespace eyeshot {
 struct PromptImage {
   int rows = 0;
   int cols = 0;
+  std::vector<int64_t> tile_tokens;  // visual tokens of each, the global view last; empty: as many as the model has
 };
 
 // A clip: one unsplit tile a frame.
 struct PromptVideo {
   std::vector<double> timestamps_s;  // of each frame, from the start of the clip
   double duration_s = 0;             // of the whole clip
-  int64_t tokens_per_frame = 0;      // visual tokens; 0: as many as the model has for a tile
+  std::vector<int64_t> frame_tokens;  // visual tokens of each; empty: as many as the model has for a tile
 };
 
 using PromptPart = std::variant<std::string, PromptImage, PromptVideo>;
@@ -41,12 +42,19 @@ struct PromptMessage {
   std::vector<PromptPart> parts;
 };
 
+// Where a tile's visual tokens are in a prompt: ids [first, first + tokens) are the image token.
+struct PromptTile {
+  int64_t first = 0;
+  int64_t tokens = 0;
+};
+
 struct Prompt {
   std::string text;          // with every visual slot written out
   std::vector<int32_t> ids;  // of the text
-  // How many ids are the image token: visual_tokens_per_tile for each tile (PromptVideo may want fewer), in the order
-  // of messages, parts, tiles (row by row, the global view last) and frames.
-  int64_t visual_tokens = 0;
+  // In the order of messages, parts, tiles (row by row, the global view last) and frames: visual_tokens_per_tile of
+  // each, unless the part wants fewer. A tile without tokens has its markers all the same.
+  std::vector<PromptTile> tiles;
+  int64_t visual_tokens = 0;  // of all tiles
 };
 
 // What a chat template may call special tokens: the variables bos_token, eos_token, ... Empty ones are undefined.

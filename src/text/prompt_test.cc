@@ -187,13 +187,37 @@ std::string ClipIntroduction(size_t frames, double duration_s) {
 TEST(PromptTest, FramesMayHaveFewerVisualTokens) {
   const Model& model = GetModel("eyeshot-tiny");
   PromptVideo clip = Clip(3, 3);
-  const auto visual_tokens = [&] { return model.format.Render(std::vector{User({clip})}, true)->visual_tokens; };
-  EXPECT_EQ(visual_tokens(), 3 * 64);
-  clip.tokens_per_frame = 16;
-  EXPECT_EQ(visual_tokens(), 3 * 16);
-  clip.tokens_per_frame = 65;
+  EXPECT_EQ(model.format.Render(std::vector{User({clip})}, true)->visual_tokens, 3 * 64);
+  clip.frame_tokens = {64, 0, 16};
+  EXPECT_EQ(model.format.Render(std::vector{User({clip})}, true)->visual_tokens, 80);
+  clip.frame_tokens = {64, 65, 16};
   ExpectError(model.format.Render(std::vector{User({clip})}, true).status(), StatusCode::kInvalidArgument,
-              {"65 visual tokens a frame", "1 to 64"});
+              {"65 visual tokens a frame", "0 to 64"});
+  clip.frame_tokens = {64, 16};
+  ExpectError(model.format.Render(std::vector{User({clip})}, true).status(), StatusCode::kInvalidArgument,
+              {"2 frames where there are 3"});
+}
+
+// Markers stay, so that the model is told of every tile; the prompt says where each tile's tokens are.
+TEST(PromptTest, TilesMayHaveFewerVisualTokens) {
+  const Model& model = GetModel("eyeshot-tiny");
+  const auto prompt = model.format.Render(std::vector{User({PromptImage{1, 2, {2, 0, 1}}, "What?"})}, true);
+  ASSERT_TRUE(prompt.ok()) << prompt.status().message();
+  EXPECT_EQ(prompt->text,
+            "<|im_start|>User:<fake_token_around_image><row_1_col_1><image><image><fake_token_around_image>"
+            "<row_1_col_2>\n\n<fake_token_around_image><global-img><image><fake_token_around_image>What?"
+            "<end_of_utterance>\nAssistant:");
+  EXPECT_EQ(prompt->ids, model.tokenizer.Encode(prompt->text));
+  EXPECT_EQ(prompt->visual_tokens, 3);
+  ASSERT_EQ(prompt->tiles.size(), 3u);
+  const int32_t image = model.format.image_token_id();
+  for (const PromptTile& tile : prompt->tiles) {
+    EXPECT_NE(prompt->ids[static_cast<size_t>(tile.first) - 1], image);
+    EXPECT_NE(prompt->ids[static_cast<size_t>(tile.first + tile.tokens)], image);
+  }
+  EXPECT_EQ(prompt->tiles[0].tokens, 2);
+  // "<fake_token_around_image><row_1_col_2>" lies between the first two tiles.
+  EXPECT_EQ(prompt->tiles[1].first, prompt->tiles[0].first + 4);
 }
 
 TEST(PromptTest, FramesAreCountedInWords) {

@@ -1,0 +1,143 @@
+// Reducers, and how they are asked for.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "base/splitmix64.h"
+#include "base/threads.h"
+#include "reduce/even_grid.h"
+#include "reduce/reduce_spec.h"
+#include "reduce/reducer.h"
+#include "reduce/reducers.h"
+
+namespace eyeshot {
+namespace {
+
+// Numbers of [-1, 1) that hang on a seed alone.
+std::vector<float> Noise(int64_t count, uint64_t seed) {
+  std::vector<float> values;
+  for (int64_t i = 0; i < count; ++i) {
+    const uint64_t bits = SplitMix64(seed + static_cast<uint64_t>(i) * kSplitMix64Step);
+    values.push_back(static_cast<float>(2 * UnitOfBits(bits) - 1));
+  }
+  return values;
+}
+
+ThreadPool& Pool() {
+  static ThreadPool pool(2);
+  return pool;
+}
+
+TEST(ReduceSpecTest, NamesSayTheSameAgain) {
+  for (const std::string text : {"none", "stride:16", "random:0.25,seed=7", "pool:all,global=64",
+                                 "stride:200ms,positions=keep", "pool:5J,global=0,positions=renumber"}) {
+    const Result<ReduceSpec> spec = ParseReduceSpec(text);
+    ASSERT_TRUE(spec.ok()) << spec.status().message();
+    EXPECT_EQ(ReduceSpecName(*spec), text);
+  }
+  EXPECT_EQ(ReduceSpecName(*ParseReduceSpec("auto:25%")), "stride:0.25");
+  EXPECT_EQ(*ParseReduceSpec(""), ReduceSpec{});
+}
+
+TEST(ReduceSpecTest, ErrorsNameWhatIsWrongAndWhatThereIs) {
+  const auto message = [](const char* text) { return ParseReduceSpec(text).status().message(); };
+  EXPECT_NE(message("strid:16").find("'strid:16': use none, or NAME:KEEP as in stride:16; names are stride"),
+            std::string::npos)
+      << message("strid:16");
+  EXPECT_NE(message("stride").find("'' shall stay: give tokens a tile"), std::string::npos) << message("stride");
+  for (const char* text : {"stride:-1", "stride:1.5", "stride:101%", "stride:nan", "stride:16,seed=x", "stride:16,a=b",
+                           "stride:16,positions=", "none:4", "stride:1e9"}) {
+    EXPECT_EQ(ParseReduceSpec(text).status().code(), StatusCode::kInvalidArgument) << text;
+  }
+}
+
+TEST(ReduceSpecTest, SomethingStaysUnlessNothingWasAskedFor) {
+  const auto kept = [](const char* text) { return TokensOfTiles(*ParseReduceSpec(text), 3, false, 64); };
+  EXPECT_EQ(*kept("stride:16"), (std::vector<int64_t>{16, 16, 16}));
+  EXPECT_EQ(*kept("stride:16,global=all"), (std::vector<int64_t>{16, 16, 64}));
+  EXPECT_EQ(*kept("stride:0.1%,global=81"), (std::vector<int64_t>{1, 1, 64}));
+  EXPECT_EQ(*kept("stride:0"), (std::vector<int64_t>{0, 0, 0}));
+  EXPECT_EQ(*TokensOfTiles(*ParseReduceSpec("stride:25%,global=1"), 2, true, 64), (std::vector<int64_t>{16, 16}));
+  EXPECT_EQ(kept("stride:200ms").status().code(), StatusCode::kUnsupported);
+}
+
+TEST(EvenGridTest, TokensStandEvenlyInTheTile) {
+  const auto middles = [](int64_t side, int64_t keep) {
+    const EvenGrid grid(side, keep);
+    std::vector<int64_t> tokens;
+    for (int64_t i = 0; i < keep; ++i) tokens.push_back(grid.Middle(i));
+    return tokens;
+  };
+  EXPECT_EQ(middles(3, 4), (std::vector<int64_t>{0, 1, 3, 4}));
+  EXPECT_EQ(middles(8, 4), (std::vector<int64_t>{1 * 8 + 1, 1 * 8 + 5, 5 * 8 + 1, 5 * 8 + 5}));
+  EXPECT_EQ(middles(9, 1), (std::vector<int64_t>{4 * 9 + 4}));
+  EXPECT_EQ(middles(9, 9), (std::vector<int64_t>{10, 13, 16, 37, 40, 43, 64, 67, 70}));
+  EXPECT_EQ(middles(8, 3), (std::vector<int64_t>{10, 31, 52}));  // no grid: evenly row by row
+}
+
+TEST(EvenGridTest, AreasShareOutTheTileAroundTheirMiddles) {
+  for (const int64_t side : {8, 9}) {
+    for (int64_t keep = 1; keep <= side * side; ++keep) {
+      const EvenGrid grid(side, keep);
+      std::vector<int> areas(static_cast<size_t>(side * side), 0);
+      for (int64_t i = 0; i < keep; ++i) {
+        const std::vector<int64_t> area = grid.Area(i);
+        for (const int64_t token : area) ++areas[static_cast<size_t>(token)];
+        EXPECT_NE(std::find(area.begin(), area.end(), grid.Middle(i)), area.end()) << keep << " of " << side;
+        if (i > 0) {
+          EXPECT_LT(grid.Middle(i - 1), grid.Middle(i));
+        }
+      }
+      EXPECT_EQ(std::count(areas.begin(), areas.end(), 1), side * side) << keep << " of " << side;
+    }
+  }
+}
+
+// What every reducer promises of a picture or clip of random tokens.
+TEST(ReducerTest, KeepsAsManyInOrderAndAlike) {
+  constexpr int64_t kTiles = 3;
+  constexpr int64_t kSide = 8;
+  constexpr int64_t kWidth = 24;
+  const std::vector<float> rows = Noise(kTiles * kSide * kSide * kWidth, 1);
+  for (const Reducer* reducer : Reducers()) {
+    if (reducer->reduce == nullptr) continue;
+    for (const std::vector<int64_t>& keep :
+         {std::vector<int64_t>{16, 16, 64}, {1, 1, 1}, {0, 7, 36}, {64, 64, 64}, {0, 0, 0}}) {
+      const ReduceInput input{
+          .tiles = kTiles, .side = kSide, .keep = keep, .seed = 3, .width = kWidth, .rows = rows.data()};
+      const Reduced reduced = reducer->reduce(input, Pool());
+      std::vector<int64_t> counts(kTiles, 0);
+      for (const int32_t slot : reduced.slots) ++counts[static_cast<size_t>(slot / (kSide * kSide))];
+      EXPECT_EQ(counts, keep) << reducer->name;
+      EXPECT_TRUE(std::is_sorted(reduced.slots.begin(), reduced.slots.end())) << reducer->name;
+      EXPECT_EQ(std::adjacent_find(reduced.slots.begin(), reduced.slots.end()), reduced.slots.end()) << reducer->name;
+      const Reduced again = reducer->reduce(input, Pool());
+      EXPECT_EQ(again.slots, reduced.slots) << reducer->name;
+      EXPECT_EQ(again.values, reduced.values) << reducer->name;
+    }
+  }
+}
+
+TEST(RandomTest, SeedsAndTilesDiffer) {
+  const std::vector<int64_t> keep = {16, 16};
+  ReduceInput input{.tiles = 2, .side = 8, .keep = keep};
+  const std::vector<int32_t> slots = kRandom.reduce(input, Pool()).slots;
+  input.seed = 1;
+  EXPECT_NE(kRandom.reduce(input, Pool()).slots, slots);
+  std::vector<int32_t> second(slots.begin() + 16, slots.end());
+  for (int32_t& slot : second) slot -= 64;
+  EXPECT_NE(second, std::vector<int32_t>(slots.begin(), slots.begin() + 16));
+}
+
+TEST(PoolTest, TakesTheMeansOfAreas) {
+  std::vector<float> rows;  // token i is (i, -2 i)
+  for (int i = 0; i < 16; ++i) rows.insert(rows.end(), {static_cast<float>(i), static_cast<float>(-2 * i)});
+  const std::vector<int64_t> keep = {4};
+  const Reduced reduced = kPool.reduce({.tiles = 1, .side = 4, .keep = keep, .width = 2, .rows = rows.data()}, Pool());
+  EXPECT_EQ(reduced.values, (std::vector<float>{2.5, -5, 4.5, -9, 10.5, -21, 12.5, -25}));
+}
+
+}  // namespace
+}  // namespace eyeshot

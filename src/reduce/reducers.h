@@ -1,0 +1,15 @@
+// The reducers, each in a file of its name.
+#ifndef EYESHOT_REDUCE_REDUCERS_H_
+#define EYESHOT_REDUCE_REDUCERS_H_
+
+#include "reduce/reducer.h"
+
+namespace eyeshot {
+
+extern const Reducer kStride;
+extern const Reducer kRandom;
+extern const Reducer kPool;
+
+}  // namespace eyeshot
+
+#endif  // EYESHOT_REDUCE_REDUCERS_H_

@@ -1,0 +1,26 @@
+#include <array>
+
+#include "reduce/reducer.h"
+#include "reduce/reducers.h"
+
+namespace eyeshot {
+namespace {
+
+constexpr std::array<const Reducer*, 3> kReducers = {&kStride, &kRandom, &kPool};
+
+// Replications find that nothing is surely better (docs/tokens.md).
+constexpr const Reducer* kAuto = &kStride;
+
+}  // namespace
+
+std::span<const Reducer* const> Reducers() { return kReducers; }
+
+const Reducer* FindReducer(std::string_view name) {
+  if (name == "auto") return kAuto;
+  for (const Reducer* reducer : kReducers) {
+    if (reducer->name == name) return reducer;
+  }
+  return nullptr;
+}
+
+}  // namespace eyeshot
