@@ -214,10 +214,11 @@ class Run:
         scores = {}
         for device in ("cpu", "cuda"):
             out = self.work / f"answers-{device}.jsonl"
+            out.unlink(missing_ok=True)  # what is there would not be asked again
             scores[device] = json.loads(self.command(self.bin / "eyeshot", "eval", EVAL, "--model",
                                                      ROOT / "models/eyeshot-tiny", "--device", device, "--out", out,
                                                      "--json", limit=90))["total"]
-            answers[device] = [json.loads(line)["answer"] for line in out.read_text("utf-8").splitlines()]
+            answers[device] = [json.loads(line)["answer"] for line in out.read_text("utf-8").splitlines()[1:]]
         same = sum(cpu == gpu for cpu, gpu in zip(answers["cpu"], answers["cuda"], strict=True))
         return {"questions": len(answers["cpu"]), "same": same, "exact": {key: score["exact"] for key, score in scores.items()}}
 

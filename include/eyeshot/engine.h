@@ -72,6 +72,9 @@ struct AskOptions {
   // same question is asked about others (after Chat::Reset()). Models are trained on pictures first.
   bool question_first = false;
   std::vector<std::string> stop;  // the answer ends before any of these strings
+  // What the answer begins with, put into the model's mouth ("Answer:"). It is part of the conversation, and not of
+  // Answer::text. FramesThatFit() does not count it.
+  std::string answer_start;
   // true: special tokens but the end token stay in the answer, as DocTags needs (<fcel>, <page_break>). For a single
   // question: the next turn would hold them as text.
   bool special_tokens = false;

@@ -141,6 +141,25 @@ inline constexpr size_t kMaxHubTokenBytes = 4096;
 // Snapshots that are looked at in a cache.
 inline constexpr size_t kMaxCachedModels = 4096;
 
+// --- Question sets -------------------------------------------------------------------------------
+// A file of questions, which is mapped: DocVQA's with its pictures is 3 GB, the largest of VLMEvalKit about 40 GB.
+inline constexpr uint64_t kMaxQuestionSetBytes = 64ull << 30;
+// Questions of one: the largest have about 200,000.
+inline constexpr size_t kMaxQuestions = 1u << 20;
+// Columns of a table: VLMEvalKit's have about 20.
+inline constexpr size_t kMaxSetColumns = 256;
+// Texts of one question, or one line of JSON: logged answers with all their metrics take some KB. Pictures in base64
+// are bound by kMaxImageBytes.
+inline constexpr size_t kMaxQuestionBytes = 4u << 20;
+// True answers of one question: VQA has ten people's, InfoVQA up to 13.
+inline constexpr size_t kMaxTrueAnswers = 256;
+// Records of one file of results, a line each: a sweep of 100 points over 10,000 questions.
+inline constexpr size_t kMaxEvalRecords = 1u << 20;
+// Such a file: about 1 KB a record.
+inline constexpr uint64_t kMaxEvalFileBytes = 4ull << 30;
+// Points of a sweep: each asks the whole set.
+inline constexpr size_t kMaxSweepPoints = 1024;
+
 // --- Reference dumps -----------------------------------------------------------------------------
 // Pictures and questions of one dump: each takes seconds to compare.
 inline constexpr size_t kMaxDumpCases = 64;

@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include "cli/energy_charts.h"
+#include "cli/charts.h"
 
 namespace eyeshot::cli {
 namespace {
@@ -30,6 +30,8 @@ svg .inside{fill:#fff;paint-order:stroke;stroke:#0007;stroke-width:2px}.grid{str
 .line{fill:none;stroke:currentColor;stroke-width:2}.dot{fill:currentColor;background:currentColor}.heat{fill:var(--compute)}
 .own{fill:none;stroke:var(--text);stroke-width:1.5}.axis{stroke:var(--soft)}.title{font-size:16px;font-weight:600;fill:var(--text)}
 .small{font-size:11px}.back{fill:var(--back);stroke:none}
+.reach{stroke:var(--soft);stroke-width:1;opacity:.6}.point{stroke:var(--back);stroke-width:1.5}
+svg .hollow{fill:var(--back)!important;stroke-width:1.5}svg .number{font-size:11px;fill:var(--text)}svg .front{fill:#fff;font-weight:600}
 )";
 
 // Of everything around them.
@@ -58,7 +60,10 @@ std::string Style(bool page) {
   css += kShapes;
   if (page) css += kPage;
   for (const std::string_view name : kFills) css += fmt::format(".{0}{{fill:var(--{0});background:var(--{0})}}", name);
-  for (size_t i = 0; i < std::size(kSeries); ++i) css += fmt::format(".s{}{{color:var(--{})}}", i, kSeries[i]);
+  for (size_t i = 0; i < std::size(kSeries); ++i) {
+    css += fmt::format(".s{0}{{color:var(--{1})}}.series{0}{{fill:var(--{1});background:var(--{1});stroke:var(--{1})}}", i,
+                       kSeries[i]);
+  }
   return "<style>\n" + css + "</style>\n";
 }
 
@@ -92,6 +97,8 @@ std::string HtmlLegend(const ChartLegend& entries) {
   }
   return html + "</ul>\n";
 }
+
+std::string ChartStyle() { return Style(false); }
 
 std::string OpenPage(std::string_view title) {
   return fmt::format(

@@ -13,6 +13,9 @@ namespace eyeshot::cli {
 using ChartLegend = std::vector<std::pair<std::string, std::string>>;
 std::string HtmlLegend(const ChartLegend& entries);
 
+// The style element of a drawing outside of a page.
+std::string ChartStyle();
+
 // From the doctype to the body's begin, with the style; who opens it closes body and html.
 std::string OpenPage(std::string_view title);
 

@@ -1,35 +1,13 @@
 // Parts of the program that can be tested without running it; tests/e2e runs it.
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <string>
 #include <vector>
 
-#include "base/file.h"
 #include "cli/png_writer.h"
-#include "cli/question_set.h"
-#include "cli/text_distance.h"
 #include "cli/tile_picture.h"
 
 namespace eyeshot::cli {
 namespace {
-
-TEST(TextDistanceTest, NormalizedCollapsesWhiteSpace) {
-  EXPECT_EQ(Normalized("  a\t\nb  c \n"), U"a b c");
-  EXPECT_EQ(Normalized(" \n"), U"");
-  EXPECT_EQ(Normalized("\u00a0x\u3000y"), U"x y");
-  EXPECT_EQ(Normalized("\xff"
-                       "a"),
-            U"\uFFFDa");
-}
-
-TEST(TextDistanceTest, EditDistanceCountsCodePoints) {
-  EXPECT_EQ(EditDistance(U"kitten", U"sitting"), 3u);
-  EXPECT_EQ(EditDistance(U"", U"abc"), 3u);
-  EXPECT_EQ(EditDistance(U"abc", U""), 3u);
-  EXPECT_EQ(EditDistance(U"same", U"same"), 0u);
-  EXPECT_EQ(EditDistance(Normalized("€15"), Normalized("$15")), 1u);
-}
 
 Tiles SmallTiles(int rows, int cols, int side) {
   Tiles tiles;
@@ -66,43 +44,6 @@ TEST(PngWriterTest, DecodesToTheSamePixels) {
   EXPECT_EQ(decoded->width, 3);
   EXPECT_EQ(decoded->height, 2);
   EXPECT_EQ(decoded->rgb, image.rgb);
-}
-
-class QuestionSetTest : public testing::Test {
- protected:
-  std::string Write(const std::string& text) {
-    const std::string path = testing::TempDir() + "/question_set_test_" +
-                             testing::UnitTest::GetInstance()->current_test_info()->name() + ".jsonl";
-    EXPECT_TRUE(WriteFile(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()}).ok());
-    return path;
-  }
-};
-
-TEST_F(QuestionSetTest, ReadsALineAQuestion) {
-  const auto set = LoadQuestionSet(
-      Write("{\"id\": 7, \"images\": [\"a.png\", \"/b.png\"], \"video\": true, \"question\": \"q\", \"answer\": \"x\", "
-            "\"task\": \"t\"}\n\n{\"question\": \"hello\", \"answer\": \"hi\"}\r\n"));
-  ASSERT_TRUE(set.ok()) << set.status().message();
-  ASSERT_EQ(set->size(), 2u);
-  EXPECT_EQ((*set)[0].id, "7");
-  EXPECT_EQ((*set)[0].images[0], testing::TempDir() + "/a.png");
-  EXPECT_EQ((*set)[0].images[1], "/b.png");
-  EXPECT_TRUE((*set)[0].video);
-  EXPECT_EQ((*set)[1].id, "3");
-  EXPECT_TRUE((*set)[1].images.empty());
-}
-
-TEST_F(QuestionSetTest, ErrorsNameTheLine) {
-  const auto check = [&](const std::string& text, const std::string& part) {
-    const auto set = LoadQuestionSet(Write(text));
-    ASSERT_FALSE(set.ok());
-    EXPECT_NE(set.status().message().find(part), std::string::npos) << set.status().message();
-  };
-  check("{\"question\": \"q\", \"answer\": \"a\"}\n{\"question\": \"q\"}\n", "jsonl:2");
-  check("{\"question\": \"q\", \"answer\": 5}", "answer");
-  check("{\"question\": \"q\", \"answer\": \"a\", \"images\": \"a.png\"}", "images");
-  check("nonsense", "jsonl:1");
-  check("\n\n", "no question");
 }
 
 }  // namespace

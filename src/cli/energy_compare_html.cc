@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "cli/chart_page.h"
-#include "cli/energy_charts.h"
+#include "cli/charts.h"
 #include "cli/energy_compare.h"
 #include "cli/energy_plots.h"
 

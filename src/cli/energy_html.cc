@@ -12,7 +12,7 @@
 
 #include "cli/chart_page.h"
 #include "cli/cost_flags.h"
-#include "cli/energy_charts.h"
+#include "cli/charts.h"
 
 namespace eyeshot::cli {
 namespace {
@@ -374,7 +374,7 @@ std::string WorkloadHtml(const WorkloadReport& report) {
     html +=
         "<div class=\"card warn\">No meter of energy can be read here, and no model of a machine was found.</div>\n";
   }
-  return html + SetSection(report) + WordsSection(report) + "</body></html>\n";
+  return html + SetSection(report) + WordsSection(report) + PageEnd();
 }
 
 }  // namespace eyeshot::cli

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "cli/chart_scale.h"
-#include "cli/energy_charts.h"
+#include "cli/charts.h"
 
 namespace eyeshot::cli {
 namespace {

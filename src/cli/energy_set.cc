@@ -9,30 +9,28 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "cli/pictures.h"
-#include "cli/text_distance.h"
 #include "energy/meters/attribution.h"
 #include "energy/meters/sampler.h"
+#include "eval/ask.h"
+#include "eval/scorers.h"
 
 namespace eyeshot::cli {
 namespace {
 
-constexpr double kVideoFps = 1;  // of sets whose images are frames
 constexpr double kNormal95 = 1.96;
 
-Result<bool> IsRight(Engine& engine, const EvalQuestion& question, const SetOptions& options) {
+Result<bool> IsRight(Engine& engine, const eval::Question& question, const SetOptions& options) {
   Ledger ledger;
-  EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts,
-                           ReadPictureParts(question.images, {}, question.video, kVideoFps, ledger));
-  parts.emplace_back(question.question);
+  EYESHOT_ASSIGN_OR_RETURN(const eval::PromptKind* const plain, eval::FindPromptKind("plain"));
+  EYESHOT_ASSIGN_OR_RETURN(const eval::Scorer* const exact, eval::FindScorer("exact"));
   EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Chat> chat, engine.NewChat());
-  AskOptions ask;
-  ask.detail = options.detail;
-  ask.reduce = options.reduce;
-  ask.cancel = options.cancel;
-  EYESHOT_ASSIGN_OR_RETURN(const Answer answer, chat->Ask(std::move(parts), ask));
+  eval::AskSettings settings{.prompt = plain};
+  settings.options.detail = options.detail;
+  settings.options.reduce = options.reduce;
+  settings.options.cancel = options.cancel;
+  EYESHOT_ASSIGN_OR_RETURN(const Answer answer, eval::AskQuestion(engine, *chat, question, settings, ledger));
   if (answer.finish_reason == FinishReason::kCancelled) return CancelledError("cancelled");
-  return Normalized(answer.text) == Normalized(question.answer);
+  return exact->score(question, answer.text) == 1;
 }
 
 // Of all meters of a group, over one pass.
@@ -74,7 +72,7 @@ Joules SetFigure::PerCorrect(size_t group) const {
   return each;
 }
 
-Result<SetFigure> MeasureSet(Engine& engine, const std::string& path, std::span<const EvalQuestion> questions,
+Result<SetFigure> MeasureSet(Engine& engine, const std::string& path, std::span<const eval::Question> questions,
                              const SetOptions& options) {
   SetFigure figure{.path = path, .questions = questions.size()};
   std::vector<std::vector<StageShare>> passes(options.groups.size());
@@ -84,7 +82,7 @@ Result<SetFigure> MeasureSet(Engine& engine, const std::string& path, std::span<
     WaitForMoves(options.meters);
     const uint64_t begin = SteadyNowNs();
     figure.exact = 0;
-    for (const EvalQuestion& question : questions) {
+    for (const eval::Question& question : questions) {
       const Result<bool> right = IsRight(engine, question, options);
       if (!right.ok()) return right.status().At(fmt::format("question {}", question.id));
       figure.exact += *right ? 1 : 0;

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "cli/energy_phases.h"
-#include "cli/question_set.h"
 #include "energy/meters/meter.h"
 #include "energy/meters/phases.h"
+#include "eval/question.h"
 #include "eyeshot/engine.h"
 
 namespace eyeshot::cli {
@@ -39,7 +39,7 @@ struct SetOptions {
 
 // Asks all questions `runs` times, each in a conversation of its own, greedily, up to the model's own end. Errors:
 // those of the files and of Ask(), with the question's id.
-Result<SetFigure> MeasureSet(Engine& engine, const std::string& path, std::span<const EvalQuestion> questions,
+Result<SetFigure> MeasureSet(Engine& engine, const std::string& path, std::span<const eval::Question> questions,
                              const SetOptions& options);
 
 }  // namespace eyeshot::cli

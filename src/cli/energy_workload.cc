@@ -17,6 +17,7 @@
 #include "cli/png_writer.h"
 #include "cli/synthetic_picture.h"
 #include "energy/meters/gpu.h"
+#include "eval/question_set.h"
 #include "ledger/stage.h"
 #include "vision/image_processor.h"
 
@@ -150,7 +151,7 @@ class Workload {
   const WorkloadFlags& flags_;
   FoundMeters found_;
   std::vector<Input> wanted_;
-  std::vector<EvalQuestion> questions_;
+  eval::QuestionSet set_;
   Interrupt interrupt_;
   std::shared_ptr<Engine> engine_;
   std::unique_ptr<Governor> governor_;
@@ -408,8 +409,8 @@ Result<WorkloadReport> Workload::Run() {
   report_.missing = found_.missing;
   EYESHOT_ASSIGN_OR_RETURN(wanted_, AllInputs(flags_));
   if (!flags_.set.empty()) {
-    EYESHOT_ASSIGN_OR_RETURN(questions_, LoadQuestionSet(flags_.set));
-    if (flags_.limit > 0) questions_.resize(std::min(questions_.size(), static_cast<size_t>(flags_.limit)));
+    EYESHOT_ASSIGN_OR_RETURN(set_, eval::QuestionSet::Load(flags_.set));
+    set_.Thin(1, flags_.limit > 0 ? static_cast<size_t>(flags_.limit) : 0);
   }
   // Before anything is loaded: a GPU without a program on it takes less.
   fmt::print(stderr, "idle power, {:g} s\n", flags_.idle_seconds);
@@ -440,9 +441,9 @@ Result<WorkloadReport> Workload::Run() {
   report_.ready = PowersOf(runner_->Wait("ready", std::max(flags_.idle_seconds, runner_->ShortestPhase(0))));
   EYESHOT_RETURN_IF_ERROR(RunAll());
   Fill();
-  if (!questions_.empty()) {
-    fmt::print(stderr, "{} questions of {}, {} times\n", questions_.size(), flags_.set, flags_.runs);
-    EYESHOT_ASSIGN_OR_RETURN(report_.set, MeasureSet(*engine_, flags_.set, questions_,
+  if (!set_.questions().empty()) {
+    fmt::print(stderr, "{} questions of {}, {} times\n", set_.questions().size(), flags_.set, flags_.runs);
+    EYESHOT_ASSIGN_OR_RETURN(report_.set, MeasureSet(*engine_, flags_.set, set_.questions(),
                                                      {.meters = found_.meters,
                                                       .groups = report_.groups,
                                                       .runs = flags_.runs,

@@ -1,11 +1,8 @@
-// eyeshot eval: how many questions of a set are answered right.
+// eyeshot eval: how well a model answers a set of questions, and what that costs.
 #include <fmt/format.h>
 
-#include <chrono>
-#include <cstdio>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,226 +10,274 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/eval_report.h"
+#include "cli/eval_run.h"
+#include "cli/eval_settings.h"
 #include "cli/generation_flags.h"
 #include "cli/help.h"
-#include "cli/interrupt.h"
 #include "cli/model_flags.h"
 #include "cli/pictures.h"
-#include "cli/progress.h"
-#include "cli/question_set.h"
 #include "cli/report.h"
-#include "cli/text_distance.h"
+#include "eval/prompts.h"
+#include "eval/question_set.h"
+#include "eval/result_file.h"
+#include "eval/scorers.h"
+#include "eval/summary.h"
+#include "eval/text_distance.h"
 
 namespace eyeshot::cli {
 namespace {
 
-constexpr double kVideoFps = 1;  // of sets whose images are frames
-
 struct EvalFlags {
   std::string set;
-  ModelFlags model;
-  AskOptions options;
-  bool jpeg_scaling = false;
-  int64_t limit = 0;  // 0: all
-  int64_t every = 1;
+  EvalSettings settings;
+  std::string scorer;  // "": the set's
+  size_t limit = 0;    // 0: all
+  size_t every = 1;
+  std::vector<std::string> sweep;
+  std::vector<std::string> compare;
   std::string answers;
   std::string out;
+  std::string html;
+  std::string svg;
+  std::string cost;
+  bool recorded = false;
   bool json = false;
 };
 
-struct Score {
-  int64_t questions = 0;
-  int64_t exact = 0;
-  size_t edits = 0;       // between answers and true answers
-  size_t characters = 0;  // of the true answers
-  int64_t compared = 0;   // with another engine's answers
-  int64_t equal = 0;
-
-  double ExactShare() const { return questions == 0 ? 0 : static_cast<double>(exact) / static_cast<double>(questions); }
-  // Micro-averaged: long answers weigh more.
-  double ErrorRate() const {
-    return characters == 0 ? 0 : static_cast<double>(edits) / static_cast<double>(characters);
-  }
-  double EqualShare() const { return compared == 0 ? 0 : static_cast<double>(equal) / static_cast<double>(compared); }
-};
-
-class Evaluation {
- public:
-  explicit Evaluation(const EvalFlags& flags) : flags_(flags) {}
-  Status Run();
-  void Print() const;
-
- private:
-  Status AskAll(Chat& chat);
-  Result<Answer> AskOne(Chat& chat, const EvalQuestion& question, const Interrupt& interrupt);
-  void Judge(const EvalQuestion& question, const Answer& answer);
-  void ShowProgress(Progress& progress, size_t done) const;
-
-  const EvalFlags& flags_;
-  std::vector<EvalQuestion> questions_;
-  std::map<std::string, std::string> others_;  // another engine's answers
-  std::shared_ptr<Engine> engine_;
-  std::map<std::string, Score> by_task_;
-  Score total_;
-  Ledger ledger_;
-  std::string records_;  // JSON lines for --out
-  std::chrono::steady_clock::time_point start_;
-};
-
-Status Evaluation::Run() {
-  EYESHOT_ASSIGN_OR_RETURN(const std::vector<EvalQuestion> all, LoadQuestionSet(flags_.set));
-  for (size_t i = 0; i < all.size(); i += static_cast<size_t>(flags_.every)) {
-    if (flags_.limit > 0 && questions_.size() == static_cast<size_t>(flags_.limit)) break;
-    questions_.push_back(all[i]);
-  }
-  if (!flags_.answers.empty()) {
-    EYESHOT_ASSIGN_OR_RETURN(others_, LoadAnswers(flags_.answers));
-  }
-  EYESHOT_ASSIGN_OR_RETURN(engine_, LoadEngine(flags_.model, false));
-  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Chat> chat, engine_->NewChat());
-  EYESHOT_RETURN_IF_ERROR(AskAll(*chat));
-  if (flags_.out.empty()) return Status::Ok();
-  return WriteFile(flags_.out, {reinterpret_cast<const uint8_t*>(records_.data()), records_.size()});
+Status WriteText(const std::string& path, const std::string& text) {
+  return WriteFile(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
 }
 
-Status Evaluation::AskAll(Chat& chat) {
-  const Interrupt interrupt;
-  Progress progress(true);
-  start_ = std::chrono::steady_clock::now();
-  for (size_t i = 0; i < questions_.size(); ++i) {
-    ShowProgress(progress, i);
-    Result<Answer> answer = AskOne(chat, questions_[i], interrupt);
-    if (!answer.ok()) return answer.status().At(fmt::format("question {}", questions_[i].id));
-    if (answer->finish_reason == FinishReason::kCancelled) {
-      return CancelledError(fmt::format("cancelled at question {} of {}", i + 1, questions_.size()));
-    }
-    Judge(questions_[i], *answer);
+// The rest of how a set is asked and scored comes from its name and content.
+Status FillIn(const EvalFlags& flags, const eval::QuestionSet& set, EvalJob& job) {
+  const eval::SetKind kind = eval::KindOf(set.name(), set.questions());
+  EYESHOT_ASSIGN_OR_RETURN(job.scorer, eval::FindScorer(flags.scorer.empty() ? kind.scorer : flags.scorer));
+  job.settings = flags.settings;
+  if (job.settings.prompt.empty()) job.settings.prompt = kind.prompt;
+  EYESHOT_RETURN_IF_ERROR(eval::FindPromptKind(job.settings.prompt).status());
+  std::vector<eval::SweepAxis> axes;
+  for (const std::string& text : flags.sweep) {
+    EYESHOT_ASSIGN_OR_RETURN(eval::SweepAxis axis, eval::ParseSweepAxis(text));
+    axes.push_back(std::move(axis));
+  }
+  EYESHOT_ASSIGN_OR_RETURN(job.axes, CheckAxes(std::move(axes)));
+  EYESHOT_ASSIGN_OR_RETURN(job.points, eval::PointsOf(job.axes));
+  job.out = flags.out;
+  job.recorded = flags.recorded;
+  if (flags.recorded && !job.axes.empty()) {
+    return InvalidArgumentError("--recorded and --sweep together", "recorded answers have no settings to vary");
+  }
+  if (set.is_log() && !flags.recorded) {
+    return InvalidArgumentError(fmt::format("{}: holds recorded answers and no picture", set.path()),
+                                "add --recorded to score those answers");
   }
   return Status::Ok();
 }
 
-Result<Answer> Evaluation::AskOne(Chat& chat, const EvalQuestion& question, const Interrupt& interrupt) {
-  chat.Reset();
-  const DecodeOptions decoding = flags_.jpeg_scaling
-                                     ? engine_->ScaledDecoding(DecodingDetail(flags_.options.detail, question.video))
-                                     : DecodeOptions();
-  EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts,
-                           ReadPictureParts(question.images, decoding, question.video, kVideoFps, ledger_));
-  parts.emplace_back(question.question);
-  AskOptions options = flags_.options;
-  options.cancel = interrupt.flag();
-  return chat.Ask(std::move(parts), options);
-}
-
-void Evaluation::Judge(const EvalQuestion& question, const Answer& answer) {
-  ledger_.Add(answer.ledger);
-  const std::u32string said = Normalized(answer.text);
-  const std::u32string truth = Normalized(question.answer);
-  const bool exact = said == truth;
-  const size_t edits = EditDistance(said, truth);
-  const auto other = others_.find(question.id);
-  for (Score* score : {&total_, &by_task_[question.task]}) {
-    ++score->questions;
-    score->exact += exact ? 1 : 0;
-    score->edits += edits;
-    score->characters += truth.size();
-    if (other == others_.end()) continue;
-    ++score->compared;
-    score->equal += said == Normalized(other->second) ? 1 : 0;
+// How many answers are another engine's.
+void CompareAnswers(const std::map<std::string, std::string>& others, const EvalOutcome& outcome, EvalReport& report) {
+  std::map<std::string, std::pair<double, double>> by_task;  // equal ones, all
+  std::pair<double, double> total;
+  for (const eval::Record& record : outcome.records) {
+    const auto other = others.find(record.id);
+    if (other == others.end()) continue;
+    const double equal = eval::Normalized(record.answer) == eval::Normalized(other->second) ? 1 : 0;
+    for (auto* counts : {&by_task[record.task], &total}) {
+      counts->first += equal;
+      counts->second += 1;
+    }
   }
-  if (flags_.out.empty()) return;
-  const OrderedJson record = {{"id", question.id},
-                              {"task", question.task},
-                              {"question", question.question},
-                              {"answer", answer.text},
-                              {"truth", question.answer},
-                              {"exact", exact},
-                              {"edits", edits},
-                              {"visual_tokens", answer.visual_tokens},
-                              {"finish_reason", FinishReasonName(answer.finish_reason)}};
-  records_ += record.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+  for (const auto& [task, counts] : by_task) report.agreement[task] = counts.first / counts.second;
+  if (total.second > 0) report.total_agreement = total.first / total.second;
 }
 
-void Evaluation::ShowProgress(Progress& progress, size_t done) const {
-  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start_;
-  const auto count = static_cast<double>(questions_.size());
-  const double left = done == 0 ? 0 : passed.count() / static_cast<double>(done) * (count - static_cast<double>(done));
-  progress.Show(fmt::format("{} of {}, {:.0f} s left", done, questions_.size(), left),
-                static_cast<double>(done) / count);
-}
-
-OrderedJson ScoreJson(const Score& score) {
-  OrderedJson json = {{"questions", score.questions},
-                      {"exact", score.exact},
-                      {"exact_match", score.ExactShare()},
-                      {"character_error_rate", score.ErrorRate()}};
-  if (score.compared > 0) json["agreement"] = score.EqualShare();
-  return json;
-}
-
-void Evaluation::Print() const {
-  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start_;
-  const ModelInfo& info = engine_->info();
-  if (flags_.json) {
-    OrderedJson json = {{"set", flags_.set},           {"model", info.name},        {"device", info.device},
-                        {"precision", info.precision}, {"seconds", passed.count()}, {"total", ScoreJson(total_)}};
-    json["tasks"] = OrderedJson::object();
-    for (const auto& [task, score] : by_task_) json["tasks"][task] = ScoreJson(score);
-    json["stages"] = StagesJson(ledger_);
-    PrintJson(json);
-    return;
+EvalReport ReportOf(const EvalJob& job, const EvalOutcome& outcome) {
+  EvalReport report{.set = job.set->path(),
+                    .scorer = job.scorer,
+                    .axes = job.axes,
+                    .info = outcome.info,
+                    .seconds = outcome.seconds,
+                    .resumed = outcome.resumed,
+                    .ledger = outcome.ledger};
+  const std::vector<const eval::Record*> first = RecordsAt(outcome, job.points[0]);
+  for (const eval::Point& point : job.points) {
+    const std::vector<const eval::Record*> records = RecordsAt(outcome, point);
+    report.points.push_back({point, eval::SummarizeByTask(records, *job.scorer, eval::kDefaultSeed),
+                             eval::Compare(first, records, *job.scorer, eval::kDefaultSeed).difference});
   }
-  const bool compared = total_.compared > 0;
-  const auto row = [&](const std::string& task, const Score& score) {
-    fmt::print("{:<16}{:>10}{:>7}{:>8.1f} %{:>8.3f}", task, score.questions, score.exact, score.ExactShare() * 100,
-               score.ErrorRate());
-    fmt::print("{}\n", compared ? fmt::format("{:>10.1f} %", score.EqualShare() * 100) : "");
-  };
-  fmt::print("{:<16}{:>10}{:>7}{:>10}{:>8}{}\n", "task", "questions", "exact", "match", "CER",
-             compared ? fmt::format("{:>12}", "agreement") : "");
-  for (const auto& [task, score] : by_task_) row(task.empty() ? "-" : task, score);
-  row("total", total_);
-  fmt::print("{} ({}, {}, {} threads), {:.1f} s\n", info.name, info.precision, info.isa, info.threads, passed.count());
-  fmt::print(stderr, "\n{}", ledger_.Table());
+  return report;
+}
+
+Status Evaluate(const EvalFlags& flags) {
+  EYESHOT_ASSIGN_OR_RETURN(eval::QuestionSet set, eval::QuestionSet::Load(flags.set));
+  set.Thin(flags.every, flags.limit);
+  EvalJob job{.set = &set};
+  EYESHOT_RETURN_IF_ERROR(FillIn(flags, set, job));
+  std::map<std::string, std::string> others;
+  if (!flags.answers.empty()) {
+    EYESHOT_ASSIGN_OR_RETURN(others, eval::LoadAnswers(flags.answers));
+  }
+  EYESHOT_ASSIGN_OR_RETURN(const EvalOutcome outcome, RunEvaluation(job));
+  EvalReport report = ReportOf(job, outcome);
+  if (job.axes.empty()) CompareAnswers(others, outcome, report);
+  if (!flags.html.empty()) EYESHOT_RETURN_IF_ERROR(WriteText(flags.html, EvalHtml(report)));
+  if (!flags.svg.empty()) {
+    EYESHOT_ASSIGN_OR_RETURN(const std::string svg, EvalSvg(report, flags.cost));
+    EYESHOT_RETURN_IF_ERROR(WriteText(flags.svg, svg));
+  }
+  if (flags.json) {
+    PrintJson(ReportJson(report));
+  } else {
+    PrintReport(report);
+  }
+  return Status::Ok();
+}
+
+// One side of a comparison: "FILE", or "FILE#precision=int8 detail=low" of a sweep.
+struct Side {
+  eval::Results results;
+  std::vector<const eval::Record*> records;
+};
+
+Result<Side> LoadSide(const std::string& text) {
+  const size_t mark = text.rfind('#');
+  const std::string path = text.substr(0, mark);
+  const std::string wanted = mark == std::string::npos ? "" : text.substr(mark + 1);
+  Side side;
+  EYESHOT_ASSIGN_OR_RETURN(side.results, eval::LoadResults(path));
+  std::map<std::string, std::vector<const eval::Record*>> points;
+  for (const eval::Record& record : side.results.records) points[eval::PointName(record.point)].push_back(&record);
+  std::string names;
+  for (const auto& [name, records] : points) names += fmt::format("{}'{}'", names.empty() ? "" : ", ", name);
+  const auto found = points.size() == 1 && wanted.empty() ? points.begin() : points.find(wanted);
+  if (found == points.end()) {
+    return NotFoundError(fmt::format("{}: has no point '{}', but {}", path, wanted, names.empty() ? "nothing" : names),
+                         "name one after the file: FILE#precision=int8");
+  }
+  side.records = found->second;
+  return side;
+}
+
+Status Compare(const EvalFlags& flags) {
+  EYESHOT_ASSIGN_OR_RETURN(const Side a, LoadSide(flags.compare[0]));
+  EYESHOT_ASSIGN_OR_RETURN(const Side b, LoadSide(flags.compare[1]));
+  const auto scorer_of = [](const Side& side) { return side.results.header.value("scorer", std::string()); };
+  if (scorer_of(a) != scorer_of(b)) {
+    return InvalidArgumentError(fmt::format("the scores are of two kinds: {} and {}", scorer_of(a), scorer_of(b)),
+                                "score both with the same --scorer");
+  }
+  EvalComparison comparison{.a = flags.compare[0], .b = flags.compare[1]};
+  EYESHOT_ASSIGN_OR_RETURN(comparison.scorer, eval::FindScorer(scorer_of(a)));
+  comparison.result = eval::Compare(a.records, b.records, *comparison.scorer, eval::kDefaultSeed);
+  if (comparison.result.questions == 0) {
+    return InvalidArgumentError("the two files have no question in common", "compare results of one set");
+  }
+  if (flags.json) {
+    PrintJson(ComparisonJson(comparison));
+  } else {
+    PrintComparison(comparison);
+  }
+  return Status::Ok();
 }
 
 int RunEval(const EvalFlags& flags) {
-  Evaluation evaluation(flags);
-  if (const Status status = evaluation.Run(); !status.ok()) return ReportError(status, flags.json);
-  evaluation.Print();
-  return kExitOk;
+  if (flags.set.empty() == flags.compare.empty()) {
+    ReportError(InvalidArgumentError(
+                    flags.set.empty() ? "there is no set of questions" : "a set of questions and --compare together",
+                    "eyeshot eval SET, or eyeshot eval --compare A.jsonl B.jsonl"),
+                flags.json);
+    return kExitUsage;
+  }
+  const Status status = flags.compare.empty() ? Evaluate(flags) : Compare(flags);
+  return status.ok() ? kExitOk : ReportError(status, flags.json);
+}
+
+std::string ScorerNames() {
+  std::string names;
+  for (const eval::Scorer& scorer : eval::Scorers()) names += (names.empty() ? "" : ", ") + std::string(scorer.name);
+  return names;
+}
+
+std::string PromptNames() {
+  std::string names;
+  for (const eval::PromptKind& kind : eval::PromptKinds())
+    names += (names.empty() ? "" : ", ") + std::string(kind.name);
+  return names;
+}
+
+void AddSetFlags(CLI::App& command, EvalFlags& flags) {
+  command
+      .add_option(
+          "set", flags.set,
+          "Lines of JSON (id, images, video, question, answer, task), a table of VLMEvalKit (.tsv), or documents "
+          "or logged samples of lmms-eval (.jsonl)")
+      ->type_name("SET");
+  command
+      .add_option("--prompt", flags.settings.prompt,
+                  "How the questions are put: " + PromptNames() + "; without it as the set's name and content say")
+      ->type_name("KIND");
+  command
+      .add_option("--scorer", flags.scorer,
+                  "How answers are scored: " + ScorerNames() + "; without it as the set's name and content say")
+      ->type_name("NAME");
+  command.add_option("--every", flags.every, "Only the first and then every N-th question")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  command.add_option("--limit", flags.limit, "At most N questions; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
+  command.add_flag("--recorded", flags.recorded, "Score the answers that the set's file holds, and ask no model");
+  command.add_option("--answers", flags.answers, "Another engine's answers by id: also report how many are equal")
+      ->type_name("FILE.json");
+}
+
+void AddResultFlags(CLI::App& command, EvalFlags& flags) {
+  command.add_option("--out", flags.out, "Write a line a question as it is answered; goes on where such a file ends")
+      ->type_name("FILE.jsonl");
+  command
+      .add_option("--sweep", flags.sweep,
+                  "Ask with each of these values, as detail=low,high; several: every combination. Settings: " +
+                      AxisNames() + ". A comma in a value is written as +")
+      ->allow_extra_args(false)
+      ->take_all()
+      ->type_name("NAME=V,V");
+  command
+      .add_option("--compare", flags.compare,
+                  "Which of two files of results is better, question by question; of a sweep FILE#NAME=V NAME=V")
+      ->expected(2)
+      ->type_name("A B");
+  command.add_option("--html", flags.html, "Write a page with charts")->type_name("FILE");
+  command.add_option("--svg", flags.svg, "Write a sweep's chart: score over cost, with the Pareto front")
+      ->type_name("FILE");
+  command
+      .add_option("--cost", flags.cost, "What that chart is over: ms, tokens, or a meter such as rapl; ms without it")
+      ->type_name("NAME");
+  command.add_flag("--json", flags.json, "Print one JSON object");
 }
 
 }  // namespace
 
 void AddEvalCommand(CLI::App& program, int& exit_code) {
   auto flags = std::make_shared<EvalFlags>();
-  CLI::App* command = program.add_subcommand("eval", "Answer a set of questions and count what is right");
-  SetUsage(*command, "eyeshot eval [OPTIONS] SET.jsonl");
-  command->add_option("set", flags->set, "A JSON object a line: id, images, video, question, answer, task")
-      ->required()
-      ->type_name("SET.jsonl");
-  AddModelFlags(*command, flags->model);
-  AddGenerationFlags(*command, flags->options);
-  AddJpegScalingFlag(*command, flags->jpeg_scaling);
-  command->add_option("--every", flags->every, "Only the first and then every N-th question")
-      ->check(CLI::PositiveNumber)
-      ->type_name("N");
-  command->add_option("--limit", flags->limit, "At most N questions; 0: all")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("N");
-  command->add_option("--answers", flags->answers, "Another engine's answers by id: also report how many are equal")
-      ->type_name("FILE.json");
-  command->add_option("--out", flags->out, "Write each question's answer, a JSON object a line")
-      ->type_name("FILE.jsonl");
-  command->add_flag("--json", flags->json, "Print one JSON object");
+  CLI::App* command = program.add_subcommand("eval", "Score a model on a set of questions, at one or many settings");
+  SetUsage(*command, "eyeshot eval [OPTIONS] SET\n       eyeshot eval --compare A.jsonl B.jsonl");
+  AddSetFlags(*command, *flags);
+  AddModelFlags(*command, flags->settings.model);
+  AddGenerationFlags(*command, flags->settings.options);
+  AddJpegScalingFlag(*command, flags->settings.jpeg_scaling);
+  AddResultFlags(*command, *flags);
   command->footer(R"(Exact match compares after collapsing white space; the character error rate (CER) is the edit
-distance over the length of the true answers. Images are relative to the set's folder; with "video": true they
-are frames, one a second.
+distance over the length of the true answers. Paths are relative to the set's folder; with "video": true images
+are frames, one a second. docs/eval.md describes sets, scorers, prompts and files of results.
 
 Examples:
   eyeshot eval tests/data/eval/eval-dev/questions.jsonl
-  eyeshot eval questions.jsonl --every 5 --answers reference-answers.json --out answers.jsonl --json)");
+  eyeshot eval MMStar.tsv --model SmolVLM2-500M-Video-Instruct --out mmstar.jsonl
+  eyeshot eval questions.jsonl --every 5 --answers reference-answers.json --out answers.jsonl --json
+  eyeshot eval questions.jsonl --sweep precision=exact,int8 --sweep detail=low,high --out s.jsonl --html s.html
+  eyeshot eval --compare "s.jsonl#precision=exact detail=low" "s.jsonl#precision=int8 detail=low"
+  eyeshot eval 20260101_samples_docvqa_val.jsonl --recorded)");
   command->callback([flags, &exit_code] { exit_code = RunEval(*flags); });
 }
 

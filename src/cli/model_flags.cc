@@ -11,7 +11,7 @@
 #include "base/limits.h"
 #include "cli/program_files.h"
 #include "cli/progress.h"
-#include "cli/text_distance.h"
+#include "eval/text_distance.h"
 #include "formats/gguf_model.h"
 #include "hub/cache.h"
 #include "hub/known_models.h"
@@ -56,13 +56,13 @@ Result<FoundModel> FindBuiltIn() {
 }
 
 std::string NearestKnownModel(const std::string& id) {
-  const std::u32string asked = Normalized(id);
+  const std::u32string asked = eval::Normalized(id);
   std::string nearest;
   size_t least = asked.size() / 3 + 1;  // farther ones have little in common
   for (const KnownModel& model : KnownModels()) {
     // Many leave the owner out.
     for (const std::string_view name : {model.id, model.id.substr(model.id.find('/') + 1)}) {
-      const size_t distance = EditDistance(asked, Normalized(name));
+      const size_t distance = eval::EditDistance(asked, eval::Normalized(name));
       if (distance >= least) continue;
       least = distance;
       nearest = model.id;

@@ -68,24 +68,4 @@ Result<Image> ReadPicture(const std::string& path, const DecodeOptions& decoding
   return image;
 }
 
-Result<std::vector<ContentPart>> ReadPictureParts(const std::vector<std::string>& paths, const DecodeOptions& decoding,
-                                                  bool frames, double fps, Ledger& ledger) {
-  if (std::count(paths.begin(), paths.end(), "-") > 1) {
-    return InvalidArgumentError("'-' stands twice among the pictures", "standard input holds one picture");
-  }
-  std::vector<Image> images;
-  for (const std::string& path : paths) {
-    EYESHOT_ASSIGN_OR_RETURN(Image image, ReadPicture(path, decoding, ledger));
-    images.push_back(std::move(image));
-  }
-  std::vector<ContentPart> parts;
-  if (frames) {
-    EYESHOT_ASSIGN_OR_RETURN(Frames clip, FramesFromImages(std::move(images), fps));
-    parts.emplace_back(std::make_shared<const Frames>(std::move(clip)));
-  } else {
-    for (Image& image : images) parts.emplace_back(std::make_shared<const Image>(std::move(image)));
-  }
-  return parts;
-}
-
 }  // namespace eyeshot::cli

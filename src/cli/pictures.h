@@ -36,10 +36,6 @@ Result<Image> DecodePicture(std::span<const uint8_t> bytes, std::string_view nam
 // Reads and decodes a picture; "-" is standard input. Charges `decode_image`.
 Result<Image> ReadPicture(const std::string& path, const DecodeOptions& decoding, Ledger& ledger);
 
-// The pictures as parts of a message: one each or, with `frames`, all together a clip at `fps` frames a second.
-Result<std::vector<ContentPart>> ReadPictureParts(const std::vector<std::string>& paths, const DecodeOptions& decoding,
-                                                  bool frames, double fps, Ledger& ledger);
-
 }  // namespace eyeshot::cli
 
 #endif  // EYESHOT_CLI_PICTURES_H_

@@ -260,8 +260,8 @@ Status Conversation::CheckVocabulary(std::span<const int32_t> ids) const {
                               "leave the word out");
 }
 
-Result<PromptPlan> Conversation::Plan() const {
-  EYESHOT_ASSIGN_OR_RETURN(Prompt prompt, model_.prompt_format().Render(prompt_, true));
+Result<PromptPlan> Conversation::Plan(std::string_view answer_start) const {
+  EYESHOT_ASSIGN_OR_RETURN(Prompt prompt, model_.prompt_format().Render(prompt_, true, answer_start));
   EYESHOT_RETURN_IF_ERROR(CheckVocabulary(prompt.ids));
   PromptPlan plan;
   plan.visual_tokens = prompt.visual_tokens;

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "eyeshot/chat.h"
@@ -88,8 +89,8 @@ class Conversation {
   // Those of the last message.
   std::span<const Visual> last_visuals() const { return std::span(visuals_).subspan(visuals_before_.back()); }
 
-  // The prompt of all messages and "Assistant:", but for its positions.
-  Result<PromptPlan> Plan() const;
+  // The prompt of all messages and "Assistant:" with the answer's first words, but for its positions.
+  Result<PromptPlan> Plan(std::string_view answer_start = {}) const;
   // Those. REQUIRES: pictures that keep positions are encoded.
   void SetPositions(PromptPlan& plan) const;
 

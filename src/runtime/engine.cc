@@ -279,7 +279,9 @@ Result<Answer> ChatImpl::Ask(std::vector<ContentPart> parts, const AskOptions& o
     conversation_.RemoveLast();
     return answer;
   }
-  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::Assistant(answer->text), options.detail));
+  const std::string said =
+      options.answer_start.empty() ? answer->text : fmt::format("{} {}", options.answer_start, answer->text);
+  EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::Assistant(said), options.detail));
   return answer;
 }
 
@@ -324,14 +326,14 @@ Result<Answer> ChatImpl::Answered(const AskOptions& options) {
   Ledger abandoned;  // what a question that failed has left, and what is under way of it
   EYESHOT_RETURN_IF_ERROR(engine_->backend().Sync(*stream_));
   stream_->Collect(abandoned);
-  EYESHOT_ASSIGN_OR_RETURN(PromptPlan plan, conversation_.Plan());
+  EYESHOT_ASSIGN_OR_RETURN(PromptPlan plan, conversation_.Plan(options.answer_start));
   if (options.detail.kind == PictureDetail::Kind::kAuto) {
     while (Needed(plan) > sequence_.capacity() && conversation_.Shrink()) {
-      EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan());
+      EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan(options.answer_start));
     }
   }
   if (plan.position_end + 1 > PositionLimit() && conversation_.Renumber()) {
-    EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan());
+    EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan(options.answer_start));
   }
   EYESHOT_RETURN_IF_ERROR(CheckFits(plan, options));
   EYESHOT_RETURN_IF_ERROR(CountTokens(options, answer, plan));
@@ -416,7 +418,7 @@ Status ChatImpl::CountTokens(const AskOptions& options, Answer& answer, PromptPl
   if (uncounted.empty()) return Status::Ok();
   EYESHOT_RETURN_IF_ERROR(EncodeAll(uncounted, options, answer.ledger));
   ShareSame();
-  EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan());
+  EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan(options.answer_start));
   return Status::Ok();
 }
 

@@ -103,6 +103,15 @@ TEST(EngineTest, SpecialTokensStayIfAskedFor) {
   EXPECT_NE(raw.find("<end_of_utterance>"), std::string::npos) << raw;
 }
 
+TEST(EngineTest, AnAnswerCanBeBegun) {
+  const auto chat = NewChat();
+  const Answer plain = Ask(*chat, {"Hello"}, {.max_tokens = 2});
+  chat->Reset();
+  const Answer begun = Ask(*chat, {"Hello"}, {.max_tokens = 2, .answer_start = "Answer:"});
+  EXPECT_GT(begun.prompt_tokens, plain.prompt_tokens);
+  EXPECT_EQ(std::get<std::string>(chat->messages().back().parts[0]), "Answer: " + begun.text);
+}
+
 TEST(EngineTest, SeedsRepeatAndDiffer) {
   AskOptions options{.max_tokens = 24};
   options.sampling = {.temperature = 1.5f, .seed = 7};

@@ -211,6 +211,13 @@ class Writer {
     return Add(std::string(rendered));
   }
 
+  // The answer's first words, where the model would say them: after a space, or after the template's line break.
+  Status Begin(std::string_view answer_start) {
+    EYESHOT_RETURN_IF_ERROR(CheckMessage({Role::kAssistant, {std::string(answer_start)}}));
+    if (!text_.empty() && text_.back() != ' ' && text_.back() != '\n') text_ += ' ';
+    return Add(std::string(answer_start));
+  }
+
  private:
   static size_t FirstSlot(std::string_view text) {
     return std::min({text.find(kImage), text.find(kVideo), text.size()});
@@ -471,7 +478,8 @@ Result<std::string> PromptFormat::RunTemplate(std::span<const PromptMessage> mes
   return template_->Render(variables);
 }
 
-Result<Prompt> PromptFormat::Render(std::span<const PromptMessage> messages, bool add_generation_prompt) const {
+Result<Prompt> PromptFormat::Render(std::span<const PromptMessage> messages, bool add_generation_prompt,
+                                    std::string_view answer_start) const {
   if (messages.empty()) return InvalidArgumentError("a prompt without messages", "give at least one");
   if (messages.size() > limits::kMaxTurns) {
     return LimitError(fmt::format("{} messages, the limit is {}", messages.size(), limits::kMaxTurns),
@@ -489,6 +497,8 @@ Result<Prompt> PromptFormat::Render(std::span<const PromptMessage> messages, boo
     return UnsupportedError("pictures for a model that takes texts alone",
                             "leave them out, or use a model with a vision tower");
   }
+
+  if (!answer_start.empty()) EYESHOT_RETURN_IF_ERROR(writer.Begin(answer_start));
 
   Prompt prompt;
   prompt.text = std::move(writer.text());

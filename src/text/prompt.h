@@ -79,11 +79,13 @@ class PromptFormat {
                                      const Tokenizer& tokenizer, int64_t visual_tokens_per_tile,
                                      const PromptWords& words = {});
 
-  // add_generation_prompt: ends with what the model answers to, "Assistant:". Errors: kInvalidArgument (no messages, a
+  // add_generation_prompt: ends with what the model answers to, "Assistant:", and with the answer's first words where
+  // they are given, "Assistant: Answer:". Errors: kInvalidArgument (no messages, a
   // message without parts, "<image>" or "<video>" in a text, pictures and clips together, a clip without frames, times
   // that are none, what the template refuses), kLimitExceeded (turns, pictures, tiles, frames, bytes of the whole text,
   // steps of the template), kUnsupported (a part or a construct for which template or model have no place).
-  Result<Prompt> Render(std::span<const PromptMessage> messages, bool add_generation_prompt) const;
+  Result<Prompt> Render(std::span<const PromptMessage> messages, bool add_generation_prompt,
+                        std::string_view answer_start = {}) const;
 
   // The most frames, as many as it has at most, that the first clip of the last message may have (its first ones) so
   // that the prompt of `messages` has at most `tokens` ids; 0: not one, or there is no clip. Errors: those of Render().

@@ -164,6 +164,15 @@ std::string TextOf(const std::vector<PromptMessage>& messages) {
   return prompt.ok() ? prompt->text : prompt.status().message();
 }
 
+TEST(PromptTest, TheAnswersFirstWordsStandAfterTheColon) {
+  const Model& model = GetModel("eyeshot-tiny");
+  const std::vector<PromptMessage> messages = {User({"A or B?"})};
+  const Result<Prompt> prompt = model.format.Render(messages, true, "Answer:");
+  ASSERT_TRUE(prompt.ok()) << prompt.status().message();
+  EXPECT_EQ(prompt->text, "<|im_start|>User: A or B?<end_of_utterance>\nAssistant: Answer:");
+  ExpectError(model.format.Render(messages, true, "<image>").status(), StatusCode::kInvalidArgument, {"<image>"});
+}
+
 PromptVideo Clip(size_t frames, double duration_s) {
   return {.timestamps_s = std::vector<double>(frames, 0.0), .duration_s = duration_s};
 }

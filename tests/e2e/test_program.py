@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Runs the program `eyeshot` as a user would: test_program.py PROGRAM [CLASS...]."""
+import base64
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ import tempfile
 import threading
 import time
 import unittest
-import xml.etree.ElementTree
+from xml.etree import ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models/eyeshot-tiny"
@@ -658,7 +659,8 @@ class Eval(ProgramTest):
         self.assertLessEqual(abs(total["exact"] - 68), 4)
         self.assertLess(total["character_error_rate"], 0.21)
         self.assertEqual(sum(task["questions"] for task in result["tasks"].values()), 128)
-        self.assertEqual(len(out.read_text("utf-8").splitlines()), 128)
+        header, *records = map(json.loads, out.read_text("utf-8").splitlines())
+        self.assertEqual((header["questions"], header["settings"]["precision"], len(records)), (128, "exact", 128))
 
     def test_limit_and_every(self):
         result = json.loads(self.succeeds("eval", EVAL / "questions.jsonl", "--every", 50, "--limit", 2, "--json"))
@@ -670,6 +672,49 @@ class Eval(ProgramTest):
         self.fails(1, [f"{bad}:2", "answer"], "eval", bad)
         bad.write_text('{"id": "x", "images": ["no.png"], "question": "a", "answer": "b"}\n')
         self.fails(1, ["question x", self.folder / "no.png"], "eval", bad)
+        self.fails(1, ["no scorer 'luck'", "anls"], "eval", bad, "--scorer", "luck")
+        self.fails(1, ["no setting 'colour'", "detail"], "eval", bad, "--sweep", "colour=red")
+        self.fails(1, ["--sweep detail", "'huge'"], "eval", bad, "--sweep", "detail=low,huge")
+
+    SWEEP = ["eval", EVAL / "questions.jsonl", "--limit", 3, "--sweep", "detail=low,2", "--sweep", "precision=int8", "-n", 4]
+
+    def test_a_killed_sweep_goes_on_and_draws(self):
+        out, page, chart = (self.folder / name for name in ("sweep.jsonl", "sweep.html", "sweep.svg"))
+        with subprocess.Popen([str(word) for word in [PROGRAM, *self.SWEEP, "--out", out]], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as program:
+            while program.poll() is None and not (out.exists() and out.read_bytes().count(b"\n") >= 3):
+                time.sleep(0.01)
+            program.kill()
+        before = out.read_bytes()
+        self.assertLess(before.count(b"\n"), 7)
+        result = json.loads(self.succeeds(*self.SWEEP, "--out", out, "--html", page, "--svg", chart, "--cost", "tokens", "--json"))
+        whole = before[:before.rindex(b"\n") + 1]
+        self.assertEqual(out.read_bytes()[:len(whole)], whole)
+        self.assertEqual(result["resumed"], whole.count(b"\n") - 1)
+        records = [json.loads(line) for line in out.read_text("utf-8").splitlines()[1:]]
+        self.assertEqual(len({(json.dumps(r["point"]), r["id"]) for r in records}), 6)
+        self.assertEqual(len(records), 6)
+        low, two = (point["total"] for point in result["points"])
+        self.assertLess(low["visual_tokens"], two["visual_tokens"])
+        self.assertIn("precision int8", page.read_text("utf-8"))
+        ElementTree.parse(chart)
+        self.fails(1, [out, "settings.max-tokens 4", "this run has 5"], *self.SWEEP[:-1], 5, "--out", out)
+        point = f"{out}#precision=int8 detail="
+        compared = json.loads(self.succeeds("eval", "--compare", point + "low", point + "2", "--json"))
+        self.assertEqual((compared["questions"], compared["verdict"]), (3, "none"))
+        self.fails(1, ["has no point", "'precision=int8 detail=low'"], "eval", "--compare", out, out)
+
+    def test_a_table_with_choices(self):
+        picture = base64.b64encode((DEMO / "chart.png").read_bytes()).decode()
+        table = self.folder / "AI2D_TEST.tsv"
+        table.write_text("index\timage\tquestion\tA\tB\tanswer\tprediction\n"
+                         f"0\t{picture}\tWhat is this?\ta chart\ta cat\tA\tThe answer is A.\n"
+                         "1\t0\tWhat is it not?\ta chart\ta cat\tB\tIt is a chart.\n", "utf-8")
+        asked = json.loads(self.succeeds("eval", table, "--detail", "low", "-n", 2, "--json"))
+        self.assertEqual((asked["scorer"], asked["total"]["questions"]), ("letter", 2))
+        self.assertEqual(asked["total"]["visual_tokens"], 64)
+        recorded = json.loads(self.succeeds("eval", table, "--recorded", "--json"))
+        self.assertEqual(recorded["total"]["score"]["value"], 0.5)
 
 
 class Dev(ProgramTest):
@@ -1036,7 +1081,7 @@ class EnergyCompare(ProgramTest):
         out = self.succeeds("energy", "compare", "--models", "InternVL3-8B,Qwen2.5-VL-7B", "--svg", self.folder, "--html", page)
         self.assertIn("measured, eager transformers, H100", out)
         for name in ("stages", "classes", "inflation", "pictures", "regret"):
-            chart = xml.etree.ElementTree.fromstring((self.folder / f"{name}.svg").read_text())
+            chart = ElementTree.fromstring((self.folder / f"{name}.svg").read_text())
             self.assertIn("InternVL3", "".join(chart.itertext()))
         self.assertEqual(page.read_text().count("<h2>"), 6)
         self.fails(1, ["no simulated model 'x'", "InternVL3-8B"], "energy", "compare", "--models", "x")
@@ -1069,7 +1114,7 @@ class EnergyCompare(ProgramTest):
     def test_policies_are_drawn(self):
         file = self.folder / "policies.svg"
         self.succeeds("simulate", "policies", "--requests", 50, "--svg", file)
-        words = "".join(xml.etree.ElementTree.fromstring(file.read_text()).itertext())
+        words = "".join(ElementTree.fromstring(file.read_text()).itertext())
         for name in ("race-to-idle", "oracle-bound", "2 pools, own clocks", "imulated"):
             self.assertIn(name, words)
 

@@ -1,4 +1,4 @@
-#include "cli/energy_charts.h"
+#include "cli/charts.h"
 
 #include <fmt/format.h>
 
@@ -16,6 +16,10 @@ constexpr int kBarTop = 21;
 constexpr int kBarHeight = 18;
 constexpr int kAxis = 26;
 constexpr int kPlotHeight = 200;
+constexpr int kScatterHeight = 320;
+constexpr int kDot = 9;  // radius of a point
+constexpr double kLogarithmicFrom = 10;  // times the cheapest point's cost
+constexpr int kTicks = 4;  // at most so many steps
 constexpr double kLetter = 1.7;  // percent of a narrow page's width that a letter takes
 
 std::string XAxis(const Scale& scale, int top, int bottom, std::string_view unit) {
@@ -53,6 +57,65 @@ std::string Bar(const Scale& scale, const ChartBar& bar, int top) {
                        middle - 4, middle + 4);
   }
   return svg;
+}
+
+// The cost's axis of a scatter chart.
+class CostScale {
+ public:
+  CostScale(double lowest, double highest)
+      : logarithmic_(lowest > 0 && highest >= lowest * kLogarithmicFrom),
+        scale_(logarithmic_ ? Scale{std::log10(lowest) - 0.08, std::log10(highest) + 0.08, 0} : ScaleOf(0, highest)) {}
+
+  double Of(double value) const { return scale_.Of(logarithmic_ ? std::log10(value) : value); }
+
+  // 1, 2, 5, 10, ... where it is logarithmic.
+  std::vector<double> Ticks() const {
+    if (!logarithmic_) return TicksOf(scale_);
+    std::vector<double> ticks;
+    for (double power = std::pow(10, std::floor(scale_.low)); power <= std::pow(10, scale_.high); power *= 10) {
+      for (const double factor : {1.0, 2.0, 5.0}) {
+        const double at = Of(factor * power);
+        if (at >= 0 && at <= 100) ticks.push_back(factor * power);
+      }
+    }
+    return ticks;
+  }
+
+ private:
+  bool logarithmic_;
+  Scale scale_;
+};
+
+// The front as steps: what a cost buys at most, up to the right edge.
+std::string FrontLine(const ScatterChart& chart, const CostScale& x, const Scale& y) {
+  std::vector<const ScatterPoint*> front;
+  for (const ScatterPoint& point : chart.points) {
+    if (point.front) front.push_back(&point);
+  }
+  std::sort(front.begin(), front.end(), [](const auto* a, const auto* b) { return a->x < b->x; });
+  if (front.empty()) return "";
+  std::string points;
+  double height = y.Of(front[0]->y);
+  for (const ScatterPoint* point : front) {
+    points += fmt::format("{:.1f},{:.1f} ", 10 * x.Of(point->x), 1000 - 10 * height);
+    height = y.Of(point->y);
+    points += fmt::format("{:.1f},{:.1f} ", 10 * x.Of(point->x), 1000 - 10 * height);
+  }
+  points += fmt::format("1000,{:.1f}", 1000 - 10 * height);
+  // In a coordinate system of its own that is stretched to the width.
+  return fmt::format(R"(<svg x="0" y="0" width="100%" height="{}" viewBox="0 0 1000 1000" preserveAspectRatio="none">)"
+                     R"(<polyline class="curve" points="{}"/></svg>)",
+                     kScatterHeight, points);
+}
+
+std::string Dot(const ScatterPoint& point, double x, const Scale& y) {
+  const auto height_of = [&](double value) { return kScatterHeight * (1 - y.Of(value) / 100); };
+  std::string svg = fmt::format(R"(<line class="reach" x1="{0:.3f}%" x2="{0:.3f}%" y1="{1:.1f}" y2="{2:.1f}"/>)", x,
+                                height_of(point.low), height_of(point.high));
+  svg += fmt::format(R"(<circle class="{} {}" cx="{:.3f}%" cy="{:.1f}" r="{}"><title>{}</title></circle>)", point.style,
+                     point.front ? "point" : "hollow", x, height_of(point.y), kDot, HtmlText(point.title));
+  return svg + fmt::format(R"(<text class="number{}" x="{:.3f}%" y="{:.1f}" text-anchor="middle">{}</text>)",
+                           point.front ? " front" : "", x, height_of(point.y) + 4, HtmlText(point.label));
 }
 
 std::string Open(int height, std::string_view description) {
@@ -146,6 +209,46 @@ std::string DrawBands(const BandChart& chart) {
     const bool last = at + x.step > right * (1 + 1e-9);
     svg += fmt::format(R"(<text class="tick" x="{:.3f}%" y="{}" text-anchor="{}">{:g}{}</text>)", x.Of(at),
                        kPlotHeight + 17, Anchor(x.Of(at)), at, last ? fmt::format(" {}", HtmlText(chart.x_unit)) : "");
+  }
+  return svg + "</svg>\n";
+}
+
+int ScatterHeight() { return kScatterHeight + kAxis; }
+
+std::string DrawScatter(const ScatterChart& chart) {
+  if (chart.points.empty()) return "";
+  double cheapest = chart.points[0].x;
+  double dearest = cheapest;
+  double low = chart.points[0].low;
+  double high = chart.points[0].high;
+  for (const ScatterPoint& point : chart.points) {
+    cheapest = std::min(cheapest, point.x);
+    dearest = std::max(dearest, point.x);
+    low = std::min({low, point.low, point.y});
+    high = std::max({high, point.high, point.y});
+  }
+  const CostScale x(cheapest, dearest);
+  const Scale y = ScaleOf(low, high);
+  std::string svg = Open(ScatterHeight(), chart.description);
+  const std::vector<double> ticks = x.Ticks();
+  for (const double tick : ticks) {
+    const double at = x.Of(tick);
+    svg += fmt::format(R"(<line class="grid" x1="{0:.3f}%" x2="{0:.3f}%" y1="0" y2="{1}"/>)", at, kScatterHeight);
+    svg +=
+        fmt::format(R"(<text class="tick" x="{:.3f}%" y="{}" text-anchor="{}">{:g}{}</text>)", at, kScatterHeight + 17,
+                    Anchor(at), tick, tick == ticks.back() ? fmt::format(" {}", HtmlText(chart.x_unit)) : "");
+  }
+  for (const double tick : TicksOf(y)) {
+    const double at = kScatterHeight * (1 - y.Of(tick) / 100);
+    svg += fmt::format(R"(<line class="grid" x1="0" x2="100%" y1="{0:.1f}" y2="{0:.1f}"/>)", at);
+    svg +=
+        fmt::format(R"(<text class="tick over" x="3" y="{:.1f}">{:g} {}</text>)", at - 4, tick, HtmlText(chart.y_unit));
+  }
+  svg += FrontLine(chart, x, y);
+  for (const bool front : {false, true}) {
+    for (const ScatterPoint& point : chart.points) {
+      if (point.front == front) svg += Dot(point, x.Of(point.x), y);
+    }
   }
   return svg + "</svg>\n";
 }

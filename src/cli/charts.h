@@ -1,7 +1,7 @@
-// Charts of `eyeshot energy --html`: inline SVG that is as wide as the page. Coordinates along x are percentages, so
-// that text keeps its size on a phone.
-#ifndef EYESHOT_CLI_ENERGY_CHARTS_H_
-#define EYESHOT_CLI_ENERGY_CHARTS_H_
+// Charts of the pages that commands write: inline SVG that is as wide as the page. Coordinates along x are percentages,
+// so that text keeps its size on a phone.
+#ifndef EYESHOT_CLI_CHARTS_H_
+#define EYESHOT_CLI_CHARTS_H_
 
 #include <span>
 #include <string>
@@ -59,6 +59,30 @@ struct BandChart {
 };
 std::string DrawBands(const BandChart& chart);
 
+// A figure with its interval, at a cost.
+struct ScatterPoint {
+  double x = 0;  // more than 0
+  double y = 0;
+  double low = 0;
+  double high = 0;
+  std::string label;  // one or two characters, written into the point
+  std::string style;
+  std::string title;
+  bool front = false;  // on the Pareto front: filled, and on its line
+};
+
+// Points over a cost, their intervals as lines, and the Pareto front as steps. The cost's axis is logarithmic where the
+// dearest point costs ten times the cheapest.
+struct ScatterChart {
+  std::vector<ScatterPoint> points;
+  std::string x_unit;
+  std::string y_unit;
+  std::string description;
+};
+std::string DrawScatter(const ScatterChart& chart);
+// The height of what DrawScatter() draws, in pixels.
+int ScatterHeight();
+
 }  // namespace eyeshot::cli
 
-#endif  // EYESHOT_CLI_ENERGY_CHARTS_H_
+#endif  // EYESHOT_CLI_CHARTS_H_

@@ -1,0 +1,67 @@
+// What `eyeshot eval` says of its results: tables, JSON and pages.
+#ifndef EYESHOT_CLI_EVAL_REPORT_H_
+#define EYESHOT_CLI_EVAL_REPORT_H_
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/eval_run.h"
+#include "cli/report.h"
+#include "eval/summary.h"
+
+namespace eyeshot::cli {
+
+// A point of a sweep, or all there is.
+struct EvalPoint {
+  eval::Point point;
+  eval::Summary summary;
+  eval::Interval difference;  // to the first point, by pairs of questions
+};
+
+struct EvalReport {
+  std::string set;     // its path
+  const eval::Scorer* scorer = nullptr;
+  std::vector<eval::SweepAxis> axes;
+  std::vector<EvalPoint> points;
+  ModelInfo info;  // name empty: nothing was asked
+  double seconds = 0;
+  size_t resumed = 0;
+  Ledger ledger;
+  // How many answers are another engine's, of those that it has, by task and in all (""): empty without --answers.
+  std::map<std::string, double> agreement;
+  std::optional<double> total_agreement;
+};
+
+// What a sweep's points are drawn over: a mean of their questions.
+struct EvalCost {
+  std::string key;    // "ms", "tokens", "rapl", ...
+  std::string title;  // "milliseconds a question"
+  std::string unit;
+  std::vector<double> values;  // by point
+};
+// Those in which the points differ and that all of them have.
+std::vector<EvalCost> CostsOf(const EvalReport& report);
+std::vector<bool> FrontOf(const EvalReport& report, const EvalCost& cost);
+
+void PrintReport(const EvalReport& report);
+OrderedJson ReportJson(const EvalReport& report);
+
+// A page; and the first cost's (or the named one's) chart alone, as an SVG file.
+std::string EvalHtml(const EvalReport& report);
+Result<std::string> EvalSvg(const EvalReport& report, const std::string& cost);
+
+// `eyeshot eval --compare`.
+struct EvalComparison {
+  std::string a;
+  std::string b;
+  const eval::Scorer* scorer = nullptr;
+  eval::Comparison result;
+};
+void PrintComparison(const EvalComparison& comparison);
+OrderedJson ComparisonJson(const EvalComparison& comparison);
+
+}  // namespace eyeshot::cli
+
+#endif  // EYESHOT_CLI_EVAL_REPORT_H_
