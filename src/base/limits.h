@@ -148,6 +148,8 @@ inline constexpr uint64_t kMaxDumpTensorBytes = 256ull << 20;
 // --- Simulation ----------------------------------------------------------------------------------
 // A machine's description: 21 figures with their sources take 4 KB.
 inline constexpr uint64_t kMaxMachineBytes = 1u << 20;
+// Classes of operations that a calibrated machine has figures for: there are about 30.
+inline constexpr size_t kMaxSpeedClasses = 256;
 // Arrivals of a trace, from a file or drawn: a day at ten a second is 864,000.
 inline constexpr size_t kMaxArrivals = 1'000'000;
 // A file of them: 32 bytes a line.

@@ -62,6 +62,7 @@ int Run(int argc, char** argv) {
   AddEnergyCommand(program, measured, exit_code);
   AddDoctorCommand(program, exit_code);
   AddSimulateCommand(program, exit_code);
+  AddPlanCommand(program, exit_code);
   AddDevCommand(program, exit_code);
   try {
     program.parse(argc, argv);

@@ -1,0 +1,3 @@
+#include "plan/cost.h"
+
+#include <gtest/gtest.h>
