@@ -21,7 +21,7 @@ constexpr int64_t kAfterPictures = 5;
 
 // Program, libraries, tokenizer and the pool's stacks (`eyeshot ask` with the built-in model, its weights and scratch
 // memory taken off).
-constexpr double kProgramBytes = 34e6;
+constexpr double kProgramBytes = 24e6;
 // A vocabulary's strings, ranks and tables.
 constexpr double kTokenBytes = 300;
 
@@ -202,15 +202,13 @@ Result<MemoryEstimate> EstimateMemory(const ModelAtHand& model, const Workload& 
   const auto vocabulary = static_cast<double>(model.config.text.vocab_size);
   memory.program = kProgramBytes + kTokenBytes * vocabulary;
   memory.weights = bytes(plan.tower_weights + plan.connector_weights + plan.decoder_weights);
-  memory.workspace = bytes(plan.decoder_workspace) + (request.tiles > 0 ? bytes(plan.tower_workspace) : 0);
+  // Of the tower's memory, what its tiles touch.
+  const double group = std::max(1, place.backend->info().tower_group);
+  const double touched = std::min(1.0, static_cast<double>(request.tiles) / group);
+  memory.workspace = bytes(plan.decoder_workspace) + touched * bytes(plan.tower_workspace);
   memory.kv_cache = static_cast<double>(variant.batch) * bytes(plan.kv_cache);
   memory.pictures = bytes(plan.pictures);
-  double largest = 0;
-  for (const auto& [width, height] : workload.pictures) {
-    const double pixels = 3.0 * width * height;
-    memory.pictures += pixels;
-    largest = std::max(largest, pixels);
-  }
+  for (const auto& [width, height] : workload.pictures) memory.pictures += 3.0 * width * height;
   return memory;
 }
 
