@@ -57,7 +57,7 @@ struct PlanFlags {
   plan::Prices prices;
   std::string speed;
   int threads = 0;
-  int rounds = 15;
+  int rounds = 9;
   bool calibrate = false;
   bool refit = false;
   bool costs = false;

@@ -15,6 +15,7 @@
 #include "base/splitmix64.h"
 #include "base/threads.h"
 #include "energy/meters/find.h"
+#include "plan/mini_decoder.h"
 #include "tensor/dtype.h"
 
 namespace eyeshot::plan {
@@ -43,6 +44,8 @@ struct Group {
 // Bytes of different weights that a point goes through: more than the last cache of most CPUs, or of the share that a
 // virtual machine gets of it.
 constexpr size_t kRingBytes = 48 << 20;
+// The same where nothing but their way from memory counts.
+constexpr size_t kFewRingBytes = 96 << 20;
 // Products of so many rows take longer than their weights' way from memory, and are measured with one weight.
 constexpr int64_t kManyRows = 256;
 constexpr int64_t kFewCallsAtOnce = 64;  // of what takes microseconds
@@ -85,6 +88,11 @@ class Calibrator {
   Status AddPaged(bool reduced, KvFormat format, const PagedShape& shape, Group& group);
   Status AddPlain(OperationKind kind, int64_t rows, int64_t cols, Group& group);
   Status AddSample(int64_t vocabulary, Group& group);
+
+  Status AddFresh(Group& group);
+  // How much longer prompts take than their operations one by one, which must have been fitted.
+  Status MeasurePrompts(WeightFormat format, double share);
+  Result<double> Time(const std::function<Status()>& once);
 
   // Measures the points of a group, whose share of all work is `share`, and fits each class.
   Status Measure(Group group, double share);
@@ -179,7 +187,10 @@ Point MakePoint(const Operation& op, std::string shape) {
 
 Status Calibrator::AddLinear(WeightFormat format, const LinearShape& shape, Group& group) {
   EYESHOT_ASSIGN_OR_RETURN(const auto ring, Ring(format, shape.outputs, shape.inputs, shape.gated,
-                                                 shape.rows >= kManyRows ? 0 : kRingBytes, group));
+                                                 shape.rows >= kManyRows ? 0
+                                                 : shape.rows == 1       ? kFewRingBytes
+                                                                         : kRingBytes,
+                                                 group));
   const int64_t results = shape.gated ? shape.outputs / 2 : shape.outputs;
   EYESHOT_ASSIGN_OR_RETURN(const MatrixView x, Matrix(shape.rows, shape.inputs, group));
   EYESHOT_ASSIGN_OR_RETURN(const MatrixView y, Matrix(shape.rows, results, group));
@@ -390,6 +401,57 @@ Status Calibrator::AddSample(int64_t vocabulary, Group& group) {
   return Status::Ok();
 }
 
+// Pages come with their first touch, and are cleared then.
+Status Calibrator::AddFresh(Group& group) {
+  for (const int64_t bytes : {int64_t{2} << 20, int64_t{32} << 20}) {
+    Operation op;
+    op.kind = OperationKind::kFresh;
+    op.rows = static_cast<double>(bytes);
+    op.outputs = 1;
+    Point point = MakePoint(op, fmt::format("{} MiB", bytes >> 20));
+    point.calls.emplace_back([this, bytes](Stream&) {
+      constexpr int64_t kPage = 4096;
+      const Result<Buffer> buffer = backend_.Allocate(static_cast<size_t>(bytes), "calibration");
+      if (!buffer.ok()) return;  // the points before took more
+      for (int64_t i = 0; i < bytes; i += kPage) static_cast<volatile uint8_t*>(buffer->data())[i] = 1;
+    });
+    group.points.push_back(std::move(point));
+  }
+  return Status::Ok();
+}
+
+Result<double> Calibrator::Time(const std::function<Status()>& once) {
+  std::vector<double> times;
+  for (int round = -1; round < rounds_; ++round) {
+    const auto begin = std::chrono::steady_clock::now();
+    EYESHOT_RETURN_IF_ERROR(once());
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+    if (round >= 0) times.push_back(time.count());
+  }
+  return Undisturbed(std::move(times));
+}
+
+Status Calibrator::MeasurePrompts(WeightFormat format, double share) {
+  constexpr int64_t kShort = 80;
+  constexpr auto kStage = static_cast<size_t>(StageId::kPrefill);
+  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<MiniDecoder> model, MiniDecoder::Create(backend_, format));
+  const ModelPrecision precision{.tower = format, .decoder = format};
+  std::vector<CalibrationPoint> points;
+  for (const int64_t tokens : {kShort, MiniDecoder::kMostTokens}) {
+    EYESHOT_ASSIGN_OR_RETURN(const double seconds, Time([&] { return model->Prompt(*stream_, tokens); }));
+    std::vector<Operation> operations = OperationsOf(model->config(), backend_, precision,
+                                                     {.prompt_tokens = tokens, .output_tokens = 1})[kStage];
+    std::erase_if(operations, [](const Operation& op) { return op.kind == OperationKind::kFresh; });  // the cache stays
+    double calls = 0;
+    for (const Operation& op : operations) calls += op.times;
+    points.push_back({StageClassOf(StageId::kPrefill, format), fmt::format("{} tokens", tokens),
+                      {calls, result_.speed.Seconds(operations) * 1e12}, seconds, 0});
+  }
+  done_ += share;
+  Fit(std::move(points));
+  return Report(0);
+}
+
 Status Calibrator::Measure(Group group, double share) {
   std::vector<std::vector<double>> times(group.points.size());
   for (int round = -1; round < rounds_; ++round) {  // the first one warms up
@@ -507,6 +569,7 @@ Result<Calibration> Calibrator::Run() {
                                    {.rows = 80, .outputs = 2816, .inputs = 704, .gated = true},
                                    {.rows = 80, .outputs = 2304, .inputs = 2304},
                                    {.rows = 128, .outputs = 704, .inputs = 7168},
+                                   {.rows = 144, .outputs = 1536, .inputs = 11264},
                                    {.rows = 24, .outputs = 1024, .inputs = 1024},
                                    {.rows = 24, .outputs = 512, .inputs = 2048}};
   constexpr LinearShape kFew[] = {{.rows = 1, .outputs = 448, .inputs = 448},
@@ -514,7 +577,8 @@ Result<Calibration> Calibrator::Run() {
                                   {.rows = 1, .outputs = 2816, .inputs = 704, .gated = true},
                                   {.rows = 1, .outputs = 768, .inputs = 2304, .residual = true},
                                   {.rows = 1, .outputs = 4096, .inputs = 2048}};
-  constexpr double kFormatShare = 0.10;
+  constexpr double kFormatShare = 0.07;
+  constexpr double kPromptShare = 0.05;
   for (const WeightFormat format : kFormats) {
     if (!backend_.Supports(format)) continue;
     Group group;
@@ -529,7 +593,7 @@ Result<Calibration> Calibrator::Run() {
     EYESHOT_RETURN_IF_ERROR(AddEncodeAttention(reduced, 1, 576, 10, 64, group));
     EYESHOT_RETURN_IF_ERROR(AddEncodeAttention(reduced, 1, 256, 8, 64, group));
     EYESHOT_RETURN_IF_ERROR(AddEncodeAttention(reduced, 2, 400, 6, 80, group));
-    EYESHOT_RETURN_IF_ERROR(Measure(std::move(group), 0.05));
+    EYESHOT_RETURN_IF_ERROR(Measure(std::move(group), 0.02));
     for (const KvFormat format : {KvFormat::kHalf, KvFormat::kInt8}) {
       if (!backend_.SupportsCache(format)) continue;
       Group paged;
@@ -539,7 +603,7 @@ Result<Calibration> Calibrator::Run() {
             {1, 1536, 24, 24}}) {
         EYESHOT_RETURN_IF_ERROR(AddPaged(reduced, format, shape, paged));
       }
-      EYESHOT_RETURN_IF_ERROR(Measure(std::move(paged), 0.05));
+      EYESHOT_RETURN_IF_ERROR(Measure(std::move(paged), 0.03));
     }
   }
   Group plain;
@@ -550,7 +614,11 @@ Result<Calibration> Calibrator::Run() {
   }
   EYESHOT_RETURN_IF_ERROR(AddSample(16384, plain));
   EYESHOT_RETURN_IF_ERROR(AddSample(49152, plain));
+  EYESHOT_RETURN_IF_ERROR(AddFresh(plain));
   EYESHOT_RETURN_IF_ERROR(Measure(std::move(plain), 0.02));
+  for (const WeightFormat format : kFormats) {
+    if (backend_.Supports(format)) EYESHOT_RETURN_IF_ERROR(MeasurePrompts(format, kPromptShare));
+  }
   EYESHOT_RETURN_IF_ERROR(MeasurePreparation(0.08));
 
   MachineSpeed& speed = result_.speed;

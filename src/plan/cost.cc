@@ -168,7 +168,9 @@ void AddOperations(const ModelAtHand& model, const Variant& variant, const Place
   for (size_t i = 0; i < kStageCount; ++i) {
     if (stages[i].empty()) continue;
     const auto id = static_cast<StageId>(i);
-    const double seconds = place.speed != nullptr ? place.speed->Seconds(stages[i]) : 0;
+    const bool tower = id < StageId::kPrefill;
+    const WeightFormat format = tower ? variant.precision.tower : variant.precision.decoder;
+    const double seconds = place.speed != nullptr ? place.speed->Seconds(id, format, stages[i]) : 0;
     estimate.ledger.Add(id, {.wall_ns = static_cast<uint64_t>(1e9 * seconds),
                              .bytes = static_cast<uint64_t>(TotalBytes(stages[i])),
                              .flops = static_cast<uint64_t>(TotalFlops(stages[i])),
@@ -208,7 +210,12 @@ Result<MemoryEstimate> EstimateMemory(const ModelAtHand& model, const Workload& 
   memory.workspace = bytes(plan.decoder_workspace) + touched * bytes(plan.tower_workspace);
   memory.kv_cache = static_cast<double>(variant.batch) * bytes(plan.kv_cache);
   memory.pictures = bytes(plan.pictures);
+  // The picture as it was decoded, and resized: an allocator seldom gives back what it has.
   for (const auto& [width, height] : workload.pictures) memory.pictures += 3.0 * width * height;
+  EYESHOT_ASSIGN_OR_RETURN(const std::vector<TileGrid> grids, GridsOf(model, workload, variant.detail));
+  double largest = 0;
+  for (const TileGrid& grid : grids) largest = std::max(largest, 3.0 * grid.resized_width * grid.resized_height);
+  memory.pictures += largest;
   return memory;
 }
 

@@ -192,6 +192,12 @@ class Writer {
 
   void WritePrefill(const Request& request) {
     const int64_t most = backend_.info().prefill_tokens;
+    Operation fresh;
+    fresh.kind = OperationKind::kFresh;
+    fresh.rows = static_cast<double>(request.prompt_tokens - request.cached_tokens) *
+                 CacheBytesPerToken(config_, backend_, precision_.kv_cache);
+    fresh.outputs = 1;
+    Add(StageId::kPrefill, fresh, 1);
     for (int64_t first = request.cached_tokens; first < request.prompt_tokens; first += most) {
       const int64_t count = std::min(most, request.prompt_tokens - first);
       const int64_t context = first + count;

@@ -23,6 +23,7 @@ enum class OperationKind {
   kNorm,
   kRotary,
   kCopy,    // rows that are moved: embeddings, visual tokens
+  kFresh,   // bytes (`rows`) of a cache that nobody has touched yet; not counted by the ledger
   kSample,  // of one token
 };
 

@@ -21,6 +21,8 @@ constexpr double kPico = 1e-12;
 constexpr int kFileVersion = 1;
 // As the portable kernels: products of so many rows at most wait for weights.
 constexpr double kFewRows = 4;
+// Inputs from which on a product is cut into slabs, or fewer and fewer of its rows stay in L2.
+constexpr double kDeep = 4608;
 // Channels of a head and columns of a panel are computed in vectors of so many.
 constexpr double kLanes = 32;
 // Rows of queries for which a prompt's keys and values are packed once.
@@ -28,12 +30,13 @@ constexpr double kQueryRows = 192;
 // Lanczos's support on both sides, in pixels of the smaller picture.
 constexpr double kTaps = 6;
 
-constexpr std::string_view kLinearNames[] = {"call", "multiply_add", "input", "output", "weight", "gelu", "gate"};
+constexpr std::string_view kLinearNames[] = {"call", "multiply_add", "input", "output", "weight", "gelu", "gate", "deep"};
 constexpr std::string_view kFewNames[] = {"call", "weight_byte", "multiply_add"};
 constexpr std::string_view kEncodeNames[] = {"call", "multiply_add", "score", "packed"};
 constexpr std::string_view kPromptNames[] = {"call", "multiply_add", "score", "packed"};
 constexpr std::string_view kDecodeNames[] = {"call", "multiply_add", "cached"};
 constexpr std::string_view kPlainNames[] = {"call", "element"};
+constexpr std::string_view kStageNames[] = {"call", "operations"};
 constexpr std::string_view kPreprocessNames[] = {"call", "across", "down", "pixel"};
 
 double PaddedTo(double value, double step) { return std::ceil(value / step) * step; }
@@ -47,7 +50,8 @@ Features LinearFeatures(const Operation& op) {
           results,
           op.inputs * op.outputs,
           op.gelu ? results : 0,
-          op.gated ? results : 0};
+          op.gated ? results : 0,
+          results * op.inputs * std::max(0.0, op.inputs / kDeep - 1)};
 }
 
 // Multiply-adds of a pass that makes `to` pixels of `from`, each `lines` times.
@@ -76,6 +80,7 @@ std::string ClassOf(const Operation& op) {
     case OperationKind::kNorm: return "norm";
     case OperationKind::kRotary: return "rotary";
     case OperationKind::kCopy: return "copy";
+    case OperationKind::kFresh: return "fresh";
     case OperationKind::kSample: return "sample";
   }
   return "";
@@ -99,6 +104,7 @@ Features FeaturesOf(const Operation& op) {
     case OperationKind::kNorm:
     case OperationKind::kRotary:
     case OperationKind::kCopy:
+    case OperationKind::kFresh:
     case OperationKind::kSample: return {1, op.rows * op.outputs};
   }
   return {};
@@ -110,8 +116,13 @@ std::span<const std::string_view> FeatureNames(std::string_view class_name) {
   if (class_name.starts_with("encode_attention.")) return kEncodeNames;
   if (class_name.starts_with("prompt_attention.")) return kPromptNames;
   if (class_name.starts_with("decode_attention.")) return kDecodeNames;
+  if (class_name.starts_with("stage.")) return kStageNames;
   if (class_name == kPreprocess) return kPreprocessNames;
   return kPlainNames;
+}
+
+std::string StageClassOf(StageId id, WeightFormat format) {
+  return fmt::format("stage.{}.{}", StageName(id), WeightFormatName(format));
 }
 
 Features PreprocessFeatures(const ImageProcessor& processor, const ImageProcessorConfig& config, int width, int height,
@@ -146,6 +157,15 @@ double MachineSpeed::Seconds(const std::vector<Operation>& operations) const {
   double sum = 0;
   for (const Operation& op : operations) sum += op.times * Seconds(op);
   return sum;
+}
+
+double MachineSpeed::Seconds(StageId id, WeightFormat format, const std::vector<Operation>& operations) const {
+  const double one_by_one = Seconds(operations);
+  const std::string name = StageClassOf(id, format);
+  if (!Knows(name)) return one_by_one;
+  double calls = 0;
+  for (const Operation& op : operations) calls += op.times;
+  return Seconds(name, {calls, one_by_one / kPico});
 }
 
 std::string MachineSpeedJson(const MachineSpeed& speed) {

@@ -22,17 +22,20 @@
 
 namespace eyeshot::plan {
 
-inline constexpr size_t kMostFeatures = 7;
+inline constexpr size_t kMostFeatures = 8;
 // Unused ones are 0. The first is the call itself: 1.
 using Features = std::array<double, kMostFeatures>;
 
 // A class of operations with figures of its own: "linear.int8", "few.int8" (products of a few rows, which wait for
 // weights), "encode_attention.exact", "prompt_attention.reduced.f16", "decode_attention.exact.int8", "norm", "rotary",
-// "copy", "sample".
+// "copy", "fresh" (bytes of memory that is touched for the first time), "sample".
 std::string ClassOf(const Operation& op);
 Features FeaturesOf(const Operation& op);
 // Of a class's features in their order, for the file: "call", "multiply_add", ...
 std::span<const std::string_view> FeatureNames(std::string_view class_name);
+
+// The class of a stage: "stage.prefill.int8".
+std::string StageClassOf(StageId id, WeightFormat format);
 
 // Preparing a picture has no operations; its class is "preprocess".
 inline constexpr std::string_view kPreprocess = "preprocess";
@@ -57,8 +60,11 @@ struct MachineSpeed {
   // Seconds of one call; 0 for a class that has no figures.
   double Seconds(std::string_view class_name, const Features& features) const;
   double Seconds(const Operation& op) const;
-  // Of all calls.
+  // Of all calls, one by one.
   double Seconds(const std::vector<Operation>& operations) const;
+  // Of a stage, whose operations find caches as others left them: what the calls take one by one, corrected by what
+  // stages of a small model took (StageClassOf()).
+  double Seconds(StageId id, WeightFormat format, const std::vector<Operation>& operations) const;
   bool Knows(std::string_view class_name) const { return picoseconds.contains(class_name); }
 };
 
