@@ -28,8 +28,8 @@ SHAPES = {"256M": "SmolVLM-256M-Instruct", "500M": "SmolVLM-500M-Instruct", "2.2
 TILES = [1, 5, 9, 13, 17]
 PRECISIONS = ["exact", "int8", "int4"]
 
-# Stages below a hundredth of the run are printed, but can't mislead a plan.
-LEAST_SHARE = 0.01
+# As in src/plan/auto.h: stages below a fiftieth of the run are printed, but cannot mislead a plan.
+LEAST_SHARE = 0.02
 # Longer than any context: bench then measures pictures alone, and takes no memory for anything else.
 NO_DEPTH = "1048576"
 ANSWER_TOKENS = 32

@@ -43,10 +43,10 @@ Result<plan::Calibration> CalibrateInto(const std::string& path, Backend& backen
   EYESHOT_ASSIGN_OR_RETURN(const std::string file, SpeedPath(path, backend));
   Progress progress(true);
   Interrupt interrupt;
-  EYESHOT_ASSIGN_OR_RETURN(plan::Calibration calibration, plan::Calibrate(backend, rounds, [&](double share) {
+  EYESHOT_ASSIGN_OR_RETURN(plan::Calibration calibration, plan::Calibrate(backend, {.rounds = rounds, .on_progress = [&](double share) {
                              progress.Show("measuring", share);
                              return !interrupt.flag()->load();
-                           }));
+                           }}));
   progress.Clear();
   calibration.speed.version = EYESHOT_VERSION;
   calibration.speed.date = fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::time(nullptr)));

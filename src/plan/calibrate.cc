@@ -48,6 +48,7 @@ constexpr size_t kRingBytes = 48 << 20;
 constexpr size_t kFewRingBytes = 96 << 20;
 // Products of so many rows take longer than their weights' way from memory, and are measured with one weight.
 constexpr int64_t kManyRows = 256;
+constexpr int64_t kWeightStep = 64;      // outputs and inputs of weights are multiples of it
 constexpr int64_t kFewCallsAtOnce = 64;  // of what takes microseconds
 
 // Other programs make calls slower and never faster; a fifth of the rounds are taken to be free of them.
@@ -62,8 +63,8 @@ double Undisturbed(std::vector<double> times) {
 
 class Calibrator {
  public:
-  Calibrator(Backend& backend, int rounds, const std::function<bool(double)>& on_progress)
-      : backend_(backend), stream_(backend.NewStream()), rounds_(rounds), on_progress_(on_progress) {}
+  Calibrator(Backend& backend, const CalibrationOptions& options)
+      : backend_(backend), stream_(backend.NewStream()), options_(options) {}
 
   Result<Calibration> Run();
 
@@ -73,6 +74,12 @@ class Calibrator {
   Result<std::vector<const PackedWeight*>> Ring(WeightFormat format, int64_t outputs, int64_t inputs, bool gated,
                                                 size_t ring_bytes, Group& group);
   Result<const PackedWeight*> Vector(int64_t size, Group& group);
+
+  // A size as CalibrationOptions::shrink has it, a multiple of `step`.
+  int64_t Shrunk(int64_t size, int64_t step) const {
+    return std::max(step, size / options_.shrink / step * step);
+  }
+  size_t RingBytes(size_t bytes) const { return bytes / static_cast<size_t>(options_.shrink * options_.shrink); }
 
   struct LinearShape {
     int64_t rows, outputs, inputs;
@@ -102,14 +109,14 @@ class Calibrator {
 
   Backend& backend_;
   std::unique_ptr<Stream> stream_;
-  int rounds_;
-  const std::function<bool(double)>& on_progress_;
+  const CalibrationOptions& options_;
   double done_ = 0;
   Calibration result_;
 };
 
 Status Calibrator::Report(double share) {
-  return !on_progress_ || on_progress_(std::min(1.0, done_ + share)) ? Status::Ok() : CancelledError("cancelled");
+  const auto& report = options_.on_progress;
+  return !report || report(std::min(1.0, done_ + share)) ? Status::Ok() : CancelledError("cancelled");
 }
 
 Status Calibrator::Fill(size_t bytes, const std::function<void(uint8_t*)>& fill, void*& data, Group& group) {
@@ -185,11 +192,14 @@ Point MakePoint(const Operation& op, std::string shape) {
   return point;
 }
 
-Status Calibrator::AddLinear(WeightFormat format, const LinearShape& shape, Group& group) {
+Status Calibrator::AddLinear(WeightFormat format, const LinearShape& full, Group& group) {
+  LinearShape shape = full;
+  for (int64_t* size : {&shape.outputs, &shape.inputs}) *size = Shrunk(*size, kWeightStep);
+  shape.rows = Shrunk(full.rows, 1);
   EYESHOT_ASSIGN_OR_RETURN(const auto ring, Ring(format, shape.outputs, shape.inputs, shape.gated,
-                                                 shape.rows >= kManyRows ? 0
-                                                 : shape.rows == 1       ? kFewRingBytes
-                                                                         : kRingBytes,
+                                                 full.rows >= kManyRows ? 0
+                                                 : full.rows == 1       ? RingBytes(kFewRingBytes)
+                                                                        : RingBytes(kRingBytes),
                                                  group));
   const int64_t results = shape.gated ? shape.outputs / 2 : shape.outputs;
   EYESHOT_ASSIGN_OR_RETURN(const MatrixView x, Matrix(shape.rows, shape.inputs, group));
@@ -225,8 +235,9 @@ Status Calibrator::AddLinear(WeightFormat format, const LinearShape& shape, Grou
   return Status::Ok();
 }
 
-Status Calibrator::AddEncodeAttention(bool reduced, int64_t tiles, int64_t tokens, int64_t heads, int64_t dim,
+Status Calibrator::AddEncodeAttention(bool reduced, int64_t tiles, int64_t full_tokens, int64_t heads, int64_t dim,
                                       Group& group) {
+  const int64_t tokens = Shrunk(full_tokens, 1);
   EYESHOT_ASSIGN_OR_RETURN(const MatrixView qkv, Matrix(tiles * tokens, 3 * heads * dim, group));
   EYESHOT_ASSIGN_OR_RETURN(const MatrixView y, Matrix(tiles * tokens, heads * dim, group));
   void* starts = nullptr;
@@ -283,12 +294,15 @@ struct PagedStep {
   }
 };
 
-Status Calibrator::AddPaged(bool reduced, KvFormat format, const PagedShape& shape, Group& group) {
+Status Calibrator::AddPaged(bool reduced, KvFormat format, const PagedShape& full, Group& group) {
+  PagedShape shape = full;
+  shape.rows = Shrunk(full.rows, 1);
+  shape.context = std::max(shape.rows, Shrunk(full.context, 1));
   constexpr int64_t kDim = 64;
   const int64_t blocks = (shape.context + kKvBlockSize - 1) / kKvBlockSize;
   const int64_t layer_bytes = shape.context * shape.kv_heads * kDim * 4;
   const int64_t layers =
-      shape.rows > 1 ? 2 : std::clamp<int64_t>(static_cast<int64_t>(kRingBytes) / layer_bytes, 4, kFewCallsAtOnce);
+      shape.rows > 1 ? 2 : std::clamp<int64_t>(static_cast<int64_t>(RingBytes(kRingBytes)) / layer_bytes, 4, kFewCallsAtOnce);
   EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<KvCache> cache,
                            backend_.NewKvCache({.layer_group = std::vector<int>(static_cast<size_t>(layers), 0),
                                                 .blocks = blocks,
@@ -422,7 +436,7 @@ Status Calibrator::AddFresh(Group& group) {
 
 Result<double> Calibrator::Time(const std::function<Status()>& once) {
   std::vector<double> times;
-  for (int round = -1; round < rounds_; ++round) {
+  for (int round = -1; round < options_.rounds; ++round) {
     const auto begin = std::chrono::steady_clock::now();
     EYESHOT_RETURN_IF_ERROR(once());
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
@@ -434,7 +448,7 @@ Result<double> Calibrator::Time(const std::function<Status()>& once) {
 Status Calibrator::MeasurePrompts(WeightFormat format, double share) {
   constexpr int64_t kShort = 80;
   constexpr auto kStage = static_cast<size_t>(StageId::kPrefill);
-  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<MiniDecoder> model, MiniDecoder::Create(backend_, format));
+  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<MiniDecoder> model, MiniDecoder::Create(backend_, format, options_.shrink == 1 ? 8 : 1));
   const ModelPrecision precision{.tower = format, .decoder = format};
   std::vector<CalibrationPoint> points;
   for (const int64_t tokens : {kShort, MiniDecoder::kMostTokens}) {
@@ -454,7 +468,7 @@ Status Calibrator::MeasurePrompts(WeightFormat format, double share) {
 
 Status Calibrator::Measure(Group group, double share) {
   std::vector<std::vector<double>> times(group.points.size());
-  for (int round = -1; round < rounds_; ++round) {  // the first one warms up
+  for (int round = -1; round < options_.rounds; ++round) {  // the first one warms up
     for (size_t i = 0; i < group.points.size(); ++i) {
       const auto begin = std::chrono::steady_clock::now();
       for (const Call& call : group.points[i].calls) call(*stream_);
@@ -462,7 +476,7 @@ Status Calibrator::Measure(Group group, double share) {
       const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
       if (round >= 0) times[i].push_back(time.count() / static_cast<double>(group.points[i].calls.size()));
     }
-    EYESHOT_RETURN_IF_ERROR(Report(share * (round + 2) / (rounds_ + 1)));
+    EYESHOT_RETURN_IF_ERROR(Report(share * (round + 2) / (options_.rounds + 1)));
   }
   done_ += share;
   std::map<std::string, std::vector<CalibrationPoint>> by_class;
@@ -504,15 +518,16 @@ Status Calibrator::MeasurePreparation(double share) {
   std::vector<std::vector<double>> times(std::size(kCases));
   std::vector<Image> pictures;
   for (const Case& c : kCases) {
-    Image image{c.width, c.height, {}};
-    image.rgb.resize(static_cast<size_t>(c.width) * static_cast<size_t>(c.height) * 3);
+    Image image{static_cast<int>(Shrunk(c.width, 1)), static_cast<int>(Shrunk(c.height, 1)), {}};
+    image.rgb.resize(static_cast<size_t>(image.width) * static_cast<size_t>(image.height) * 3);
     for (size_t i = 0; i < image.rgb.size(); ++i) image.rgb[i] = static_cast<uint8_t>(i * 7 + (i >> 8));
     pictures.push_back(std::move(image));
   }
-  for (int round = -1; round < rounds_; ++round) {
+  for (int round = -1; round < options_.rounds; ++round) {
     for (size_t i = 0; i < std::size(kCases); ++i) {
       const Case& c = kCases[i];
-      const ImageProcessorConfig config{.longest_edge = c.longest_edge, .max_image_edge = c.tile};
+      const ImageProcessorConfig config{.longest_edge = static_cast<int>(Shrunk(c.longest_edge, 1)),
+                                        .max_image_edge = static_cast<int>(Shrunk(c.tile, 1))};
       EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(config));
       const TileBudget budget = processor.Budget(c.split);
       Tiles tiles;
@@ -524,9 +539,9 @@ Status Calibrator::MeasurePreparation(double share) {
         continue;
       }
       points.push_back({std::string(kPreprocess), fmt::format("{} x {}", c.width, c.height),
-                        PreprocessFeatures(processor, config, c.width, c.height, budget), 0, 0});
+                        PreprocessFeatures(processor, config, pictures[i].width, pictures[i].height, budget), 0, 0});
     }
-    EYESHOT_RETURN_IF_ERROR(Report(share * (round + 2) / (rounds_ + 1)));
+    EYESHOT_RETURN_IF_ERROR(Report(share * (round + 2) / (options_.rounds + 1)));
   }
   done_ += share;
   for (size_t i = 0; i < points.size(); ++i) points[i].seconds = Undisturbed(std::move(times[i]));
@@ -553,6 +568,7 @@ Result<Calibration> Calibrator::Run() {
     return UnsupportedError(fmt::format("calibration of the {} backend", backend_.info().name),
                             "use the portable backend, on a CPU");
   }
+  EYESHOT_RETURN_IF_ERROR(Report(0));
   FoundMeters meters = FindCpuMeters("/sys");
   const std::optional<double> joules_before = ReadJoules(meters);
   const auto begin = std::chrono::steady_clock::now();
@@ -642,8 +658,8 @@ Result<Calibration> Calibrator::Run() {
 
 }  // namespace
 
-Result<Calibration> Calibrate(Backend& backend, int rounds, const std::function<bool(double)>& on_progress) {
-  return Calibrator(backend, rounds, on_progress).Run();
+Result<Calibration> Calibrate(Backend& backend, const CalibrationOptions& options) {
+  return Calibrator(backend, options).Run();
 }
 
 }  // namespace eyeshot::plan

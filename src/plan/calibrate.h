@@ -26,11 +26,16 @@ struct Calibration {
   std::vector<CalibrationPoint> points;
 };
 
-// Takes less than a minute on two cores. Each class is measured in `rounds` rounds over all of its points, so that
-// what another program takes away is spread over them, and those count that it left alone. on_progress (may be empty) gets the share that
-// is done and returns false to cancel (kCancelled). Errors: kUnsupported (the backend's weights can't be copied: use
-// the portable one), kOutOfMemory.
-Result<Calibration> Calibrate(Backend& backend, int rounds, const std::function<bool(double)>& on_progress);
+struct CalibrationOptions {
+  int rounds = 9;  // each class is measured in so many over all of its points, so that disturbances are spread
+  // All shapes and rings of weights are so many times smaller along each side: for tests, whose figures mean nothing.
+  int64_t shrink = 1;
+  std::function<bool(double)> on_progress;  // share that is done; returns false to cancel. May be empty
+};
+
+// Takes about half a minute on two cores and 1 GB of memory. Errors: kUnsupported (the backend's weights can't be
+// copied: use the portable one), kOutOfMemory, kCancelled.
+Result<Calibration> Calibrate(Backend& backend, const CalibrationOptions& options);
 
 }  // namespace eyeshot::plan
 

@@ -16,12 +16,12 @@
 namespace eyeshot::plan {
 namespace {
 
-ModelConfig MiniConfig() {
+ModelConfig MiniConfig(int64_t layers) {
   ModelConfig config;
   config.model_type = "llama";
   config.text = {.hidden_size = 640,
                  .intermediate_size = 1792,
-                 .num_layers = 8,
+                 .num_layers = layers,
                  .num_heads = 10,
                  .num_kv_heads = 5,
                  .head_dim = 64,
@@ -75,8 +75,8 @@ class SeededTensors final : public TensorSource {
 
 }  // namespace
 
-Result<std::unique_ptr<MiniDecoder>> MiniDecoder::Create(Backend& backend, WeightFormat format) {
-  std::unique_ptr<MiniDecoder> model(new MiniDecoder(backend, MiniConfig()));
+Result<std::unique_ptr<MiniDecoder>> MiniDecoder::Create(Backend& backend, WeightFormat format, int64_t layers) {
+  std::unique_ptr<MiniDecoder> model(new MiniDecoder(backend, MiniConfig(layers)));
   EYESHOT_RETURN_IF_ERROR(model->Load(format));
   EYESHOT_RETURN_IF_ERROR(model->Allocate());
   return model;

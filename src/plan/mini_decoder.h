@@ -19,7 +19,7 @@ namespace eyeshot::plan {
 class MiniDecoder {
  public:
   // Errors: kOutOfMemory.
-  static Result<std::unique_ptr<MiniDecoder>> Create(Backend& backend, WeightFormat format);
+  static Result<std::unique_ptr<MiniDecoder>> Create(Backend& backend, WeightFormat format, int64_t layers);
 
   const ModelConfig& config() const { return config_; }
   // A prompt of so many tokens from the beginning, with the logits of its last one. REQUIRES: at most kMostTokens.
