@@ -208,9 +208,8 @@ Status FindPlace(const PlanFlags& flags, PlaceParts& parts, PlanReport& report) 
     return Status::Ok();
   }
   EYESHOT_ASSIGN_OR_RETURN(const std::string machines,
-                           FindBesideProgram("machines", "data/machines", [](const auto& path) {
-                             return std::filesystem::is_directory(path);
-                           }));
+                           FindBesideProgram("machines", "data/machines",
+                                             [](const auto& path) { return std::filesystem::is_directory(path); }));
   EYESHOT_ASSIGN_OR_RETURN(parts.machine, simulator::LoadMachine(flags.machine, machines));
   EYESHOT_ASSIGN_OR_RETURN(parts.software, simulator::FindSoftware(flags.software));
   parts.place.machine = &*parts.machine;
@@ -249,8 +248,8 @@ Status RunPlanning(const PlanFlags& flags) {
   }
   EYESHOT_ASSIGN_OR_RETURN(report.chosen, plan::Choose(report.candidates, report.aim));
   report.front = plan::ParetoFront(report.candidates);
-  report.why = plan::Explain(report.models, report.candidates, report.chosen, report.aim, report.workload,
-                             report.knowledge);
+  report.why =
+      plan::Explain(report.models, report.candidates, report.chosen, report.aim, report.workload, report.knowledge);
   if (!flags.svg.empty()) EYESHOT_RETURN_IF_ERROR(WriteFile(flags.svg, PlanSvg(report)));
   if (!flags.html.empty()) EYESHOT_RETURN_IF_ERROR(WriteFile(flags.html, PlanHtml(report)));
   if (flags.json) {

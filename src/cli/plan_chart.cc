@@ -52,9 +52,9 @@ Axes AxesOf(const PlanReport& report) {
   }
   axes.low_ms = std::max(1e-3, axes.low_ms * 0.85);
   axes.high_ms = std::max(axes.high_ms * 1.2, axes.low_ms * 2);
-  constexpr double kStep = 0.1;
-  axes.low = std::max(0.0, std::floor(axes.low / kStep) * kStep);
-  axes.high = std::min(1.0, std::ceil(axes.high / kStep + 0.01) * kStep);
+  constexpr double kStep = 0.05;  // and some room for the plan's name
+  axes.low = std::max(0.0, std::floor(axes.low / kStep - 0.2) * kStep);
+  axes.high = std::min(1.05, std::ceil(axes.high / kStep + 0.8) * kStep);
   return axes;
 }
 
@@ -72,14 +72,15 @@ std::string Grid(const Axes& axes) {
                          kHeight - kBottom + 18, TimeText(ms));
     }
   }
-  for (double accuracy = axes.low; accuracy <= axes.high + 1e-9; accuracy += 0.1) {
+  const double step = axes.high - axes.low > 0.4 ? 0.1 : 0.05;
+  for (double accuracy = std::ceil(axes.low / step) * step; accuracy <= axes.high + 1e-9; accuracy += step) {
     svg += fmt::format(R"(<line class="grid" x1="{0}" x2="{1}" y1="{2:.1f}" y2="{2:.1f}"/>)", kLeft, kWidth - kRight,
                        axes.Y(accuracy));
-    svg += fmt::format(R"(<text x="{}" y="{:.1f}" text-anchor="end">{:.1f}</text>)", kLeft - 8, axes.Y(accuracy) + 4,
+    svg += fmt::format(R"(<text x="{}" y="{:.1f}" text-anchor="end">{:.2f}</text>)", kLeft - 8, axes.Y(accuracy) + 4,
                        accuracy);
   }
-  svg += fmt::format(R"(<text x="{}" y="{}" text-anchor="end">time of a question</text>)", kWidth - kRight,
-                     kHeight - 10);
+  svg +=
+      fmt::format(R"(<text x="{}" y="{}" text-anchor="end">time of a question</text>)", kWidth - kRight, kHeight - 10);
   return svg;
 }
 
@@ -100,9 +101,9 @@ std::string Dots(const PlanReport& report, const Axes& axes) {
   std::string svg;
   for (const Candidate& candidate : report.candidates) {
     const bool within = plan::BreaksLimit(candidate, report.aim).empty();
-    const std::string title = fmt::format("{}: {:.0f} ms, accuracy {:.3f} ({})", CandidateName(report, candidate),
-                                          candidate.ms, candidate.accuracy.value,
-                                          plan::EvidenceName(candidate.accuracy.evidence));
+    const std::string title =
+        fmt::format("{}: {:.0f} ms, accuracy {:.3f} ({})", CandidateName(report, candidate), candidate.ms,
+                    candidate.accuracy.value, plan::EvidenceName(candidate.accuracy.evidence));
     // Measured ones are filled, the others are rings.
     const bool measured = candidate.accuracy.evidence == plan::Evidence::kMeasured && !candidate.accuracy.carried;
     const std::string_view colour = kColours[candidate.model % kColours.size()];
@@ -132,11 +133,13 @@ std::string Chosen(const PlanReport& report, const Axes& axes) {
   const Candidate& candidate = report.candidates[report.chosen];
   const double x = axes.X(candidate.ms);
   const double y = axes.Y(candidate.accuracy.value);
-  const bool to_left = x > kWidth / 2;
-  return fmt::format(R"(<circle class="chosen" cx="{0:.1f}" cy="{1:.1f}" r="9"/>)"
-                     R"(<text class="note" x="{2:.1f}" y="{3:.1f}" text-anchor="{4}">{5}</text>)",
-                     x, y, x + (to_left ? -14 : 14), y - 12, to_left ? "end" : "start",
-                     HtmlText(CandidateName(report, candidate)));
+  const std::string name = CandidateName(report, candidate);
+  // Above and to the left: nothing can be there, since nothing beats the plan there.
+  constexpr double kLetter = 7;
+  const double left = std::max(kLeft + 4, x - 14 - kLetter * static_cast<double>(name.size()));
+  return fmt::format(R"(<circle class="chosen" cx="{:.1f}" cy="{:.1f}" r="9"/>)"
+                     R"(<text class="note" x="{:.1f}" y="{:.1f}">{}</text>)",
+                     x, y, left, y - 16, HtmlText(name));
 }
 
 std::string Legend(const PlanReport& report) {
@@ -155,13 +158,14 @@ std::string Legend(const PlanReport& report) {
 
 std::string Cells(const PlanReport& report, size_t index) {
   const Candidate& candidate = report.candidates[index];
-  return fmt::format("<tr{}><td>{}</td><td>{}</td><td>{}</td><td>{:.1f}</td><td>{}</td><td>{:.0f}</td><td>{:.3f}</td>"
-                     "<td>{}{}</td></tr>\n",
-                     index == report.chosen ? " class=\"plan\"" : "", HtmlText(CandidateName(report, candidate)),
-                     candidate.cost.request.tiles, candidate.cost.request.visual_tokens, candidate.ms,
-                     candidate.joules ? fmt::format("{:.3g}", *candidate.joules) : "-",
-                     candidate.cost.memory.total() / 1e6, candidate.accuracy.value,
-                     plan::EvidenceName(candidate.accuracy.evidence), candidate.accuracy.carried ? " + law" : "");
+  return fmt::format(
+      "<tr{}><td>{}</td><td>{}</td><td>{}</td><td>{:.1f}</td><td>{}</td><td>{:.0f}</td><td>{:.3f}</td>"
+      "<td>{}{}</td></tr>\n",
+      index == report.chosen ? " class=\"plan\"" : "", HtmlText(CandidateName(report, candidate)),
+      candidate.cost.request.tiles, candidate.cost.request.visual_tokens, candidate.ms,
+      candidate.joules ? fmt::format("{:.3g}", *candidate.joules) : "-", candidate.cost.memory.total() / 1e6,
+      candidate.accuracy.value, plan::EvidenceName(candidate.accuracy.evidence),
+      candidate.accuracy.carried ? " + law" : "");
 }
 
 }  // namespace
@@ -192,8 +196,9 @@ std::string PlanHtml(const PlanReport& report) {
   html += "<p>";
   for (const std::string& sentence : report.why) html += HtmlText(sentence) + " ";
   html += "</p>\n" + PlanSvg(report);
-  html += "<h2>Ways that no other beats in both time and accuracy</h2>\n<div class=\"scroll\"><table><tr><th>way</th>"
-          "<th>tiles</th><th>tokens</th><th>ms</th><th>joules</th><th>MB</th><th>accuracy</th><th>from</th></tr>\n";
+  html +=
+      "<h2>Ways that no other beats in both time and accuracy</h2>\n<div class=\"scroll\"><table><tr><th>way</th>"
+      "<th>tiles</th><th>tokens</th><th>ms</th><th>joules</th><th>MB</th><th>accuracy</th><th>from</th></tr>\n";
   std::vector<size_t> rows = report.front;
   if (std::find(rows.begin(), rows.end(), report.chosen) == rows.end()) rows.push_back(report.chosen);
   for (const size_t index : rows) html += Cells(report, index);

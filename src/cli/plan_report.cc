@@ -28,8 +28,8 @@ std::string EvidenceText(const plan::Accuracy& accuracy) {
 }
 
 OrderedJson MemoryJson(const plan::MemoryEstimate& memory) {
-  return {{"bytes", memory.total()},         {"weights", memory.weights},   {"workspace", memory.workspace},
-          {"pictures", memory.pictures},     {"kv_cache", memory.kv_cache}, {"program", memory.program}};
+  return {{"bytes", memory.total()},     {"weights", memory.weights},   {"workspace", memory.workspace},
+          {"pictures", memory.pictures}, {"kv_cache", memory.kv_cache}, {"program", memory.program}};
 }
 
 OrderedJson CandidateJson(const PlanReport& report, size_t index) {
@@ -47,7 +47,9 @@ OrderedJson CandidateJson(const PlanReport& report, size_t index) {
                       {"accuracy", candidate.accuracy.value},
                       {"accuracy_from", EvidenceText(candidate.accuracy)},
                       {"ms", candidate.ms},
-                      {"ms_from", candidate.ms_measured ? "measured" : candidate.cost.simulated ? "simulated" : "model"},
+                      {"ms_from", candidate.ms_measured      ? "measured"
+                                  : candidate.cost.simulated ? "simulated"
+                                                             : "model"},
                       {"first_token_ms", candidate.cost.first_token_s * 1e3},
                       {"joules", nullptr},
                       {"joules_from", nullptr},
@@ -80,9 +82,12 @@ void PrintRow(const PlanReport& report, size_t index) {
   if (candidate.variant.batch > 1) run += fmt::format(" batch {}", candidate.variant.batch);
   if (candidate.variant.clock_mhz > 0) run += fmt::format(" {:.0f} MHz", candidate.variant.clock_mhz);
   fmt::print("{} {:<28}{:>12} {:>10} {:>14}{:>6}{:>7}{:>11}{:>10}{:>8.0f}{:>9.3f}  {}{}\n",
-             index == report.chosen ? '>' : within ? ' ' : 'x', ShortName(report.models[candidate.model].name),
-             candidate.precision, PictureDetailName(candidate.variant.detail), ReduceName(candidate), request.tiles,
-             request.visual_tokens, fmt::format("{:.1f}{}", candidate.ms, candidate.ms_measured ? "*" : ""),
+             index == report.chosen ? '>'
+             : within               ? ' '
+                                    : 'x',
+             ShortName(report.models[candidate.model].name), candidate.precision,
+             PictureDetailName(candidate.variant.detail), ReduceName(candidate), request.tiles, request.visual_tokens,
+             fmt::format("{:.1f}{}", candidate.ms, candidate.ms_measured ? "*" : ""),
              Optional(candidate.joules, candidate.joules_measured), candidate.cost.memory.total() / 1e6,
              candidate.accuracy.value, EvidenceText(candidate.accuracy), run);
 }
@@ -164,10 +169,11 @@ void PrintCosts(const PlanReport& report) {
     fmt::print("\n{}: {} tiles, {} prompt tokens, first token after {:.1f} ms\n{}", CandidateName(report, candidate),
                candidate.cost.request.tiles, candidate.cost.request.prompt_tokens, candidate.cost.first_token_s * 1e3,
                candidate.cost.ledger.Table());
-    fmt::print("memory {:.0f} MB: weights {:.0f}, workspace {:.0f}, pictures {:.0f}, keys and values {:.0f}, program "
-               "{:.0f}\n",
-               memory.total() / 1e6, memory.weights / 1e6, memory.workspace / 1e6, memory.pictures / 1e6,
-               memory.kv_cache / 1e6, memory.program / 1e6);
+    fmt::print(
+        "memory {:.0f} MB: weights {:.0f}, workspace {:.0f}, pictures {:.0f}, keys and values {:.0f}, program "
+        "{:.0f}\n",
+        memory.total() / 1e6, memory.weights / 1e6, memory.workspace / 1e6, memory.pictures / 1e6,
+        memory.kv_cache / 1e6, memory.program / 1e6);
   }
 }
 
@@ -247,8 +253,9 @@ void PrintRefit(const RefitReport& report) {
   PrintProfile("reasoning", report.reasoning);
   PrintProfile("reading text", report.reading);
   if (!report.reasoning.identified || !report.reading.identified) {
-    fmt::print("\nWhere D is not identifiable, alpha and beta alone mean little: each D has its own, and fits about as "
-               "well.\nV* / Q hangs on both and moves less.\n");
+    fmt::print(
+        "\nWhere D is not identifiable, alpha and beta alone mean little: each D has its own, and fits about as "
+        "well.\nV* / Q hangs on both and moves less.\n");
   }
 }
 

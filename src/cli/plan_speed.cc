@@ -43,10 +43,11 @@ Result<plan::Calibration> CalibrateInto(const std::string& path, Backend& backen
   EYESHOT_ASSIGN_OR_RETURN(const std::string file, SpeedPath(path, backend));
   Progress progress(true);
   Interrupt interrupt;
-  EYESHOT_ASSIGN_OR_RETURN(plan::Calibration calibration, plan::Calibrate(backend, {.rounds = rounds, .on_progress = [&](double share) {
-                             progress.Show("measuring", share);
-                             return !interrupt.flag()->load();
-                           }}));
+  EYESHOT_ASSIGN_OR_RETURN(plan::Calibration calibration,
+                           plan::Calibrate(backend, {.rounds = rounds, .on_progress = [&](double share) {
+                                                       progress.Show("measuring", share);
+                                                       return !interrupt.flag()->load();
+                                                     }}));
   progress.Clear();
   calibration.speed.version = EYESHOT_VERSION;
   calibration.speed.date = fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::time(nullptr)));
@@ -63,8 +64,8 @@ Result<FoundSpeed> FindSpeed(const std::string& path, const Backend& backend) {
                          "simulated with --machine");
   }
   EYESHOT_ASSIGN_OR_RETURN(found.speed, plan::LoadMachineSpeed(found.path));
-  found.doubts = plan::StaleReasons(found.speed, CpuName(), backend.info().isa, backend.info().threads,
-                                    EYESHOT_VERSION);
+  found.doubts =
+      plan::StaleReasons(found.speed, CpuName(), backend.info().isa, backend.info().threads, EYESHOT_VERSION);
   return found;
 }
 

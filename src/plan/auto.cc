@@ -58,9 +58,9 @@ std::string Why(const PicturePlan& plan, const Budget& budget) {
   std::string limit;
   if (budget.ms) limit += fmt::format("{:.0f} ms", *budget.ms);
   if (budget.joules) limit += fmt::format("{}{:.3g} J", limit.empty() ? "" : " and ", *budget.joules);
-  const std::string way = fmt::format("{} tile{}, {} visual token{}, {:.0f} ms planned", request.tiles,
-                                      request.tiles == 1 ? "" : "s", request.visual_tokens,
-                                      request.visual_tokens == 1 ? "" : "s", Ms(plan.cost.ledger));
+  const std::string way =
+      fmt::format("{} tile{}, {} visual token{}, {:.0f} ms planned", request.tiles, request.tiles == 1 ? "" : "s",
+                  request.visual_tokens, request.visual_tokens == 1 ? "" : "s", Ms(plan.cost.ledger));
   return plan.within ? fmt::format("{}: the most tokens within {}", way, limit)
                      : fmt::format("{}: the least there is, though more than {}", way, limit);
 }

@@ -76,9 +76,7 @@ class Calibrator {
   Result<const PackedWeight*> Vector(int64_t size, Group& group);
 
   // A size as CalibrationOptions::shrink has it, a multiple of `step`.
-  int64_t Shrunk(int64_t size, int64_t step) const {
-    return std::max(step, size / options_.shrink / step * step);
-  }
+  int64_t Shrunk(int64_t size, int64_t step) const { return std::max(step, size / options_.shrink / step * step); }
   size_t RingBytes(size_t bytes) const { return bytes / static_cast<size_t>(options_.shrink * options_.shrink); }
 
   struct LinearShape {
@@ -218,10 +216,10 @@ Status Calibrator::AddLinear(WeightFormat format, const LinearShape& full, Group
   op.inputs = static_cast<double>(shape.inputs);
   op.weight_bytes = static_cast<double>(ring.front()->bytes);
   Point point = MakePoint(op, fmt::format("{} x {} x {}{}", shape.rows, shape.outputs, shape.inputs,
-                                          shape.gelu     ? ", GELU"
-                                          : shape.gated  ? ", gated"
+                                          shape.gelu       ? ", GELU"
+                                          : shape.gated    ? ", gated"
                                           : shape.residual ? ", residual"
-                                                         : ""));
+                                                           : ""));
   for (const PackedWeight* weight : ring) {
     LinearArgs args{.x = x,
                     .weight = weight,
@@ -301,8 +299,9 @@ Status Calibrator::AddPaged(bool reduced, KvFormat format, const PagedShape& ful
   constexpr int64_t kDim = 64;
   const int64_t blocks = (shape.context + kKvBlockSize - 1) / kKvBlockSize;
   const int64_t layer_bytes = shape.context * shape.kv_heads * kDim * 4;
-  const int64_t layers =
-      shape.rows > 1 ? 2 : std::clamp<int64_t>(static_cast<int64_t>(RingBytes(kRingBytes)) / layer_bytes, 4, kFewCallsAtOnce);
+  const int64_t layers = shape.rows > 1 ? 2
+                                        : std::clamp<int64_t>(static_cast<int64_t>(RingBytes(kRingBytes)) / layer_bytes,
+                                                              4, kFewCallsAtOnce);
   EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<KvCache> cache,
                            backend_.NewKvCache({.layer_group = std::vector<int>(static_cast<size_t>(layers), 0),
                                                 .blocks = blocks,
@@ -448,18 +447,22 @@ Result<double> Calibrator::Time(const std::function<Status()>& once) {
 Status Calibrator::MeasurePrompts(WeightFormat format, double share) {
   constexpr int64_t kShort = 80;
   constexpr auto kStage = static_cast<size_t>(StageId::kPrefill);
-  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<MiniDecoder> model, MiniDecoder::Create(backend_, format, options_.shrink == 1 ? 8 : 1));
+  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<MiniDecoder> model,
+                           MiniDecoder::Create(backend_, format, options_.shrink == 1 ? 8 : 1));
   const ModelPrecision precision{.tower = format, .decoder = format};
   std::vector<CalibrationPoint> points;
   for (const int64_t tokens : {kShort, MiniDecoder::kMostTokens}) {
     EYESHOT_ASSIGN_OR_RETURN(const double seconds, Time([&] { return model->Prompt(*stream_, tokens); }));
-    std::vector<Operation> operations = OperationsOf(model->config(), backend_, precision,
-                                                     {.prompt_tokens = tokens, .output_tokens = 1})[kStage];
+    std::vector<Operation> operations =
+        OperationsOf(model->config(), backend_, precision, {.prompt_tokens = tokens, .output_tokens = 1})[kStage];
     std::erase_if(operations, [](const Operation& op) { return op.kind == OperationKind::kFresh; });  // the cache stays
     double calls = 0;
     for (const Operation& op : operations) calls += op.times;
-    points.push_back({StageClassOf(StageId::kPrefill, format), fmt::format("{} tokens", tokens),
-                      {calls, result_.speed.Seconds(operations) * 1e12}, seconds, 0});
+    points.push_back({StageClassOf(StageId::kPrefill, format),
+                      fmt::format("{} tokens", tokens),
+                      {calls, result_.speed.Seconds(operations) * 1e12},
+                      seconds,
+                      0});
   }
   done_ += share;
   Fit(std::move(points));
@@ -482,7 +485,8 @@ Status Calibrator::Measure(Group group, double share) {
   std::map<std::string, std::vector<CalibrationPoint>> by_class;
   for (size_t i = 0; i < group.points.size(); ++i) {
     const Point& point = group.points[i];
-    by_class[point.class_name].push_back({point.class_name, point.shape, point.features, Undisturbed(std::move(times[i])), 0});
+    by_class[point.class_name].push_back(
+        {point.class_name, point.shape, point.features, Undisturbed(std::move(times[i])), 0});
   }
   for (auto& [name, points] : by_class) Fit(std::move(points));
   return Status::Ok();
@@ -509,8 +513,8 @@ Status Calibrator::MeasurePreparation(double share) {
     int width, height, longest_edge, tile;
     bool split;
   };
-  constexpr Case kCases[] = {{800, 600, 2048, 512, true},   {2000, 2000, 2048, 512, true},
-                             {2400, 600, 1536, 384, true},  {1000, 1000, 1536, 384, true},
+  constexpr Case kCases[] = {{800, 600, 2048, 512, true},    {2000, 2000, 2048, 512, true},
+                             {2400, 600, 1536, 384, true},   {1000, 1000, 1536, 384, true},
                              {1600, 1200, 2048, 512, false}, {600, 900, 1024, 256, true},
                              {2048, 512, 2048, 512, true},   {3000, 2250, 1536, 384, true}};
   ThreadPool pool(backend_.info().threads);
@@ -613,10 +617,17 @@ Result<Calibration> Calibrator::Run() {
     for (const KvFormat format : {KvFormat::kHalf, KvFormat::kInt8}) {
       if (!backend_.SupportsCache(format)) continue;
       Group paged;
-      for (const PagedShape& shape :
-           {PagedShape{512, 512, 9, 3}, {512, 1024, 9, 3}, {512, 512, 16, 16}, {256, 1280, 12, 4}, {96, 96, 9, 3},
-            {96, 608, 16, 16}, {1, 64, 9, 3}, {1, 512, 9, 3}, {1, 1536, 12, 4}, {1, 512, 24, 24},
-            {1, 1536, 24, 24}}) {
+      for (const PagedShape& shape : {PagedShape{512, 512, 9, 3},
+                                      {512, 1024, 9, 3},
+                                      {512, 512, 16, 16},
+                                      {256, 1280, 12, 4},
+                                      {96, 96, 9, 3},
+                                      {96, 608, 16, 16},
+                                      {1, 64, 9, 3},
+                                      {1, 512, 9, 3},
+                                      {1, 1536, 12, 4},
+                                      {1, 512, 24, 24},
+                                      {1, 1536, 24, 24}}) {
         EYESHOT_RETURN_IF_ERROR(AddPaged(reduced, format, shape, paged));
       }
       EYESHOT_RETURN_IF_ERROR(Measure(std::move(paged), 0.03));

@@ -73,8 +73,13 @@ simulator::ModelShape ShapeOf(const ModelAtHand& model) {
   shape.name = model.name;
   shape.source = "config.json";
   if (model.config.has_vision()) {
-    shape.vision = {number(v.num_layers), number(v.hidden_size), number(v.intermediate_size), 2, number(v.patches()),
-                    number(v.patches()), number(model.config.visual_tokens_per_tile())};
+    shape.vision = {number(v.num_layers),
+                    number(v.hidden_size),
+                    number(v.intermediate_size),
+                    2,
+                    number(v.patches()),
+                    number(v.patches()),
+                    number(model.config.visual_tokens_per_tile())};
   }
   shape.text = {number(t.num_layers),
                 number(t.hidden_size),
@@ -86,8 +91,8 @@ simulator::ModelShape ShapeOf(const ModelAtHand& model) {
 }
 
 constexpr std::pair<simulator::Stage, StageId> kSimulated[] = {{simulator::Stage::kEncode, StageId::kEncode},
-                                                              {simulator::Stage::kPrefill, StageId::kPrefill},
-                                                              {simulator::Stage::kDecode, StageId::kDecode}};
+                                                               {simulator::Stage::kPrefill, StageId::kPrefill},
+                                                               {simulator::Stage::kDecode, StageId::kDecode}};
 
 // One step of a stage, with weights as the variant has them.
 simulator::Work SimulatedWork(simulator::Stage stage, const ModelAtHand& model, const Variant& variant,
@@ -140,10 +145,10 @@ Status AddPreprocess(const ModelAtHand& model, const Workload& workload, const V
     EYESHOT_ASSIGN_OR_RETURN(const TileBudget budget, processor.Budget(size, variant.detail));
     const TileGrid grid = processor.Plan(width, height, budget);
     const double side = model.processing.max_image_edge;
-    seconds += place.speed == nullptr
-                   ? 0
-                   : place.speed->Seconds(kPreprocess, PreprocessFeatures(processor, model.processing, width, height,
-                                                                          budget));
+    seconds +=
+        place.speed == nullptr
+            ? 0
+            : place.speed->Seconds(kPreprocess, PreprocessFeatures(processor, model.processing, width, height, budget));
     bytes += 3 * (static_cast<double>(width) * height + grid.tiles() * side * side);
   }
   ledger.Add(StageId::kPreprocess, {.wall_ns = static_cast<uint64_t>(1e9 * seconds),

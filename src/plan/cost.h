@@ -29,7 +29,7 @@ struct ModelAtHand {
   std::string name;
   std::string path;
   ModelConfig config;
-  ImageProcessorConfig processing;     // without meaning for a model of text alone
+  ImageProcessorConfig processing;  // without meaning for a model of text alone
   std::optional<PromptFormat> format;  // where there is a tokenizer; else tokens beside the visual ones are estimated
 };
 
@@ -53,7 +53,7 @@ struct Variant {
   PictureDetail detail;
   int64_t keep = 0;  // visual tokens of a tile that a reducer leaves; 0: all
   ModelPrecision precision;
-  int64_t batch = 1;     // requests at a time; more than 1 on a simulated machine only
+  int64_t batch = 1;  // requests at a time; more than 1 on a simulated machine only
   double clock_mhz = 0;  // of a simulated machine; 0: its highest
 };
 
@@ -85,7 +85,7 @@ struct CostEstimate {
   Ledger ledger;
   MemoryEstimate memory;
   double kv_bytes = 0;  // of the request's own keys and values
-  double batch_s = 0;   // until the whole batch is answered; of a batch of 1 the sum of the stages
+  double batch_s = 0;  // until the whole batch is answered; of a batch of 1 the sum of the stages
   double first_token_s = 0;
   bool simulated = false;
 

@@ -26,9 +26,9 @@ std::string Way(const Candidate& candidate) {
   if (candidate.cost.request.tiles > 0) {
     text += fmt::format("at the detail {} ({})", PictureDetailName(candidate.variant.detail),
                         Tiles(candidate.cost.request.tiles));
-    text += candidate.variant.keep == 0 ? " with every visual token, "
-                                        : fmt::format(" with {} of a tile ({}), ", Tokens(candidate.variant.keep),
-                                                      candidate.reducer);
+    text += candidate.variant.keep == 0
+                ? " with every visual token, "
+                : fmt::format(" with {} of a tile ({}), ", Tokens(candidate.variant.keep), candidate.reducer);
   }
   return text + candidate.precision;
 }
@@ -46,38 +46,43 @@ std::string Bottleneck(const Candidate& candidate) {
   const double prefill = Share(candidate, {StageId::kPrefill});
   const double decode = Share(candidate, {StageId::kDecode});
   if (encode >= kMost) {
-    return fmt::format("{}: encode is {:.0f} % of the time here, so the number of tiles decides, not how many of their "
-                       "tokens are kept.",
-                       Tokens(tokens), 100 * encode);
+    return fmt::format(
+        "{}: encode is {:.0f} % of the time here, so the number of tiles decides, not how many of their "
+        "tokens are kept.",
+        Tokens(tokens), 100 * encode);
   }
   if (decode >= kMost) {
-    return fmt::format("{}: decode is {:.0f} % of the time here, so the length of the answer and the decoder's size "
-                       "and precision decide, and tokens little.",
-                       Tokens(tokens), 100 * decode);
+    return fmt::format(
+        "{}: decode is {:.0f} % of the time here, so the length of the answer and the decoder's size "
+        "and precision decide, and tokens little.",
+        Tokens(tokens), 100 * decode);
   }
   if (prefill >= kMost) {
     return fmt::format("{}: prefill is {:.0f} % of the time here, so how many visual tokens are kept decides.",
                        Tokens(tokens), 100 * prefill);
   }
-  return fmt::format("{}: encode is {:.0f} %, prefill {:.0f} % and decode {:.0f} % of the time here; no stage decides "
-                     "alone.",
-                     Tokens(tokens), 100 * encode, 100 * prefill, 100 * decode);
+  return fmt::format(
+      "{}: encode is {:.0f} %, prefill {:.0f} % and decode {:.0f} % of the time here; no stage decides "
+      "alone.",
+      Tokens(tokens), 100 * encode, 100 * prefill, 100 * decode);
 }
 
 std::string LawSays(const Candidate& chosen, const Knowledge& knowledge) {
   const Request& request = chosen.cost.request;
   const ScalingLaw& law = knowledge.law;
   if (law.beta >= law.alpha) {
-    return fmt::format("The law for {} (alpha {:.4g}, beta {:.4g}): tokens count for more than parameters, so that it "
-                       "keeps all of them.",
-                       TaskName(knowledge.task), law.alpha, law.beta);
+    return fmt::format(
+        "The law for {} (alpha {:.4g}, beta {:.4g}): tokens count for more than parameters, so that it "
+        "keeps all of them.",
+        TaskName(knowledge.task), law.alpha, law.beta);
   }
   const auto text = static_cast<double>(request.prompt_tokens - request.cached_tokens - request.visual_tokens);
   const double best = BestTokens(law, text, 1e9);
-  return fmt::format("The law for {} (alpha {:.4g}, beta {:.4g}): with {:.0f} tokens of text that are read each time, "
-                     "{:.0f} visual token{} and the largest decoder that fits would be best, among models trained for "
-                     "such numbers; the encoder only takes from the budget.",
-                     TaskName(knowledge.task), law.alpha, law.beta, text, best, best < 1.5 ? "" : "s");
+  return fmt::format(
+      "The law for {} (alpha {:.4g}, beta {:.4g}): with {:.0f} tokens of text that are read each time, "
+      "{:.0f} visual token{} and the largest decoder that fits would be best, among models trained for "
+      "such numbers; the encoder only takes from the budget.",
+      TaskName(knowledge.task), law.alpha, law.beta, text, best, best < 1.5 ? "" : "s");
 }
 
 // The same model and precision with fewer or more tiles or tokens: what one would lose or gain.

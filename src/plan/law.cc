@@ -67,8 +67,8 @@ double SumOfSquares(std::span<const LawPoint> points, const ScalingLaw& law) {
   return sum;
 }
 
-Status ReadTask(const JsonObject& tasks, const char* name, std::span<const double> sizes, std::span<const double> tokens,
-                std::vector<LawPoint>& points) {
+Status ReadTask(const JsonObject& tasks, const char* name, std::span<const double> sizes,
+                std::span<const double> tokens, std::vector<LawPoint>& points) {
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject task, tasks.Object(name));
   const Json* rows = task.Find("accuracy");
   const auto bad = [&] {

@@ -67,10 +67,10 @@ TEST(CalibrationTest, EveryClassThatStagesNeedIsMeasured) {
   const auto backend = *CreateBackend({.threads = 1});
   double last = 0;
   const auto calibration = Calibrate(*backend, {.rounds = 1, .shrink = 16, .on_progress = [&](double share) {
-                                       EXPECT_GE(share, last);
-                                       last = share;
-                                       return true;
-                                     }});
+                                                  EXPECT_GE(share, last);
+                                                  last = share;
+                                                  return true;
+                                                }});
   ASSERT_TRUE(calibration.ok()) << calibration.status().message();
   EXPECT_GT(last, 0.95);
   EXPECT_EQ(ParseMachineSpeed(MachineSpeedJson(calibration->speed), "s")->picoseconds, calibration->speed.picoseconds);
@@ -86,8 +86,7 @@ TEST(CalibrationTest, EveryClassThatStagesNeedIsMeasured) {
 
 TEST(CalibrationTest, CanBeCancelledAndWantsThePortableBackend) {
   const auto backend = *CreateBackend({.threads = 1});
-  EXPECT_EQ(Calibrate(*backend, {.on_progress = [](double) { return false; }}).status().code(),
-            StatusCode::kCancelled);
+  EXPECT_EQ(Calibrate(*backend, {.on_progress = [](double) { return false; }}).status().code(), StatusCode::kCancelled);
   const auto reference = *CreateBackend({.name = "reference"});
   EXPECT_EQ(Calibrate(*reference, {}).status().code(), StatusCode::kUnsupported);
 }

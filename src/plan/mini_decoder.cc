@@ -38,14 +38,14 @@ class SeededTensors final : public TensorSource {
     const int64_t q = t.num_heads * t.head_dim;
     const int64_t kv = t.num_kv_heads * t.head_dim;
     shapes_ = {{"embed_tokens.weight", {t.vocab_size, t.hidden_size}},
-             {"q_proj.weight", {q, t.hidden_size}},
-             {"k_proj.weight", {kv, t.hidden_size}},
-             {"v_proj.weight", {kv, t.hidden_size}},
-             {"o_proj.weight", {t.hidden_size, q}},
-             {"gate_proj.weight", {t.intermediate_size, t.hidden_size}},
-             {"up_proj.weight", {t.intermediate_size, t.hidden_size}},
-             {"down_proj.weight", {t.hidden_size, t.intermediate_size}},
-             {"", {t.hidden_size}}};
+               {"q_proj.weight", {q, t.hidden_size}},
+               {"k_proj.weight", {kv, t.hidden_size}},
+               {"v_proj.weight", {kv, t.hidden_size}},
+               {"o_proj.weight", {t.hidden_size, q}},
+               {"gate_proj.weight", {t.intermediate_size, t.hidden_size}},
+               {"up_proj.weight", {t.intermediate_size, t.hidden_size}},
+               {"down_proj.weight", {t.hidden_size, t.intermediate_size}},
+               {"", {t.hidden_size}}};
     values_.resize(static_cast<size_t>(t.vocab_size * t.hidden_size));
     // Standard deviations of about 1 / sqrt(640), as trained weights have; gains as small do no harm.
     for (size_t i = 0; i < values_.size(); ++i) {
@@ -95,8 +95,8 @@ Status MiniDecoder::Load(WeightFormat format) {
 
 Status MiniDecoder::Allocate() {
   const auto layout = [&](Arena& arena) {
-    return DecoderWorkspace(arena, config_.text, backend_.info().activation, kMostTokens, 1,
-                            kMostTokens / kKvBlockSize, 1);
+    return DecoderWorkspace(arena, config_.text, backend_.info().activation, kMostTokens, 1, kMostTokens / kKvBlockSize,
+                            1);
   };
   Arena size;
   layout(size);
@@ -113,8 +113,7 @@ Status MiniDecoder::Prompt(Stream& stream, int64_t tokens) {
   EYESHOT_CHECK(tokens >= 1 && tokens <= kMostTokens);
   DecoderWorkspace& w = workspace_;
   const auto host = [&](const DeviceSpan<int32_t>& array) {
-    return reinterpret_cast<int32_t*>(inputs_.data() +
-                                      (reinterpret_cast<const uint8_t*>(array.data) - w.inputs.data));
+    return reinterpret_cast<int32_t*>(inputs_.data() + (reinterpret_cast<const uint8_t*>(array.data) - w.inputs.data));
   };
   for (int64_t i = 0; i < tokens; ++i) {
     host(w.ids)[i] = static_cast<int32_t>(i * 7919 % config_.text.vocab_size);

@@ -92,8 +92,8 @@ class Writer {
     if (request.tiles % group > 0) WriteGroup(request.tiles % group, 1);
     const int64_t all = request.tiles * config_.visual_tokens_per_tile();
     if (request.visual_tokens < all) {
-      Add(StageId::kReduce,
-          Copy(static_cast<double>(request.visual_tokens), config_.text.hidden_size, 2 * activation_), 1);
+      Add(StageId::kReduce, Copy(static_cast<double>(request.visual_tokens), config_.text.hidden_size, 2 * activation_),
+          1);
     }
   }
 
@@ -151,9 +151,9 @@ class Writer {
     op.keys = keys;
     const double width = op.heads * op.head_dim;
     op.flops = 4 * queries * keys * width;
-    op.bytes = context * CacheBytesPerToken(config_, backend_, precision_.kv_cache) /
-                   static_cast<double>(t.num_layers) +
-               2 * queries * width * activation_;
+    op.bytes =
+        context * CacheBytesPerToken(config_, backend_, precision_.kv_cache) / static_cast<double>(t.num_layers) +
+        2 * queries * width * activation_;
     return op;
   }
 
@@ -185,8 +185,9 @@ class Writer {
   void WriteHead(StageId id, double times) {
     const TextConfig& t = config_.text;
     Add(id, Norm(1, t.hidden_size, kFloatBytes), times);
-    Add(id, Linear(LlamaDecoder::HeadFormat(precision_.decoder), 1, t.vocab_size, t.hidden_size,
-                   {.result_bytes = kFloatBytes}),
+    Add(id,
+        Linear(LlamaDecoder::HeadFormat(precision_.decoder), 1, t.vocab_size, t.hidden_size,
+               {.result_bytes = kFloatBytes}),
         times);
   }
 

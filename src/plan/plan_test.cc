@@ -63,8 +63,7 @@ TEST(CostTest, TilesAndTokensAreTheTilingCodes) {
   EXPECT_EQ(low.tiles, 1);
   EXPECT_EQ(low.visual_tokens, 16);
   EXPECT_LT(low.prompt_tokens, 16 + 10 + 20);
-  EXPECT_EQ(RequestOf(Model256M(), {.pictures = {{9, 9}}}, {.keep = 65}).status().code(),
-            StatusCode::kInvalidArgument);
+  EXPECT_EQ(RequestOf(Model256M(), {.pictures = {{9, 9}}}, {.keep = 65}).status().code(), StatusCode::kInvalidArgument);
   const Workload many{.pictures = std::vector<std::pair<int, int>>(20, {500, 500})};
   EXPECT_EQ(RequestOf(Model256M(), many, {}).status().code(), StatusCode::kContextFull);
 }
@@ -145,9 +144,9 @@ TEST(SpeedTest, FilesComeBackAndOtherMachinesAreNoticed) {
   EXPECT_TRUE(StaleReasons(*read, "a CPU", "avx2", 2, "eyeshot 1").empty());
   EXPECT_EQ(StaleReasons(*read, "another", "avx2", 1, "eyeshot 2").size(), 3u);
 
-  for (const char* text : {"", "{}", R"({"eyeshot_speed": 9})",
-                           R"({"eyeshot_speed": 1, "cpu": "x", "isa": "y", "threads": 0})",
-                           R"({"eyeshot_speed": 1, "cpu": "x", "isa": "y", "threads": 1, "version": "v", "date": "d",
+  for (const char* text :
+       {"", "{}", R"({"eyeshot_speed": 9})", R"({"eyeshot_speed": 1, "cpu": "x", "isa": "y", "threads": 0})",
+        R"({"eyeshot_speed": 1, "cpu": "x", "isa": "y", "threads": 1, "version": "v", "date": "d",
                                "picoseconds": {"norm": {"call": -1, "element": 2}}})"}) {
     const Status status = ParseMachineSpeed(text, "s.json").status();
     EXPECT_NE(status.message().find("s.json"), std::string::npos) << text;
@@ -165,7 +164,8 @@ TEST(SpeedTest, EveryOperationOfAStageHasAClassThatFilesName) {
   const StageOperations stages =
       OperationsOf(Model256M().config, TheBackend(), {},
                    {.tiles = 3, .visual_tokens = 100, .prompt_tokens = 700, .cached_tokens = 0, .output_tokens = 3});
-  for (const StageId id : {StageId::kEncode, StageId::kConnect, StageId::kReduce, StageId::kPrefill, StageId::kDecode}) {
+  for (const StageId id :
+       {StageId::kEncode, StageId::kConnect, StageId::kReduce, StageId::kPrefill, StageId::kDecode}) {
     EXPECT_FALSE(stages[static_cast<size_t>(id)].empty()) << StageName(id);
     for (const Operation& op : stages[static_cast<size_t>(id)]) {
       const Features features = FeaturesOf(op);
@@ -218,8 +218,8 @@ TEST(PlannerTest, MeasuredPointsComeBeforeTablesAndTablesBeforeTheLaw) {
   other.name = "unheard-of";
   EXPECT_EQ(accuracy(other, {}, 832).evidence, Evidence::kLaw);
 
-  knowledge.points = {{.model = "SmolVLM-256M-Instruct", .precision = "int8", .detail = "reference", .score = 0.7,
-                       .tokens = 832}};
+  knowledge.points = {
+      {.model = "SmolVLM-256M-Instruct", .precision = "int8", .detail = "reference", .score = 0.7, .tokens = 832}};
   const Accuracy measured = accuracy(Model256M(), {}, 832);
   EXPECT_EQ(measured.evidence, Evidence::kMeasured);
   EXPECT_EQ(measured.value, 0.7);
@@ -280,8 +280,8 @@ TEST(PlannerTest, TheFrontRisesWithTime) {
   const MachineSpeed speed = ArithmeticSpeed(4);
   const std::vector<ModelAtHand> models = {Model256M(), Read("SmolVLM2-2.2B-Instruct")};
   const Knowledge knowledge{.law = LawOf(Task::kReasoning), .published = Published()};
-  const auto candidates = *CandidatesOf(models, {.pictures = {{512, 512}}}, {.precisions = {{"exact", {}}}},
-                                        PlaceOf(speed), {}, knowledge);
+  const auto candidates =
+      *CandidatesOf(models, {.pictures = {{512, 512}}}, {.precisions = {{"exact", {}}}}, PlaceOf(speed), {}, knowledge);
   const std::vector<size_t> front = ParetoFront(candidates);
   ASSERT_GT(front.size(), 3u);
   for (size_t i = 1; i < front.size(); ++i) {

@@ -315,11 +315,12 @@ Result<size_t> Choose(std::span<const Candidate> candidates, const Aim& aim) {
   const bool price_limited = aim.most_price.has_value();
   for (size_t i = 0; i < candidates.size(); ++i) {
     const Candidate& candidate = candidates[i];
-    const bool unknown = !Metric(candidate, aim.goal) || (joules_limited && !candidate.joules) ||
-                         (price_limited && !candidate.price);
+    const bool unknown =
+        !Metric(candidate, aim.goal) || (joules_limited && !candidate.joules) || (price_limited && !candidate.price);
     if (unknown) {
       return InvalidArgumentError(
-          fmt::format("{} of this machine are not known", price_limited || aim.goal == Goal::kPrice ? "prices" : "joules"),
+          fmt::format("{} of this machine are not known",
+                      price_limited || aim.goal == Goal::kPrice ? "prices" : "joules"),
           "give --watts, or --price-per-hour or --price-per-kwh, or a machine that is simulated");
     }
     if (Excess(candidate, aim) < Excess(candidates[nearest], aim)) nearest = i;

@@ -50,14 +50,14 @@ struct Accuracy {
   double value = 0;
   Evidence evidence = Evidence::kLaw;
   bool carried = false;  // by the law, from another number of visual tokens
-  std::string from;      // "table 1 of ...": what it is of
+  std::string from;  // "table 1 of ...": what it is of
 };
 
 struct Candidate {
   size_t model = 0;
   Variant variant;
   std::string precision;  // its name
-  std::string reducer;    // of variant.keep; empty: none
+  std::string reducer;  // of variant.keep; empty: none
   CostEstimate cost;
   Accuracy accuracy;
   double ms = 0;  // of one request of its batch, until all of the batch are answered

@@ -30,7 +30,8 @@ constexpr double kQueryRows = 192;
 // Lanczos's support on both sides, in pixels of the smaller picture.
 constexpr double kTaps = 6;
 
-constexpr std::string_view kLinearNames[] = {"call", "multiply_add", "input", "output", "weight", "gelu", "gate", "deep"};
+constexpr std::string_view kLinearNames[] = {"call",   "multiply_add", "input", "output",
+                                             "weight", "gelu",         "gate",  "deep"};
 constexpr std::string_view kFewNames[] = {"call", "weight_byte", "multiply_add"};
 constexpr std::string_view kEncodeNames[] = {"call", "multiply_add", "score", "packed"};
 constexpr std::string_view kPromptNames[] = {"call", "multiply_add", "score", "packed"};
@@ -198,7 +199,8 @@ Result<EnergySource> SourceOf(const JsonObject& root) {
   for (const EnergySource source : {EnergySource::kNone, EnergySource::kRapl, EnergySource::kModel}) {
     if (EnergySourceName(source) == name) return source;
   }
-  return root.Error(StatusCode::kCorrupt, "watts_source", "none, rapl or model", "measure again: eyeshot plan --calibrate");
+  return root.Error(StatusCode::kCorrupt, "watts_source", "none, rapl or model",
+                    "measure again: eyeshot plan --calibrate");
 }
 
 Status ReadClass(const JsonObject& all, const std::string& name, MachineSpeed& speed) {

@@ -44,11 +44,11 @@ Features PreprocessFeatures(const ImageProcessor& processor, const ImageProcesso
                             const TileBudget& budget);
 
 struct MachineSpeed {
-  std::string cpu;      // CpuName()
-  std::string isa;      // IsaName
+  std::string cpu;  // CpuName()
+  std::string isa;  // IsaName
   int threads = 0;
   std::string version;  // of the program that measured
-  std::string date;     // "2026-11-26"
+  std::string date;  // "2026-11-26"
   // Of the whole machine at work, where a meter could be read while it was measured; kNone otherwise.
   double busy_watts = 0;
   EnergySource watts_source = EnergySource::kNone;
