@@ -88,7 +88,8 @@ class Writer {
 
   void WriteTower(const Request& request) {
     const auto group = static_cast<int64_t>(backend_.info().tower_group);
-    if (request.tiles >= group) WriteGroup(group, static_cast<double>(request.tiles / group));
+    const int64_t whole = request.tiles / group;
+    if (whole > 0) WriteGroup(group, static_cast<double>(whole));
     if (request.tiles % group > 0) WriteGroup(request.tiles % group, 1);
     const int64_t all = request.tiles * config_.visual_tokens_per_tile();
     if (request.visual_tokens < all) {
@@ -202,9 +203,9 @@ class Writer {
     for (int64_t first = request.cached_tokens; first < request.prompt_tokens; first += most) {
       const int64_t count = std::min(most, request.prompt_tokens - first);
       const int64_t context = first + count;
-      // As the ledger counts: half of the step's own keys.
+      const int64_t half = count / 2;  // of the step's own keys, in whole ones as the ledger counts
       WriteLayers(StageId::kPrefill, static_cast<double>(count), static_cast<double>(context),
-                  static_cast<double>(context - count / 2), 1);
+                  static_cast<double>(context - half), 1);
     }
     if (request.visual_tokens > 0) {
       Add(StageId::kPrefill,

@@ -1,4 +1,5 @@
 // The cost model's arithmetic, files of speeds, and what the planner decides for machines of known speed.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -180,7 +181,7 @@ TEST(ScoresTest, PointsAreReadAsLinesOrAsAnArray) {
       "score": 0.5, "ms": 10, "joules": null, "tokens": 16, "task": "reading", "more": 1})";
   std::string one_line = line;
   std::erase(one_line, '\n');
-  for (const std::string& text : {one_line + "\n\n" + one_line + "\n", "[" + line + "," + line + "]"}) {
+  for (const std::string& text : {fmt::format("{0}\n\n{0}\n", one_line), fmt::format("[{0},{0}]", line)}) {
     const auto points = ParsePoints(text, "p");
     ASSERT_TRUE(points.ok()) << points.status().message();
     ASSERT_EQ(points->size(), 2u);

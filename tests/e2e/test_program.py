@@ -569,6 +569,42 @@ class Bench(ProgramTest):
         self.fails(1, ["--tiles 2", "1, 3, 5"], "bench", "--tiles", 2)
 
 
+class Plan(ProgramTest):
+    """eyeshot plan"""
+
+    SIMULATED = ("plan", MODEL, "--machine", "h100-sxm", "--precision", "exact", "--picture", "400x300")
+
+    def test_simulated(self):
+        result = json.loads(self.succeeds(*self.SIMULATED, "--goal", "joules", "--batch", "1,8", "--json"))
+        self.assertTrue(result["simulated"])
+        self.assertEqual(result["chosen"]["batch"], 8)
+        self.assertEqual(result["chosen"]["joules_from"], "simulated")
+        self.assertTrue(all(later["ms"] > sooner["ms"] and later["accuracy"] > sooner["accuracy"]
+                            for sooner, later in zip(result["front"], result["front"][1:])))
+        svg, page = self.folder / "plan.svg", self.folder / "plan.html"
+        text = self.succeeds(*self.SIMULATED, "--goal", "time", "--svg", svg, "--html", page)
+        self.assertIn("simulated: H100", text)
+        self.assertIn("Ask eyeshot-tiny at the detail low", text)
+        for file in (svg, page):
+            self.assertIn("Simulated: ", file.read_text())
+
+    def test_points_are_taken_first(self):
+        points = self.folder / "points.jsonl"
+        points.write_text('{"model": "eyeshot-tiny", "detail": "low", "score": 0.9, "tokens": 64}\n')
+        result = json.loads(self.succeeds(*self.SIMULATED, "--goal", "accuracy", "--points", points, "--json"))
+        self.assertIn("measured", result["chosen"]["accuracy_from"])
+        points.write_text("{}")
+        self.fails(1, [f"{points}:1", "model"], *self.SIMULATED, "--points", points)
+
+    def test_refit(self):
+        result = json.loads(self.succeeds("plan", "--refit", "--json"))
+        self.assertFalse(result["reasoning"]["floor_identified"])
+        self.assertIn("D is not identifiable", self.succeeds("plan", "--refit"))
+
+    def test_a_machine_that_was_not_measured(self):
+        self.fails(1, ["plan --calibrate", self.folder], "plan", MODEL, env={"XDG_CACHE_HOME": str(self.folder)})
+
+
 class Gpu(ProgramTest):
     """--device, with the CUDA plug-in over an emulated GPU and with a stand-in for NVIDIA's meter"""
 
