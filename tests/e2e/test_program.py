@@ -601,6 +601,27 @@ class Plan(ProgramTest):
         self.assertFalse(result["reasoning"]["floor_identified"])
         self.assertIn("D is not identifiable", self.succeeds("plan", "--refit"))
 
+    def test_budget_of_ask(self):
+        env = {"XDG_CACHE_HOME": str(self.folder)}
+        message = json.loads(run("plan", MODEL, "--json", env=env)[1])["error"]["message"]
+        speed = pathlib.Path(re.search(r"there is no (\S+\.json)", message)[1])
+        speed.parent.mkdir()
+        # A multiply-add takes 4 ps, and nothing else any time.
+        linear = {"call": 0, "multiply_add": 4, "input": 0, "output": 0, "weight": 0, "gelu": 0, "gate": 0, "deep": 0}
+        few = {"call": 0, "weight_byte": 0, "multiply_add": 4}
+        speed.write_text(json.dumps({"eyeshot_speed": 1, "cpu": "another", "isa": "avx2", "threads": 1, "version": "1",
+                                     "date": "2026-01-01",
+                                     "picoseconds": {"linear.exact": linear, "few.exact": few}}))
+        question = (MEDIA / "photos/astronaut.png", "What is this?")
+        tight = json.loads(self.succeeds("ask", "--json", "-n", 2, "--budget", "1ms", *question, env=env))["budget"]
+        self.assertEqual((tight["detail"], tight["within"]), ("low", False))
+        code, _, err = run("ask", "-n", 2, "--budget", "1000s", *question, env=env)
+        self.assertEqual(code, 0, err)
+        self.assertIn("budget: 5 tiles, 320 visual tokens", err)
+        self.assertIn("careful: it was measured with the CPU another", err)
+        self.fails(2, ["--budget"], "ask", "--budget", "1s", "--detail", "low", *question)
+        self.fails(1, ["soon"], "ask", "--budget", "soon", *question, env=env)
+
     def test_a_machine_that_was_not_measured(self):
         self.fails(1, ["plan --calibrate", self.folder], "plan", MODEL, env={"XDG_CACHE_HOME": str(self.folder)})
 
