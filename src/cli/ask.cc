@@ -190,9 +190,10 @@ void AddAskCommand(CLI::App& program, int& exit_code) {
   AddGenerationFlags(*command, flags->options);
   command->add_option("--system", flags->system, "What the model is told before the question")->type_name("TEXT");
   command
-      ->add_option("--budget", flags->budget,
-                   "Milliseconds or joules that an answer of 32 tokens may take, as 500ms, 1.5s or 20J: fewer tiles are "
-                   "taken (after `eyeshot plan --calibrate`)")
+      ->add_option(
+          "--budget", flags->budget,
+          "Milliseconds or joules that an answer of 32 tokens may take, as 500ms, 1.5s or 20J: fewer tiles are "
+          "taken (after `eyeshot plan --calibrate`)")
       ->excludes("--detail")
       ->excludes("--no-split")
       ->type_name("B");

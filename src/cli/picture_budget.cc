@@ -34,8 +34,7 @@ Result<std::unique_ptr<PictureBudget>> PictureBudget::Create(const std::string& 
 }
 
 Result<PictureDetail> PictureBudget::Plan(const std::vector<ContentPart>& parts, const AskOptions& options) {
-  plan::Workload workload{.question_tokens = 0,
-                          .output_tokens = std::min<int64_t>(kAnswerTokens, options.max_tokens)};
+  plan::Workload workload{.question_tokens = 0, .output_tokens = std::min<int64_t>(kAnswerTokens, options.max_tokens)};
   for (const ContentPart& part : parts) {
     if (const auto* text = std::get_if<std::string>(&part)) {
       workload.question_tokens += static_cast<int64_t>(text->size()) / kBytesPerToken + 1;

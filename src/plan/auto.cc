@@ -90,8 +90,8 @@ bool StageWatch::Observe(const Ledger& planned, const Ledger& measured, std::str
     factors_[i] *= ratio;
     changed = true;
     if (log == nullptr) continue;
-    *log += fmt::format("{}{} took {:.0f} ms and not {:.0f}", log->empty() ? "the next plan heeds that " : "; ", StageName(id),
-                        now / 1e6, before / 1e6);
+    *log += fmt::format("{}{} took {:.0f} ms and not {:.0f}", log->empty() ? "the next plan heeds that " : "; ",
+                        StageName(id), now / 1e6, before / 1e6);
   }
   return changed;
 }
