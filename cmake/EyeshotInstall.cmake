@@ -61,6 +61,7 @@ install(DIRECTORY models/eyeshot-tiny DESTINATION ${CMAKE_INSTALL_DATADIR}/eyesh
   FILES_MATCHING PATTERN "*.json" PATTERN "*.jinja" PATTERN "*.safetensors" PATTERN "README.md"
   PATTERN "eval-dev" EXCLUDE PATTERN "golden" EXCLUDE PATTERN "recipe" EXCLUDE)
 install(DIRECTORY data/machines data/measured DESTINATION ${CMAKE_INSTALL_DATADIR}/eyeshot FILES_MATCHING PATTERN "*.json")
+install(DIRECTORY data/plan DESTINATION ${CMAKE_INSTALL_DATADIR}/eyeshot FILES_MATCHING PATTERN "*.json")
 if(TARGET eyeshot_program)
   install(TARGETS eyeshot_program)
   install(PROGRAMS scripts/reference_dump.py DESTINATION ${CMAKE_INSTALL_DATADIR}/eyeshot)

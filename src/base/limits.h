@@ -173,6 +173,16 @@ inline constexpr uint64_t kMaxDumpTensorBytes = 256ull << 20;
 inline constexpr uint64_t kMaxMachineBytes = 1u << 20;
 // Rows of a file of measured stages: ten inputs of a hundred models.
 inline constexpr size_t kMaxMeasuredRows = 1000;
+// Classes of operations that a calibrated machine has figures for: there are about 30.
+inline constexpr size_t kMaxSpeedClasses = 256;
+// Sizes of models, or numbers of visual tokens, of a grid that a scaling law is fitted to: the published one has 7.
+inline constexpr size_t kMaxLawSizes = 64;
+// Measured points that a plan takes: a sweep of 5 models over 4 precisions, 6 details and 20 reducers has 2,400.
+inline constexpr size_t kMaxPlanPoints = 100'000;
+// A file of them: 200 bytes a point.
+inline constexpr uint64_t kMaxPlanPointsBytes = 32u << 20;
+// Ways to run a request that one plan compares: each takes about 20 us.
+inline constexpr size_t kMaxPlanCandidates = 100'000;
 // Arrivals of a trace, from a file or drawn: a day at ten a second is 864,000.
 inline constexpr size_t kMaxArrivals = 1'000'000;
 // A file of them: 32 bytes a line.

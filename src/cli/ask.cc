@@ -16,6 +16,7 @@
 #include "cli/help.h"
 #include "cli/interrupt.h"
 #include "cli/model_flags.h"
+#include "cli/picture_budget.h"
 #include "cli/pictures.h"
 #include "cli/progress.h"
 #include "cli/report.h"
@@ -31,6 +32,7 @@ struct AskFlags {
   GovernorFlags governor;
   AskOptions options;
   std::string system;
+  std::string budget;  // of milliseconds or joules; empty: none
   bool jpeg_scaling = false;
   ClipFlags clip;
   std::string format;  // of DocTags: "raw", "markdown", "html"; empty: a plain answer without special tokens
@@ -49,6 +51,7 @@ struct Run {
   std::vector<Clip> clips;
   Ledger ledger;  // of the whole run
   StageMeter meter;
+  std::unique_ptr<PictureBudget> budget;  // null: none
 };
 
 Status Load(const AskFlags& flags, Run& run) {
@@ -58,6 +61,21 @@ Status Load(const AskFlags& flags, Run& run) {
   run.governor = std::move(loaded.governor);
   run.ledger.Add(run.engine->load_ledger());
   EYESHOT_ASSIGN_OR_RETURN(run.chat, run.engine->NewChat(flags.system));
+  return Status::Ok();
+}
+
+// The detail that keeps the question within its budget.
+Status PlanDetail(const AskFlags& flags, const std::vector<ContentPart>& parts, Run& run, AskOptions& options) {
+  if (flags.budget.empty()) return Status::Ok();
+  if (run.engine->info().device != "cpu") {
+    return UnsupportedError(fmt::format("--budget on {}", run.engine->info().device),
+                            "leave it out, or use --device cpu: a GPU's speed isn't known");
+  }
+  EYESHOT_ASSIGN_OR_RETURN(run.budget, PictureBudget::Create(flags.budget, flags.model));
+  EYESHOT_ASSIGN_OR_RETURN(options.detail, run.budget->Plan(parts, options));
+  if (flags.json || flags.quiet) return Status::Ok();
+  for (const std::string& doubt : run.budget->doubts()) fmt::print(stderr, "careful: {}\n", doubt);
+  fmt::print(stderr, "budget: {}\n", run.budget->plan().why);
   return Status::Ok();
 }
 
@@ -87,6 +105,7 @@ Result<Answer> Ask(const AskFlags& flags, Run& run) {
   const Interrupt interrupt;
   Progress progress(chatty);
   AskOptions options = flags.options;
+  EYESHOT_RETURN_IF_ERROR(PlanDetail(flags, parts, run, options));
   options.stage_runs = run.meter.Runs(options.max_tokens);
   options.special_tokens = !flags.format.empty();
   options.stage_observer = run.governor->observer();
@@ -102,6 +121,7 @@ Result<Answer> Ask(const AskFlags& flags, Run& run) {
   EYESHOT_ASSIGN_OR_RETURN(Answer answer, run.chat->Ask(std::move(parts), options));
   run.ledger.Add(answer.ledger);
   if (const Status status = run.governor->Finish(); !status.ok()) ReportError(status, false);
+  if (run.budget != nullptr) run.budget->Observe(answer);
   // Of a run on a GPU the processor's joules are the smaller part.
   if (run.engine->info().device == "cpu") run.meter.Finish(run.ledger);
   progress.Clear();
@@ -149,6 +169,7 @@ int RunAsk(const AskFlags& flags) {
     for (const Clip& clip : run.clips) json["clips"].push_back(ClipJson(clip));
     if (flags.converts()) json["raw"] = raw;
     if (const std::string governor = run.governor->Summary(); !governor.empty()) json["governor"] = governor;
+    if (run.budget != nullptr) json["budget"] = run.budget->ToJson();
     PrintJson(json);
   } else {
     fmt::print("{}", flags.converts() ? answer->text : "\n");
@@ -160,6 +181,7 @@ int RunAsk(const AskFlags& flags) {
         fmt::print(stderr, "{}\n", governor);
       }
       fmt::print(stderr, "{}", run.ledger.Table());
+      if (run.budget != nullptr && !run.budget->off().empty()) fmt::print(stderr, "{}\n", run.budget->off());
     }
   }
   return answer->finish_reason == FinishReason::kCancelled ? kExitCancelled : kExitOk;
@@ -180,6 +202,14 @@ void AddAskCommand(CLI::App& program, int& exit_code) {
   AddGenerationFlags(*command, flags->options);
   AddGovernorFlags(*command, flags->governor);
   command->add_option("--system", flags->system, "What the model is told before the question")->type_name("TEXT");
+  command
+      ->add_option(
+          "--budget", flags->budget,
+          "Milliseconds or joules that an answer of 32 tokens may take, as 500ms, 1.5s or 20J: fewer tiles are "
+          "taken (after `eyeshot plan --calibrate`)")
+      ->excludes("--detail")
+      ->excludes("--no-split")
+      ->type_name("B");
   AddJpegScalingFlag(*command, flags->jpeg_scaling);
   AddClipFlags(*command, flags->clip);
   command

@@ -32,6 +32,7 @@ void AddEnergyCommand(CLI::App& program, const std::optional<std::vector<std::st
 void AddDoctorCommand(CLI::App& program, int& exit_code);
 void AddSimulateCommand(CLI::App& program, int& exit_code);
 void AddTuneCommand(CLI::App& program, int& exit_code);
+void AddPlanCommand(CLI::App& program, int& exit_code);
 void AddDevCommand(CLI::App& program, int& exit_code);
 
 }  // namespace eyeshot::cli

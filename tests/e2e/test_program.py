@@ -571,6 +571,63 @@ class Bench(ProgramTest):
         self.fails(1, ["--tiles 2", "1, 3, 5"], "bench", "--tiles", 2)
 
 
+class Plan(ProgramTest):
+    """eyeshot plan"""
+
+    SIMULATED = ("plan", MODEL, "--machine", "h100-sxm", "--precision", "exact", "--picture", "400x300")
+
+    def test_simulated(self):
+        result = json.loads(self.succeeds(*self.SIMULATED, "--goal", "joules", "--batch", "1,8", "--json"))
+        self.assertTrue(result["simulated"])
+        self.assertEqual(result["chosen"]["batch"], 8)
+        self.assertEqual(result["chosen"]["joules_from"], "simulated")
+        self.assertTrue(all(later["ms"] > sooner["ms"] and later["accuracy"] > sooner["accuracy"]
+                            for sooner, later in zip(result["front"], result["front"][1:])))
+        svg, page = self.folder / "plan.svg", self.folder / "plan.html"
+        text = self.succeeds(*self.SIMULATED, "--goal", "time", "--svg", svg, "--html", page)
+        self.assertIn("simulated: H100", text)
+        self.assertIn("Ask eyeshot-tiny at the detail low", text)
+        for file in (svg, page):
+            self.assertIn("Simulated: ", file.read_text())
+
+    def test_points_are_taken_first(self):
+        points = self.folder / "points.jsonl"
+        points.write_text('{"model": "eyeshot-tiny", "detail": "low", "score": 0.9, "tokens": 64}\n')
+        result = json.loads(self.succeeds(*self.SIMULATED, "--goal", "accuracy", "--points", points, "--json"))
+        self.assertIn("measured", result["chosen"]["accuracy_from"])
+        points.write_text("{}")
+        self.fails(1, [f"{points}:1", "model"], *self.SIMULATED, "--points", points)
+
+    def test_refit(self):
+        result = json.loads(self.succeeds("plan", "--refit", "--json"))
+        self.assertFalse(result["reasoning"]["floor_identified"])
+        self.assertIn("D is not identifiable", self.succeeds("plan", "--refit"))
+
+    def test_budget_of_ask(self):
+        env = {"XDG_CACHE_HOME": str(self.folder)}
+        message = json.loads(run("plan", MODEL, "--json", env=env)[1])["error"]["message"]
+        speed = pathlib.Path(re.search(r"there is no (\S+\.json)", message)[1])
+        speed.parent.mkdir()
+        # A multiply-add takes 4 ps, and nothing else any time.
+        linear = {"call": 0, "multiply_add": 4, "input": 0, "output": 0, "weight": 0, "gelu": 0, "gate": 0, "deep": 0}
+        few = {"call": 0, "weight_byte": 0, "multiply_add": 4}
+        speed.write_text(json.dumps({"eyeshot_speed": 1, "cpu": "another", "isa": "avx2", "threads": 1, "version": "1",
+                                     "date": "2026-01-01",
+                                     "picoseconds": {"linear.exact": linear, "few.exact": few}}))
+        question = (MEDIA / "photos/astronaut.png", "What is this?")
+        tight = json.loads(self.succeeds("ask", "--json", "-n", 2, "--budget", "1ms", *question, env=env))["budget"]
+        self.assertEqual((tight["detail"], tight["within"]), ("low", False))
+        code, _, err = run("ask", "-n", 2, "--budget", "1000s", *question, env=env)
+        self.assertEqual(code, 0, err)
+        self.assertIn("budget: 5 tiles, 320 visual tokens", err)
+        self.assertIn("careful: it was measured with the CPU another", err)
+        self.fails(2, ["--budget"], "ask", "--budget", "1s", "--detail", "low", *question)
+        self.fails(1, ["soon"], "ask", "--budget", "soon", *question, env=env)
+
+    def test_a_machine_that_was_not_measured(self):
+        self.fails(1, ["plan --calibrate", self.folder], "plan", MODEL, env={"XDG_CACHE_HOME": str(self.folder)})
+
+
 class Gpu(ProgramTest):
     """--device, with the CUDA plug-in over an emulated GPU and with a stand-in for NVIDIA's meter"""
 

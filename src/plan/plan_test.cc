@@ -1,0 +1,332 @@
+// The cost model's arithmetic, files of speeds, and what the planner decides for machines of known speed.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "plan/auto.h"
+#include "plan/cost.h"
+#include "plan/planner.h"
+#include "plan/scores.h"
+#include "plan/speed.h"
+
+namespace eyeshot::plan {
+namespace {
+
+const std::string kCheckpoints = EYESHOT_SOURCE_DIR "/tests/data/checkpoints/";
+
+Backend& TheBackend() {
+  static const std::unique_ptr<Backend> backend = std::move(CreateBackend({.threads = 1})).value();
+  return *backend;
+}
+
+ModelAtHand Read(const std::string& name) {
+  const std::string dir = kCheckpoints + name;
+  auto config = LoadModelConfig(dir);
+  auto processing = LoadProcessorConfig(dir);
+  if (!config.ok() || !processing.ok()) throw std::runtime_error(name);
+  return {.name = name, .path = dir, .config = *config, .processing = *processing};
+}
+
+const ModelAtHand& Model256M() {
+  static const ModelAtHand model = Read("SmolVLM-256M-Instruct");
+  return model;
+}
+
+// A machine that is slow in multiply-adds of products and in nothing else: time is arithmetic.
+MachineSpeed ArithmeticSpeed(double picoseconds) {
+  MachineSpeed speed{.cpu = "a CPU", .isa = "avx2", .threads = 2, .version = "eyeshot 1", .date = "2026-01-01"};
+  for (const char* format : {"exact", "int8", "int4"}) {
+    speed.picoseconds[std::string("linear.") + format] = {0, picoseconds};
+    speed.picoseconds[std::string("few.") + format] = {0, 0, picoseconds};
+  }
+  return speed;
+}
+
+Place PlaceOf(const MachineSpeed& speed) { return {.backend = &TheBackend(), .speed = &speed}; }
+
+TEST(CostTest, TilesAndTokensAreTheTilingCodes) {
+  const auto tiles_of = [](int width, int height, PictureDetail detail, int64_t keep) {
+    return *RequestOf(Model256M(), {.pictures = {{width, height}}, .question_tokens = 10}, {detail, keep});
+  };
+  const Request square = tiles_of(64, 64, {}, 0);  // the reference enlarges all pictures
+  EXPECT_EQ(square.tiles, 17);
+  EXPECT_EQ(square.visual_tokens, 1088);
+  EXPECT_EQ(tiles_of(1024, 768, {}, 0).tiles, 13);
+  const Request low = tiles_of(1024, 768, {PictureDetail::Kind::kLow, 0}, 16);
+  EXPECT_EQ(low.tiles, 1);
+  EXPECT_EQ(low.visual_tokens, 16);
+  EXPECT_LT(low.prompt_tokens, 16 + 10 + 20);
+  EXPECT_EQ(RequestOf(Model256M(), {.pictures = {{9, 9}}}, {.keep = 65}).status().code(), StatusCode::kInvalidArgument);
+  const Workload many{.pictures = std::vector<std::pair<int, int>>(20, {500, 500})};
+  EXPECT_EQ(RequestOf(Model256M(), many, {}).status().code(), StatusCode::kContextFull);
+}
+
+TEST(CostTest, ArithmeticIsThatOfThePapers) {
+  const MachineSpeed speed = ArithmeticSpeed(1);
+  const auto cost = EstimateCost(Model256M(), {.pictures = {{512, 512}}, .question_tokens = 30, .output_tokens = 1}, {},
+                                 PlaceOf(speed));
+  ASSERT_TRUE(cost.ok()) << cost.status().message();
+  // 17 tiles of 212.6 GFLOP; norms and the like are below 1 %.
+  EXPECT_NEAR(static_cast<double>(cost->ledger.cost(StageId::kEncode).flops), 17 * 212.6e9, 17 * 3e9);
+  EXPECT_NEAR(DecoderParameters(Model256M().config), 135e6, 1e6);
+  EXPECT_NEAR(VisionParameters(Model256M().config), 93e6, 2e6 + 7.1e6);  // and the connector
+  EXPECT_EQ(CacheBytesPerToken(Model256M().config, TheBackend(), KvFormat::kHalf), 23040 + 64.0 / kKvBlockSize);
+}
+
+TEST(CostTest, CachedQuestionsAreNotReadAgain) {
+  const MachineSpeed speed = ArithmeticSpeed(1);
+  const Workload fresh{.pictures = {{512, 512}}, .question_tokens = 500, .output_tokens = 8};
+  Workload cached = fresh;
+  cached.cached_question = true;
+  const Variant low{.detail = {PictureDetail::Kind::kLow, 0}};
+  const CostEstimate before = *EstimateCost(Model256M(), fresh, low, PlaceOf(speed));
+  const CostEstimate after = *EstimateCost(Model256M(), cached, low, PlaceOf(speed));
+  EXPECT_EQ(after.request.cached_tokens, 500);
+  EXPECT_EQ(after.request.prompt_tokens, before.request.prompt_tokens);
+  EXPECT_LT(after.ledger.cost(StageId::kPrefill).wall_ns, before.ledger.cost(StageId::kPrefill).wall_ns / 5);
+  EXPECT_EQ(after.ledger.cost(StageId::kDecode).wall_ns, before.ledger.cost(StageId::kDecode).wall_ns);
+  EXPECT_EQ(after.joules().source, EnergySource::kNone);  // nobody said what the machine draws
+  Place drawing = PlaceOf(speed);
+  drawing.watts = 10;
+  const Joules joules = EstimateCost(Model256M(), fresh, low, drawing)->joules();
+  EXPECT_EQ(joules.source, EnergySource::kModel);
+  EXPECT_NEAR(joules.value, 10 * before.seconds(), 1e-6);
+}
+
+TEST(CostTest, SimulatedMachinesSaySoAndTakeBatchesAndFewerBits) {
+  const auto machine = *simulator::LoadMachine("h100-sxm", EYESHOT_SOURCE_DIR "/data/machines");
+  const auto software = *simulator::FindSoftware("graph");
+  const Place place{.backend = &TheBackend(), .machine = &machine, .software = &software};
+  const Workload workload{.pictures = {{512, 512}}};
+  const CostEstimate one = *EstimateCost(Model256M(), workload, {}, place);
+  EXPECT_TRUE(one.simulated);
+  EXPECT_EQ(one.joules().source, EnergySource::kModel);
+  const CostEstimate many = *EstimateCost(Model256M(), workload, {.batch = 32}, place);
+  EXPECT_GT(many.batch_s, one.batch_s);
+  EXPECT_LT(many.joules().value, 0.6 * one.joules().value);
+  const ModelPrecision int4{.tower = WeightFormat::kInt8, .decoder = WeightFormat::kInt4};
+  EXPECT_LT(EstimateCost(Model256M(), workload, {.precision = int4}, place)->ledger.cost(StageId::kDecode).wall_ns,
+            one.ledger.cost(StageId::kDecode).wall_ns);
+  const MachineSpeed here = ArithmeticSpeed(1);
+  EXPECT_FALSE(EstimateCost(Model256M(), workload, {.batch = 2}, PlaceOf(here)).ok());
+}
+
+TEST(SpeedTest, FitsFindTheFiguresThatMadeTheTimes) {
+  std::vector<Features> rows;
+  std::vector<double> seconds;
+  for (const double m : {16.0, 64.0, 512.0}) {
+    for (const double n : {256.0, 1024.0, 3072.0}) {
+      rows.push_back({1, m * n * 500, m * n});
+      seconds.push_back(1e-12 * (2e6 + 4 * m * n * 500 + 90 * m * n));
+    }
+  }
+  const Features figures = FitPicoseconds(rows, seconds);
+  EXPECT_NEAR(figures[0], 2e6, 2e4);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_NEAR(1e-12 * (figures[0] + figures[1] * rows[i][1] + figures[2] * rows[i][2]) / seconds[i], 1, 0.01);
+  }
+}
+
+TEST(SpeedTest, FilesComeBackAndOtherMachinesAreNoticed) {
+  MachineSpeed speed = ArithmeticSpeed(3);
+  speed.picoseconds["decode_attention.exact.f16"] = {10, 2, 3};
+  const Result<MachineSpeed> read = ParseMachineSpeed(MachineSpeedJson(speed), "s.json");
+  ASSERT_TRUE(read.ok()) << read.status().message();
+  EXPECT_EQ(read->picoseconds, speed.picoseconds);
+  EXPECT_EQ(read->cpu, "a CPU");
+  EXPECT_TRUE(StaleReasons(*read, "a CPU", "avx2", 2, "eyeshot 1").empty());
+  EXPECT_EQ(StaleReasons(*read, "another", "avx2", 1, "eyeshot 2").size(), 3u);
+
+  for (const char* text :
+       {"", "{}", R"({"eyeshot_speed": 9})", R"({"eyeshot_speed": 1, "cpu": "x", "isa": "y", "threads": 0})",
+        R"({"eyeshot_speed": 1, "cpu": "x", "isa": "y", "threads": 1, "version": "v", "date": "d",
+                               "picoseconds": {"norm": {"call": -1, "element": 2}}})"}) {
+    const Status status = ParseMachineSpeed(text, "s.json").status();
+    EXPECT_NE(status.message().find("s.json"), std::string::npos) << text;
+  }
+  const std::map<std::string, const char*> variables = {{"XDG_CACHE_HOME", "/cache"}};
+  const auto get = [&](const char* name) {
+    const auto found = variables.find(name);
+    return found == variables.end() ? nullptr : found->second;
+  };
+  EXPECT_EQ(*MachineSpeedPath(get, "AMD EPYC/1", "avx512", 2), "/cache/eyeshot/speed-AMD_EPYC_1-avx512-2.json");
+  EXPECT_FALSE(MachineSpeedPath([](const char*) -> const char* { return nullptr; }, "a", "b", 1).ok());
+}
+
+TEST(SpeedTest, EveryOperationOfAStageHasAClassThatFilesName) {
+  const StageOperations stages =
+      OperationsOf(Model256M().config, TheBackend(), {},
+                   {.tiles = 3, .visual_tokens = 100, .prompt_tokens = 700, .cached_tokens = 0, .output_tokens = 3});
+  for (const StageId id :
+       {StageId::kEncode, StageId::kConnect, StageId::kReduce, StageId::kPrefill, StageId::kDecode}) {
+    EXPECT_FALSE(stages[static_cast<size_t>(id)].empty()) << StageName(id);
+    for (const Operation& op : stages[static_cast<size_t>(id)]) {
+      const Features features = FeaturesOf(op);
+      EXPECT_EQ(features[0], 1) << ClassOf(op);
+      for (size_t i = FeatureNames(ClassOf(op)).size(); i < kMostFeatures; ++i) EXPECT_EQ(features[i], 0);
+    }
+  }
+}
+
+TEST(ScoresTest, PointsAreReadAsLinesOrAsAnArray) {
+  const std::string line = R"({"model": "m", "precision": "int8", "detail": "low", "reduce": "stride:16",
+      "score": 0.5, "ms": 10, "joules": null, "tokens": 16, "task": "reading", "more": 1})";
+  std::string one_line = line;
+  std::erase(one_line, '\n');
+  for (const std::string& text : {fmt::format("{0}\n\n{0}\n", one_line), fmt::format("[{0},{0}]", line)}) {
+    const auto points = ParsePoints(text, "p");
+    ASSERT_TRUE(points.ok()) << points.status().message();
+    ASSERT_EQ(points->size(), 2u);
+    EXPECT_EQ(points->at(1).reduce, "stride:16");
+    EXPECT_EQ(points->at(1).ms, 10);
+    EXPECT_FALSE(points->at(1).joules);
+    EXPECT_EQ(points->at(1).task, Task::kReading);
+  }
+  EXPECT_TRUE(ParsePoints(" \n", "p")->empty());
+  for (const char* text : {"[1]", R"({"model": "m"})", R"({"model": "m", "score": 2})",
+                           R"({"model": "m", "score": 1, "reduce": "stride"})", "[", "x"}) {
+    EXPECT_NE(ParsePoints(text, "points.json").status().message().find("points.json"), std::string::npos) << text;
+  }
+}
+
+PublishedScores Published() {
+  std::ifstream in(EYESHOT_SOURCE_DIR "/data/plan/smolvlm_scores.json");
+  return ParsePublishedScores(std::string{std::istreambuf_iterator<char>(in), {}}, "scores").value();
+}
+
+TEST(PlannerTest, MeasuredPointsComeBeforeTablesAndTablesBeforeTheLaw) {
+  Knowledge knowledge{.task = Task::kReading, .law = LawOf(Task::kReading), .published = Published()};
+  const auto accuracy = [&](const ModelAtHand& model, const Variant& variant, double tokens) {
+    return AccuracyOf(model, "int8", variant, "stride", tokens, 832, knowledge);
+  };
+  const Accuracy table = accuracy(Model256M(), {}, 832);
+  EXPECT_EQ(table.evidence, Evidence::kPublished);
+  EXPECT_FALSE(table.carried);
+  EXPECT_NEAR(table.value, (0.526 + 0.502 + 0.583 + 0.556) / 4, 1e-9);
+  const Accuracy fewer = accuracy(Model256M(), {.detail = {PictureDetail::Kind::kLow, 0}}, 64);
+  EXPECT_TRUE(fewer.carried);
+  EXPECT_NEAR(1 - fewer.value, (1 - table.value) * std::pow(832.0 / 64, ReadingLaw().beta), 1e-9);
+
+  ModelAtHand other = Model256M();
+  other.name = "unheard-of";
+  EXPECT_EQ(accuracy(other, {}, 832).evidence, Evidence::kLaw);
+
+  knowledge.points = {
+      {.model = "SmolVLM-256M-Instruct", .precision = "int8", .detail = "reference", .score = 0.7, .tokens = 832}};
+  const Accuracy measured = accuracy(Model256M(), {}, 832);
+  EXPECT_EQ(measured.evidence, Evidence::kMeasured);
+  EXPECT_EQ(measured.value, 0.7);
+  const Accuracy near = accuracy(Model256M(), {.keep = 4}, 52);
+  EXPECT_EQ(near.evidence, Evidence::kMeasured);
+  EXPECT_TRUE(near.carried);
+  EXPECT_LT(near.value, 0.7);
+}
+
+// What is chosen on a machine whose time is arithmetic.
+struct Decision {
+  Candidate chosen;
+  std::string words;
+};
+Result<Decision> Decide(const std::vector<ModelAtHand>& models, const Workload& workload, const Aim& aim, Task task) {
+  const MachineSpeed speed = ArithmeticSpeed(4);
+  const Knowledge knowledge{.task = task, .law = LawOf(task), .published = Published()};
+  const Choices choices{.precisions = {{"exact", {}}}};
+  EYESHOT_ASSIGN_OR_RETURN(const std::vector<Candidate> candidates,
+                           CandidatesOf(models, workload, choices, PlaceOf(speed), {}, knowledge));
+  EYESHOT_ASSIGN_OR_RETURN(const size_t chosen, Choose(candidates, aim));
+  Decision decision{candidates[chosen], ""};
+  for (const std::string& sentence : Explain(models, candidates, chosen, aim, workload, knowledge)) {
+    decision.words += sentence + " ";
+  }
+  return decision;
+}
+
+TEST(PlannerTest, ReadingKeepsEveryTokenAndABudgetTakesTilesAway) {
+  const std::vector<ModelAtHand> models = {Model256M()};
+  const Workload workload{.pictures = {{1024, 768}}, .output_tokens = 4};
+  const Decision rich = *Decide(models, workload, {.goal = Goal::kAccuracy}, Task::kReading);
+  EXPECT_EQ(rich.chosen.cost.request.tiles, 13);
+  EXPECT_EQ(rich.chosen.variant.keep, 0);
+  EXPECT_NE(rich.words.find("encode is"), std::string::npos) << rich.words;
+  EXPECT_NE(rich.words.find("keeps all of them"), std::string::npos) << rich.words;
+
+  const Decision poor =
+      *Decide(models, workload, {.goal = Goal::kAccuracy, .most_ms = rich.chosen.ms / 6}, Task::kReading);
+  EXPECT_EQ(poor.chosen.cost.request.tiles, 1);
+  EXPECT_EQ(poor.chosen.cost.request.visual_tokens, 64);
+  EXPECT_NE(poor.words.find("more text"), std::string::npos) << poor.words;
+  EXPECT_NE(poor.words.find("beyond the limits"), std::string::npos);
+
+  const Result<Decision> none = Decide(models, workload, {.goal = Goal::kAccuracy, .most_ms = 1e-3}, Task::kReading);
+  EXPECT_EQ(none.status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(Decide(models, workload, {.goal = Goal::kJoules}, Task::kReading).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
+TEST(PlannerTest, LongAnswersAreTheDecodersBusiness) {
+  const Decision decision = *Decide({Model256M()}, {.pictures = {{512, 512}}, .output_tokens = 8000},
+                                    {.goal = Goal::kTime}, Task::kReasoning);
+  EXPECT_NE(decision.words.find("decode is"), std::string::npos) << decision.words;
+}
+
+TEST(PlannerTest, TheFrontRisesWithTime) {
+  const MachineSpeed speed = ArithmeticSpeed(4);
+  const std::vector<ModelAtHand> models = {Model256M(), Read("SmolVLM2-2.2B-Instruct")};
+  const Knowledge knowledge{.law = LawOf(Task::kReasoning), .published = Published()};
+  const auto candidates =
+      *CandidatesOf(models, {.pictures = {{512, 512}}}, {.precisions = {{"exact", {}}}}, PlaceOf(speed), {}, knowledge);
+  const std::vector<size_t> front = ParetoFront(candidates);
+  ASSERT_GT(front.size(), 3u);
+  for (size_t i = 1; i < front.size(); ++i) {
+    EXPECT_GT(candidates[front[i]].ms, candidates[front[i - 1]].ms);
+    EXPECT_GT(candidates[front[i]].accuracy.value, candidates[front[i - 1]].accuracy.value);
+  }
+}
+
+TEST(AutoTest, BudgetsAreKeptAndSlowMachinesPlannedAgain) {
+  EXPECT_EQ(ParseBudget("1.5s")->ms, 1500);
+  EXPECT_EQ(ParseBudget("500ms,20J")->joules, 20);
+  for (const char* text : {"", "500", "-1ms", "1ms,", "nanms"}) EXPECT_FALSE(ParseBudget(text).ok()) << text;
+
+  const MachineSpeed speed = ArithmeticSpeed(4);
+  const Workload workload{.pictures = {{1024, 768}}, .output_tokens = 8};
+  StageWatch watch;
+  const auto plan = [&](double ms) {
+    return *PlanFor(Model256M(), workload, {}, PlaceOf(speed), {.ms = ms}, true, watch);
+  };
+  const PicturePlan whole = plan(1e9);
+  EXPECT_EQ(whole.detail, PictureDetail());
+  EXPECT_EQ(whole.keep, 0);
+  const double all_ms = whole.cost.seconds() * 1e3;
+  const PicturePlan half = plan(all_ms / 2);
+  EXPECT_TRUE(half.within);
+  EXPECT_LE(half.cost.seconds() * 1e3, all_ms / 2);
+  EXPECT_LT(half.cost.request.visual_tokens, whole.cost.request.visual_tokens);
+  EXPECT_FALSE(plan(1e-3).within);
+  EXPECT_EQ(plan(1e-3).cost.request.tiles, 1);
+
+  // The machine turns out half as fast in the tower.
+  Ledger measured;
+  for (const StageId id : {StageId::kEncode, StageId::kConnect, StageId::kPrefill, StageId::kDecode}) {
+    measured.Add(id, {.wall_ns = half.cost.ledger.cost(id).wall_ns * (id == StageId::kEncode ? 2 : 1)});
+  }
+  std::string log;
+  EXPECT_TRUE(watch.Observe(half.cost.ledger, measured, &log));
+  EXPECT_NE(log.find("encode took"), std::string::npos) << log;
+  EXPECT_NEAR(watch.factor(StageId::kEncode), 2, 1e-6);
+  EXPECT_EQ(watch.factor(StageId::kPrefill), 1);
+  EXPECT_LT(plan(all_ms / 2).cost.request.tiles, half.cost.request.tiles);
+  EXPECT_FALSE(watch.Observe(plan(all_ms / 2).cost.ledger, plan(all_ms / 2).cost.ledger, nullptr));
+  EXPECT_FALSE(PlanFor(Model256M(), workload, {}, PlaceOf(speed), {.joules = 5}, true, watch).ok());
+}
+
+}  // namespace
+}  // namespace eyeshot::plan
