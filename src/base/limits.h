@@ -222,7 +222,7 @@ inline constexpr int kMaxSequences = 256;
 // Requests that wait: each may hold pictures of megabytes.
 inline constexpr size_t kMaxQueue = 10000;
 // Tokens of a key/value cache that answers share: 256 contexts of 16,384.
-inline constexpr int64_t kMaxCacheTokens = int64_t{1} << 22;
+inline constexpr int64_t kMaxCacheTokens = 4'194'304;
 
 }  // namespace eyeshot::limits
 
