@@ -171,7 +171,6 @@ function addTurn(turn) {
     const canvas = element('canvas', {hidden: medium.kind === 'video'});
     const caption = element('figcaption');
     const frame = element('figure', {}, element('div', {className: 'frame'}, view, canvas), caption);
-    frame.firstChild.style.position = 'relative';
     media.append(frame);
     shown.figures.push({view, canvas, caption});
   }

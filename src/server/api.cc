@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <exception>
 #include <random>
 #include <utility>
 
@@ -218,8 +219,13 @@ void Api::AnswerLater(const Route& route, HttpRequest request, const std::shared
   // std::function copies what it holds.
   const auto shared = std::make_shared<HttpRequest>(std::move(request));
   const bool added = workers_.Add([this, &route, shared, exchange, slot = std::move(slot), arrived] {
-    if (route.kind == Route::Kind::kTokenize) return exchange->Send(Tokenize(*shared));
-    Generate(route.kind == Route::Kind::kChat, std::move(*shared), exchange, slot, arrived);
+    try {
+      if (route.kind == Route::Kind::kTokenize) return exchange->Send(Tokenize(*shared));
+      Generate(route.kind == Route::Kind::kChat, std::move(*shared), exchange, slot, arrived);
+    } catch (const std::exception& error) {
+      // There is no memory for it. Others go on.
+      exchange->Send(ErrorReply(503, "out_of_memory", fmt::format("the request can't be read: {}", error.what())));
+    }
   });
   if (!added) exchange->Send(ErrorReply(429, "queue_full", "too many requests wait to be read: try again"));
 }
