@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Cross-builds the tests of the rooms up to vision for aarch64 into build/neon; CTest then runs them under qemu.
 # Not those of media: the goldens of malformed JPEGs hold what libjpeg-turbo makes of them on x86, and NEON's differs.
-# Without videos: FFmpeg's libraries need a hundred others.
+# Without videos, since FFmpeg's libraries need a hundred others, and without the server, whose tests would say nothing new.
 #
 # The arm64 libraries come from Debian's arm64 packages, unpacked into build/neon-sysroot with an apt state of its
 # own: nothing is installed, and the system's list of architectures stays as it is.
@@ -38,7 +38,7 @@ fi
 export PKG_CONFIG_SYSROOT_DIR=$sysroot
 export PKG_CONFIG_LIBDIR=$sysroot/usr/lib/aarch64-linux-gnu/pkgconfig:$sysroot/usr/share/pkgconfig
 cmake -S . -B build/neon -G Ninja --log-level=WARNING -DCMAKE_BUILD_TYPE=Release -DEYESHOT_BENCH=OFF \
-  -DEYESHOT_VIDEO=OFF -DCMAKE_TOOLCHAIN_FILE=cmake/toolchains/aarch64-linux-gnu.cmake -DEYESHOT_SYSROOT="$sysroot"
+  -DEYESHOT_VIDEO=OFF -DEYESHOT_SERVER=OFF -DCMAKE_TOOLCHAIN_FILE=cmake/toolchains/aarch64-linux-gnu.cmake -DEYESHOT_SYSROOT="$sysroot"
 
 targets=()
 for room in base ledger tensor kernels formats text vision; do

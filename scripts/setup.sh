@@ -12,7 +12,7 @@ packages=(
   libhwy-dev libfmt-dev nlohmann-json3-dev libcli11-dev
   libjpeg-dev libspng-dev libwebp-dev libgif-dev libzstd-dev
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev
-  libcurl4-openssl-dev libssl-dev
+  libcurl4-openssl-dev libssl-dev libboost-dev
   libgtest-dev libbenchmark-dev
 )
 check_packages=(

@@ -214,6 +214,52 @@ inline constexpr uint64_t kMaxLeaseBytes = 1u << 20;
 // A profile of `eyeshot tune`: 200 bytes for each of 3 stages at each clock.
 inline constexpr uint64_t kMaxProfileBytes = 1u << 20;
 
+// --- Server --------------------------------------------------------------------------------------
+// Line and headers of a request: clients send below 2 KB, proxies some more.
+inline constexpr uint32_t kMaxHeaderBytes = 16u << 10;
+// A request's body, unless --max-body says otherwise: base64 makes of a 40 MB video 54 MB.
+inline constexpr uint64_t kMaxBodyBytes = 64ull << 20;
+// What --max-body may say.
+inline constexpr uint64_t kMaxBodyBytesOption = 1ull << 30;
+// Bodies of all requests together that were not read to their end or not looked at yet: 8 of the largest.
+inline constexpr uint64_t kMaxBodiesBytes = 512ull << 20;
+// JSON values of a body: a conversation of 1,024 turns with 256 pictures has below 10,000.
+inline constexpr size_t kMaxBodyValues = 1u << 16;
+// Pixels of a picture in a request, unless --max-pixels says otherwise: a 50 megapixel camera's, 150 MB of RGB; the
+// models see at most 4 million of them.
+inline constexpr uint64_t kMaxRequestPixels = 50'000'000;
+// Decoded pictures and frames of all requests that wait or run, together.
+inline constexpr uint64_t kMaxMediaBytes = 1ull << 30;
+// Frames of a video in a request: an hour at 30 a second; all of them may have to be decoded.
+inline constexpr size_t kMaxRequestVideoFrames = 108'000;
+// Connections at a time: clients that keep one open each; a connection takes about 20 KB.
+inline constexpr int kMaxConnections = 1024;
+// Of them from one address other than loopback: browsers open 6, benchmarks 64.
+inline constexpr int kMaxConnectionsPerAddress = 256;
+// Requests of one client that wait or run.
+inline constexpr int kMaxRequestsPerClient = 64;
+// Requests whose body waits to be looked at, before the scheduler's queue.
+inline constexpr size_t kMaxPendingBodies = 256;
+// Of an answer, what the client has not taken yet; then it is cut off. The longest answer's events have about 2 MB.
+inline constexpr size_t kMaxUnsentBytes = 4u << 20;
+// Text between the decoding thread and the connection's: some hundred tokens, which the latter takes at once.
+inline constexpr size_t kAnswerPipeBytes = 32u << 10;
+// Seconds without an answer to wait for: for a whole header, for a body at 64 KB/s and so long, for a client that does
+// not read, and for the next request of a kept connection.
+inline constexpr int kHeaderSeconds = 15;
+inline constexpr int kBodySeconds = 30;
+inline constexpr int kWriteSeconds = 30;
+inline constexpr int kIdleSeconds = 75;
+inline constexpr uint64_t kMinBodyBytesPerSecond = 64u << 10;
+// Stop strings of a request: OpenAI's limit is 4.
+inline constexpr size_t kMaxStops = 16;
+inline constexpr size_t kMaxStopBytes = 1024;
+// A file of API keys, and one key.
+inline constexpr uint64_t kMaxKeyFileBytes = 1u << 20;
+inline constexpr size_t kMaxKeyBytes = 512;
+// Seconds that a picture or video of another server may take.
+inline constexpr int kFetchSeconds = 20;
+
 // --- Runtime -------------------------------------------------------------------------------------
 inline constexpr int kMaxThreads = 256;
 // Answers that are decoded side by side: a step reads all weights once for all of them, and from here on its arithmetic

@@ -31,6 +31,7 @@ void AddModelsCommand(CLI::App& program, int& exit_code);
 void AddEnergyCommand(CLI::App& program, const std::optional<std::vector<std::string>>& measured, int& exit_code);
 void AddDoctorCommand(CLI::App& program, int& exit_code);
 void AddSimulateCommand(CLI::App& program, int& exit_code);
+void AddServeCommand(CLI::App& program, int& exit_code);  // where EYESHOT_HAS_SERVER is defined
 void AddTuneCommand(CLI::App& program, int& exit_code);
 void AddPlanCommand(CLI::App& program, int& exit_code);
 void AddDevCommand(CLI::App& program, int& exit_code);

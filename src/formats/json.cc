@@ -11,11 +11,14 @@
 namespace eyeshot {
 namespace {
 
-constexpr char kMendFile[] = "correct the file or download it again";
+constexpr size_t kMaxExcerptBytes = 60;
 
 // A value as it stands in the file, cut to what fits a message.
 std::string Excerpt(const Json& value) {
-  constexpr size_t kMaxExcerptBytes = 60;
+  // Of a long string no more is copied than is shown.
+  if (value.is_string() && value.get_ref<const std::string&>().size() > kMaxExcerptBytes) {
+    return Excerpt(value.get_ref<const std::string&>().substr(0, kMaxExcerptBytes));
+  }
   std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
   if (text.size() > kMaxExcerptBytes) text = text.substr(0, kMaxExcerptBytes) + "...";
   return text;
@@ -41,16 +44,16 @@ bool JsonHandler::binary(binary_t& /*value*/) {
 bool JsonHandler::parse_error(std::size_t position, const std::string& /*token*/,
                               const nlohmann::json::exception& error) {
   return Fail(
-      CorruptError(fmt::format("not valid JSON at byte {}: {}", position, PlainReason(error.what())), kMendFile));
+      CorruptError(fmt::format("not valid JSON at byte {}: {}", position, PlainReason(error.what())), rules_.mend));
 }
 
 Status ParseJson(std::string_view text, const std::string& file, JsonHandler& handler) {
   try {
     if (Json::sax_parse(text.begin(), text.end(), &handler)) return Status::Ok();
   } catch (const std::exception& error) {
-    return CorruptError(fmt::format("{}: can't be read as JSON ({})", file, error.what()), kMendFile);
+    return CorruptError(fmt::format("{}: can't be read as JSON ({})", file, error.what()), handler.rules().mend);
   }
-  if (handler.status().ok()) return CorruptError(fmt::format("{}: not valid JSON", file), kMendFile);
+  if (handler.status().ok()) return CorruptError(fmt::format("{}: not valid JSON", file), handler.rules().mend);
   return handler.status().At(file);
 }
 
@@ -60,8 +63,8 @@ bool JsonTreeBuilder::IsAt(std::string_view first, std::string_view second) cons
 }
 
 Json* JsonTreeBuilder::Add(Json value) {
-  if (++values_ > limits::kMaxJsonValues) {
-    Fail(LimitError(fmt::format("more than {} values", limits::kMaxJsonValues), "check that it is the right file"));
+  if (++values_ > rules().max_values) {
+    Fail(LimitError(fmt::format("more than {} values", rules().max_values), rules().mend));
     return nullptr;
   }
   if (open_.empty()) {
@@ -84,8 +87,7 @@ Json* JsonTreeBuilder::Add(Json value) {
 
 bool JsonTreeBuilder::Open(Json container) {
   if (open_.size() >= static_cast<size_t>(limits::kMaxJsonDepth)) {
-    return Fail(LimitError(fmt::format("nested deeper than {} levels", limits::kMaxJsonDepth),
-                           "check that it is the right file"));
+    return Fail(LimitError(fmt::format("nested deeper than {} levels", limits::kMaxJsonDepth), rules().mend));
   }
   Json* const added = Add(std::move(container));
   if (added == nullptr) return false;
@@ -114,8 +116,8 @@ bool JsonTreeBuilder::key(std::string& value) {
   return true;
 }
 
-Result<Json> ParseJsonTree(std::string_view text, const std::string& file) {
-  JsonTreeBuilder builder;
+Result<Json> ParseJsonTree(std::string_view text, const std::string& file, const JsonRules& rules) {
+  JsonTreeBuilder builder(rules);
   EYESHOT_RETURN_IF_ERROR(ParseJson(text, file, builder));
   return std::move(builder.root());
 }
@@ -125,11 +127,11 @@ Result<std::string> ReadConfigIfThere(const std::string& path) {
   return ReadTextFile(path, limits::kMaxConfigBytes);
 }
 
-Result<JsonObject> JsonObject::Root(const Json& tree, const std::string& file) {
+Result<JsonObject> JsonObject::Root(const Json& tree, const std::string& file, const JsonRules& rules) {
   if (!tree.is_object()) {
-    return CorruptError(fmt::format("{}: is {}, expected an object", file, Excerpt(tree)), kMendFile);
+    return CorruptError(fmt::format("{}: is {}, expected an object", file, Excerpt(tree)), rules.mend);
   }
-  return JsonObject(tree, file, "");
+  return JsonObject(tree, file, "", rules.mend);
 }
 
 const Json* JsonObject::Find(const std::string& key) const {
@@ -151,15 +153,15 @@ Status JsonObject::Error(StatusCode code, const std::string& key, const std::str
 Result<const Json*> JsonObject::Required(const std::string& key, const std::string& expected) const {
   const auto found = json_->find(key);
   if (found == json_->end()) {
-    return Error(StatusCode::kNotFound, key, expected, "add the key or download the file again");
+    return Error(StatusCode::kNotFound, key, expected, mend_);
   }
   return &*found;
 }
 
 Result<JsonObject> JsonObject::Object(const std::string& key) const {
   EYESHOT_ASSIGN_OR_RETURN(const Json* const value, Required(key, "an object"));
-  if (!value->is_object()) return Error(StatusCode::kCorrupt, key, "an object", kMendFile);
-  return JsonObject(*value, file_, PathOf(key));
+  if (!value->is_object()) return Error(StatusCode::kCorrupt, key, "an object", mend_);
+  return JsonObject(*value, file_, PathOf(key), mend_);
 }
 
 Result<std::optional<JsonObject>> JsonObject::OptionalObject(const std::string& key) const {
@@ -171,11 +173,11 @@ Result<std::optional<JsonObject>> JsonObject::OptionalObject(const std::string& 
 Result<int64_t> JsonObject::Integer(const std::string& key, int64_t min, int64_t max) const {
   const std::string expected = fmt::format("an integer in [{}, {}]", min, max);
   EYESHOT_ASSIGN_OR_RETURN(const Json* const value, Required(key, expected));
-  if (!value->is_number_integer()) return Error(StatusCode::kCorrupt, key, expected, kMendFile);
+  if (!value->is_number_integer()) return Error(StatusCode::kCorrupt, key, expected, mend_);
   constexpr auto kMaxSigned = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
   const bool too_large = value->is_number_unsigned() && value->get<uint64_t>() > kMaxSigned;
   if (too_large || value->get<int64_t>() < min || value->get<int64_t>() > max) {
-    return Error(StatusCode::kLimitExceeded, key, expected, kMendFile);
+    return Error(StatusCode::kLimitExceeded, key, expected, mend_);
   }
   return value->get<int64_t>();
 }
@@ -188,9 +190,9 @@ Result<int64_t> JsonObject::IntegerOr(const std::string& key, int64_t min, int64
 Result<double> JsonObject::Number(const std::string& key, double min, double max) const {
   const std::string expected = fmt::format("a number in [{}, {}]", min, max);
   EYESHOT_ASSIGN_OR_RETURN(const Json* const value, Required(key, expected));
-  if (!value->is_number()) return Error(StatusCode::kCorrupt, key, expected, kMendFile);
+  if (!value->is_number()) return Error(StatusCode::kCorrupt, key, expected, mend_);
   const double number = value->get<double>();
-  if (!(number >= min && number <= max)) return Error(StatusCode::kLimitExceeded, key, expected, kMendFile);
+  if (!(number >= min && number <= max)) return Error(StatusCode::kLimitExceeded, key, expected, mend_);
   return number;
 }
 
@@ -202,13 +204,13 @@ Result<double> JsonObject::NumberOr(const std::string& key, double min, double m
 Result<bool> JsonObject::BoolOr(const std::string& key, bool fallback) const {
   const Json* const value = Find(key);
   if (value == nullptr) return fallback;
-  if (!value->is_boolean()) return Error(StatusCode::kCorrupt, key, "true or false", kMendFile);
+  if (!value->is_boolean()) return Error(StatusCode::kCorrupt, key, "true or false", mend_);
   return value->get<bool>();
 }
 
 Result<std::string> JsonObject::String(const std::string& key) const {
   EYESHOT_ASSIGN_OR_RETURN(const Json* const value, Required(key, "a string"));
-  if (!value->is_string()) return Error(StatusCode::kCorrupt, key, "a string", kMendFile);
+  if (!value->is_string()) return Error(StatusCode::kCorrupt, key, "a string", mend_);
   return value->get<std::string>();
 }
 

@@ -10,17 +10,26 @@
 #include <string_view>
 #include <vector>
 
+#include "base/limits.h"
 #include "eyeshot/status.h"
 
 namespace eyeshot {
 
 using Json = nlohmann::json;
 
+// What is expected of a JSON text, and what its sender is told to do about errors: the defaults are those of files.
+struct JsonRules {
+  size_t max_values = limits::kMaxJsonValues;
+  const char* mend = "correct the file or download it again";
+};
+
 // Receives the values of a JSON text one after the other, without a tree being built. The virtual functions are
 // nlohmann's (json_sax): each returns whether to go on. One that stops says why with Fail().
 class JsonHandler : public nlohmann::json_sax<Json> {
  public:
+  explicit JsonHandler(const JsonRules& rules = {}) : rules_(rules) {}
   const Status& status() const { return status_; }
+  const JsonRules& rules() const { return rules_; }
 
   bool binary(binary_t& value) override;
   bool parse_error(std::size_t position, const std::string& token, const nlohmann::json::exception& error) override;
@@ -30,6 +39,7 @@ class JsonHandler : public nlohmann::json_sax<Json> {
   bool Fail(Status status);
 
  private:
+  JsonRules rules_;
   Status status_;
 };
 
@@ -40,6 +50,7 @@ Status ParseJson(std::string_view text, const std::string& file, JsonHandler& ha
 // Builds a tree. Nesting and number of values are bounded, a key that stands twice in an object is refused.
 class JsonTreeBuilder : public JsonHandler {
  public:
+  using JsonHandler::JsonHandler;
   bool null() override;
   bool boolean(bool value) override;
   bool number_integer(int64_t value) override;
@@ -74,7 +85,7 @@ class JsonTreeBuilder : public JsonHandler {
 };
 
 // The tree of a whole text. Errors: kCorrupt (not JSON, or a key twice), kLimitExceeded.
-Result<Json> ParseJsonTree(std::string_view text, const std::string& file);
+Result<Json> ParseJsonTree(std::string_view text, const std::string& file, const JsonRules& rules = {});
 
 // The text of a configuration file; empty if there is no such file. Errors: kIo, kLimitExceeded.
 Result<std::string> ReadConfigIfThere(const std::string& path);
@@ -86,7 +97,7 @@ Result<std::string> ReadConfigIfThere(const std::string& path);
 class JsonObject {
  public:
   // kCorrupt if `tree` is no object.
-  static Result<JsonObject> Root(const Json& tree, const std::string& file);
+  static Result<JsonObject> Root(const Json& tree, const std::string& file, const JsonRules& rules = {});
 
   // Whether the key is there and not null.
   bool Has(const std::string& key) const { return Find(key) != nullptr; }
@@ -115,13 +126,14 @@ class JsonObject {
   const Json& json() const { return *json_; }
 
  private:
-  JsonObject(const Json& json, std::string file, std::string path)
-      : json_(&json), file_(std::move(file)), path_(std::move(path)) {}
+  JsonObject(const Json& json, std::string file, std::string path, const char* mend)
+      : json_(&json), file_(std::move(file)), path_(std::move(path)), mend_(mend) {}
   Result<const Json*> Required(const std::string& key, const std::string& expected) const;
 
   const Json* json_;
   std::string file_;
   std::string path_;  // of this object: empty for the root
+  const char* mend_;
 };
 
 }  // namespace eyeshot

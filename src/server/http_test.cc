@@ -1,0 +1,342 @@
+// The server over real sockets, with a scheduler that says what the test wants.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+
+#include "server/server.h"
+#include "server/testing.h"
+
+namespace eyeshot::server {
+namespace {
+
+using testing::Client;
+using testing::FakeScheduler;
+using Json = nlohmann::json;
+
+class ServerTest : public ::testing::Test {
+ protected:
+  void TearDown() override {
+    if (server_ == nullptr) return;
+    scheduler_.Release();
+    server_->ShutDown();
+    thread_.join();
+  }
+
+  void Start(ServerOptions options = {}) {
+    options.http.port = 0;
+    auto server = Server::Create(
+        {.scheduler = &scheduler_,
+         .tokenize = [](std::string_view text) { return std::vector<int32_t>(text.begin(), text.end()); }},
+        std::move(options));
+    ASSERT_TRUE(server.ok()) << server.status().message();
+    server_ = *std::move(server);
+    thread_ = std::thread([this] { drained_ = server_->Run(/*signals=*/false); });
+  }
+
+  static std::string Post(std::string_view path, std::string_view body, std::string_view headers = "") {
+    return fmt::format(
+        "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{}\r\n{}", path,
+        body.size(), headers, body);
+  }
+  static std::string Get(std::string_view path, std::string_view headers = "") {
+    return fmt::format("GET {} HTTP/1.1\r\nHost: localhost\r\n{}\r\n", path, headers);
+  }
+
+  struct Reply {
+    int status = 0;
+    std::string head;
+    std::string body;
+  };
+  // The next reply on a connection, with a length or in chunks.
+  static Reply Read(Client& client) {
+    Reply reply;
+    reply.head = client.ReadUntil("\r\n\r\n");
+    if (reply.head.size() < 12) return reply;
+    reply.status = std::stoi(reply.head.substr(9, 3));
+    const size_t length = reply.head.find("Content-Length: ");
+    if (length != std::string::npos) {
+      const size_t bytes = std::stoul(reply.head.substr(length + 16));
+      reply.body = client.ReadBytes(bytes);
+    } else if (reply.head.find("chunked") != std::string::npos) {
+      while (true) {
+        const size_t bytes = std::stoul(client.ReadUntil("\r\n"), nullptr, 16);
+        reply.body += client.ReadBytes(bytes);
+        client.ReadUntil("\r\n");
+        if (bytes == 0) break;
+      }
+    }
+    return reply;
+  }
+  Reply Ask(std::string_view request) {
+    Client client(server_->port());
+    client.Send(request);
+    return Read(client);
+  }
+  static std::string CodeOf(const Reply& reply) {
+    return Json::parse(reply.body).at("error").at("code").get<std::string>();
+  }
+
+  static constexpr const char* kHello = R"({"messages": [{"role": "user", "content": "Hello"}]})";
+  static constexpr const char* kStream =
+      R"({"messages": [{"role": "user", "content": "Hello"}], "stream": true, "stream_options": {"include_usage": true}})";
+
+  FakeScheduler scheduler_;
+  std::unique_ptr<Server> server_;
+  std::thread thread_;
+  bool drained_ = false;
+};
+
+TEST_F(ServerTest, AnswersAChat) {
+  Start();
+  const Reply reply = Ask(Post("/v1/chat/completions", kHello));
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const Json json = Json::parse(reply.body);
+  EXPECT_EQ(json["object"], "chat.completion");
+  EXPECT_EQ(json["model"], "fake");
+  EXPECT_EQ(json["choices"][0]["message"]["content"], "A \"red\" caf\u00e9");
+  EXPECT_EQ(json["choices"][0]["finish_reason"], "stop");
+  EXPECT_EQ(json["usage"]["prompt_tokens"], 12);
+  EXPECT_EQ(json["usage"]["prompt_tokens_details"]["cached_tokens"], 5);
+  const Json& own = json["usage"]["eyeshot"];
+  EXPECT_EQ(own["pictures"][0]["cols"], 2);
+  EXPECT_EQ(own["stages"][3]["name"], "encode");
+  EXPECT_EQ(own["stages"][3]["wall_ms"], 2.0);
+  EXPECT_EQ(own["joules"]["source"], "rapl");
+  EXPECT_EQ(std::get<std::string>(scheduler_.last_messages[0].parts[0]), "Hello");
+  EXPECT_EQ(scheduler_.last_client, "127.0.0.1");
+  EXPECT_EQ(scheduler_.last_options.max_tokens, 100) << "1,024 by default, clipped to the context";
+}
+
+TEST_F(ServerTest, StreamsAChatAndKeepsTheConnection) {
+  Start();
+  Client client(server_->port());
+  for (int turn = 0; turn < 2; ++turn) {
+    client.Send(Post("/v1/chat/completions", kStream));
+    const Reply reply = Read(client);
+    ASSERT_EQ(reply.status, 200) << reply.body;
+    EXPECT_NE(reply.head.find("text/event-stream"), std::string::npos);
+    std::string text, body = reply.body;
+    std::vector<Json> events;
+    while (body.starts_with("data: {")) {
+      const size_t end = body.find("\n\n");
+      events.push_back(Json::parse(body.substr(6, end - 6)));
+      body.erase(0, end + 2);
+    }
+    EXPECT_EQ(body, "data: [DONE]\n\n");
+    ASSERT_GE(events.size(), 4u);
+    EXPECT_EQ(events[0]["choices"][0]["delta"]["role"], "assistant");
+    for (const Json& event : events) {
+      if (!event["choices"].empty()) text += event["choices"][0]["delta"].value("content", "");
+    }
+    EXPECT_EQ(text, "A \"red\" caf\u00e9");
+    EXPECT_EQ(events[events.size() - 2]["choices"][0]["finish_reason"], "stop");
+    EXPECT_EQ(events.back()["usage"]["completion_tokens"], 3);
+  }
+}
+
+TEST_F(ServerTest, SendsTextAsItComes) {
+  scheduler_.Hold();
+  Start();
+  Client client(server_->port());
+  client.Send(Post("/v1/chat/completions", kStream));
+  EXPECT_NE(client.ReadUntil("\"A \"").find("text/event-stream"), std::string::npos);
+  scheduler_.Release();
+  EXPECT_NE(client.ReadUntil("[DONE]").find("red"), std::string::npos);
+}
+
+TEST_F(ServerTest, AnswersCompletionsAndTokens) {
+  Start();
+  const Reply reply = Ask(Post("/v1/completions", R"({"prompt": "Once"})"));
+  EXPECT_EQ(Json::parse(reply.body)["object"], "text_completion");
+  EXPECT_EQ(Json::parse(reply.body)["choices"][0]["text"], "A \"red\" caf\u00e9");
+  const Json tokens = Json::parse(Ask(Post("/tokenize", R"({"content": "AB"})")).body);
+  EXPECT_EQ(tokens["tokens"], (std::vector<int>{65, 66}));
+  EXPECT_EQ(tokens["count"], 2);
+}
+
+TEST_F(ServerTest, SaysWhatItIs) {
+  Start();
+  EXPECT_EQ(Json::parse(Ask(Get("/v1/models")).body)["data"][0]["id"], "fake");
+  EXPECT_EQ(Ask(Get("/v1/models/fake")).status, 200);
+  EXPECT_EQ(Ask(Get("/v1/models/other")).status, 404);
+  EXPECT_EQ(Ask(Get("/health")).status, 200);
+  EXPECT_EQ(Ask(Get("/ready?verbose=1")).status, 200);
+  EXPECT_TRUE(Json::accept(Ask(Get("/openapi.json")).body));
+  const Reply page = Ask(Get("/"));
+  EXPECT_NE(page.head.find("Content-Security-Policy: default-src 'none'"), std::string::npos);
+  Ask(Post("/v1/chat/completions", kHello));
+  const std::string metrics = Ask(Get("/metrics")).body;
+  EXPECT_NE(metrics.find("route=\"/v1/chat/completions\",code=\"200\"} 1\n"), std::string::npos) << metrics;
+  EXPECT_NE(metrics.find("eyeshot_request_seconds_count 1\n"), std::string::npos);
+}
+
+TEST_F(ServerTest, RefusesWhatItCanNotAnswer) {
+  Start({.http = {.max_body_bytes = 1000}});
+  EXPECT_EQ(Ask(Get("/nothing")).status, 404);
+  const Reply method = Ask(Get("/v1/chat/completions"));
+  EXPECT_EQ(method.status, 405);
+  EXPECT_NE(method.head.find("Allow: POST"), std::string::npos);
+  EXPECT_EQ(CodeOf(Ask(Post("/v1/chat/completions", "{"))), "invalid_request");
+  EXPECT_EQ(Ask("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}").status, 415);
+  EXPECT_EQ(Ask(Post("/v1/chat/completions", std::string(1001, ' '))).status, 413);
+  EXPECT_EQ(Ask("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                "Transfer-Encoding: chunked\r\n\r\n3E9\r\n" +
+                std::string(1001, ' ') + "\r\n0\r\n\r\n")
+                .status,
+            413);
+  EXPECT_EQ(Ask("nonsense\r\n\r\n").status, 400);
+  EXPECT_EQ(Ask(Get("/health", "X-Long: " + std::string(20000, 'a') + "\r\n")).status, 431);
+  EXPECT_EQ(Ask("GET /health HTTP/1.1\r\nHost: evil.example\r\n\r\n").status, 403);
+  const Reply picture = Ask(Post("/v1/chat/completions", R"({"messages": [{"role": "user", "content": [
+      {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}]})"));
+  EXPECT_EQ(picture.status, 415);
+  EXPECT_EQ(CodeOf(picture), "unsupported_media");
+}
+
+TEST_F(ServerTest, PassesTheSchedulersRefusalsOn) {
+  Start();
+  scheduler_.refusal = Status(StatusCode::kLimitExceeded, "64 requests wait", "try again");
+  const Reply full = Ask(Post("/v1/chat/completions", kHello));
+  EXPECT_EQ(full.status, 429);
+  EXPECT_NE(full.head.find("Retry-After"), std::string::npos);
+  scheduler_.refusal = Status(StatusCode::kContextFull, "too long", "ask less");
+  const Reply context = Ask(Post("/v1/chat/completions", kStream));
+  EXPECT_EQ(context.status, 400) << "a stream that has not begun has a status";
+  EXPECT_EQ(CodeOf(context), "context_length_exceeded");
+  scheduler_.refusal = Status::Ok();
+  scheduler_.failure = Status(StatusCode::kOutOfMemory, "no room", "wait");
+  EXPECT_EQ(Ask(Post("/v1/chat/completions", kStream)).status, 503);
+}
+
+TEST_F(ServerTest, AsksForAKey) {
+  const std::string path = ::testing::TempDir() + "eyeshot_http_test_keys.txt";
+  std::ofstream(path) << "secret\n";
+  Start({.key_file = path});
+  std::remove(path.c_str());
+  const Reply without = Ask(Post("/v1/chat/completions", kHello));
+  EXPECT_EQ(without.status, 401);
+  EXPECT_EQ(CodeOf(without), "invalid_api_key");
+  EXPECT_EQ(Ask(Get("/metrics")).status, 401);
+  EXPECT_EQ(Ask(Get("/health")).status, 200);
+  EXPECT_EQ(Ask(Get("/")).status, 200);
+  EXPECT_EQ(Ask(Post("/v1/chat/completions", kHello, "Authorization: Bearer secret\r\n")).status, 200);
+  EXPECT_EQ(scheduler_.last_client, "key 0");
+}
+
+TEST_F(ServerTest, LimitsTheRequestsOfAClient) {
+  scheduler_.Hold();
+  Start({.requests_per_client = 1});
+  Client first(server_->port());
+  first.Send(Post("/v1/chat/completions", kStream));
+  first.ReadUntil("\"A \"");
+  EXPECT_EQ(CodeOf(Ask(Post("/v1/chat/completions", kHello))), "too_many_requests");
+  scheduler_.Release();
+  first.ReadUntil("[DONE]");
+}
+
+TEST_F(ServerTest, CancelsForAClientThatGoes) {
+  for (const char* body : {kStream, kHello}) {
+    FakeScheduler scheduler;
+    scheduler.Hold();
+    auto server = Server::Create({.scheduler = &scheduler}, {.http = {.port = 0}});
+    ASSERT_TRUE(server.ok());
+    std::thread thread([&] { (*server)->Run(false); });
+    {
+      Client client((*server)->port());
+      client.Send(Post("/v1/chat/completions", body));
+      if (body == kStream) client.ReadUntil("\"A \"");
+      while (scheduler.stats().waiting > 0) std::this_thread::yield();
+    }
+    EXPECT_TRUE(scheduler.WaitForCancel());
+    (*server)->ShutDown();
+    thread.join();
+  }
+}
+
+TEST_F(ServerTest, DropsAClientThatDoesNotRead) {
+  scheduler_.pieces = std::vector<std::string>(2000, std::string(8192, 'x'));
+  Start({.http = {.max_unsent_bytes = 65536}});
+  Client client(server_->port());
+  client.Send(Post("/v1/chat/completions", kStream));
+  EXPECT_TRUE(scheduler_.WaitForCancel());
+  EXPECT_EQ(Ask(Get("/health")).status, 200) << "others are served";
+}
+
+TEST_F(ServerTest, DropsAClientThatDoesNotSend) {
+  Start({.http = {.header_time = std::chrono::milliseconds(50), .body_time = std::chrono::milliseconds(50)}});
+  Client silent(server_->port()), slow(server_->port());
+  slow.Send(
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Content-Length: 100\r\n\r\n{");
+  EXPECT_EQ(silent.ReadAll(), "");
+  EXPECT_EQ(slow.ReadAll(), "");
+}
+
+TEST_F(ServerTest, TellsAClientToGoOn) {
+  Start();
+  Client client(server_->port());
+  const std::string request = Post("/v1/chat/completions", kHello, "Expect: 100-continue\r\n");
+  const size_t end = request.find("\r\n\r\n") + 4;
+  client.Send(request.substr(0, end));
+  EXPECT_EQ(client.ReadUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  client.Send(request.substr(end));
+  EXPECT_EQ(Read(client).status, 200);
+}
+
+TEST_F(ServerTest, SpeaksWithOldClientsAndPipelines) {
+  Start();
+  Client old(server_->port());
+  old.Send("GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n");
+  EXPECT_NE(old.ReadAll().find("{\"status\":\"ok\"}"), std::string::npos) << "the connection ends with the answer";
+  Client both(server_->port());
+  both.Send(Get("/health") + Get("/v1/models"));
+  EXPECT_EQ(Read(both).status, 200);
+  EXPECT_NE(Read(both).body.find("fake"), std::string::npos);
+  Client head(server_->port());
+  head.Send("HEAD /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  EXPECT_TRUE(head.ReadAll().ends_with("\r\n\r\n"));
+}
+
+TEST_F(ServerTest, RefusesMoreConnectionsThanItMayHave) {
+  Start({.http = {.max_connections = 1}});
+  Client first(server_->port());
+  first.Send(Get("/health"));
+  EXPECT_EQ(Read(first).status, 200);
+  Client second(server_->port());
+  EXPECT_TRUE(second.ReadAll().starts_with("HTTP/1.1 503"));
+}
+
+TEST_F(ServerTest, LetsAnswersEndBeforeItDoes) {
+  scheduler_.Hold();
+  Start();
+  Client client(server_->port());
+  client.Send(Post("/v1/chat/completions", kStream));
+  client.ReadUntil("\"A \"");
+  server_->ShutDown();
+  while (Ask(Get("/ready")).status == 200) std::this_thread::yield();
+  EXPECT_EQ(CodeOf(Ask(Post("/v1/chat/completions", kHello))), "shutting_down");
+  scheduler_.Release();
+  EXPECT_NE(client.ReadUntil("[DONE]").find("caf"), std::string::npos);
+  thread_.join();
+  EXPECT_TRUE(drained_);
+  EXPECT_FALSE(Client(server_->port()).connected());
+  server_.reset();
+}
+
+TEST(ServerStart, SaysWhyItCanNot) {
+  FakeScheduler scheduler;
+  const auto no_address = Server::Create({.scheduler = &scheduler}, {.http = {.address = "localhost", .port = 0}});
+  EXPECT_EQ(no_address.status().code(), StatusCode::kInvalidArgument);
+  const auto first = Server::Create({.scheduler = &scheduler}, {.http = {.port = 0}});
+  ASSERT_TRUE(first.ok());
+  const auto second = Server::Create({.scheduler = &scheduler}, {.http = {.port = (*first)->port()}});
+  EXPECT_EQ(second.status().code(), StatusCode::kIo);
+  EXPECT_NE(second.status().message().find("--port"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace eyeshot::server

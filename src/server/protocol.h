@@ -1,0 +1,54 @@
+// What clients ask for: bodies of OpenAI's chat completions, completions, and tokenize, as structs.
+//
+// Unknown keys are ignored, as clients send some that concern other engines; keys that would change the answer and that
+// this server can't honour are errors. docs/server.md lists both.
+#ifndef EYESHOT_SERVER_PROTOCOL_H_
+#define EYESHOT_SERVER_PROTOCOL_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "eyeshot/chat.h"
+#include "eyeshot/engine.h"
+#include "eyeshot/status.h"
+
+namespace eyeshot::server {
+
+// A picture or video of a message: a data: URL, or where its bytes are.
+struct MediaReference {
+  bool video = false;
+  std::string url;
+  double fps = 0;  // of a video: frames a second, or 0 for the model's
+  int max_frames = 0;  // of a video, or 0 for the model's
+};
+
+using RequestPart = std::variant<std::string, MediaReference>;
+
+struct RequestMessage {
+  Role role = Role::kUser;
+  std::vector<RequestPart> parts;
+};
+
+struct GenerationRequest {
+  std::vector<RequestMessage> messages;
+  AskOptions options;
+  bool stream = false;
+  bool include_usage = false;  // with `stream`: a last event with the usage
+};
+
+// Errors of all: kCorrupt (no JSON, a key of another type), kNotFound (a key is missing), kLimitExceeded (a value out
+// of its range), kInvalidArgument, kUnsupported. `defaults` are the options of a request that says nothing; max_tokens
+// is clipped to `context_tokens`. The detail is the most that any picture asks for: the scheduler has one for all.
+Result<GenerationRequest> ParseChatRequest(std::string_view body, const AskOptions& defaults, int64_t context_tokens);
+// The prompt becomes a message of the user.
+Result<GenerationRequest> ParseCompletionRequest(std::string_view body, const AskOptions& defaults,
+                                                 int64_t context_tokens);
+// The text of {"prompt": ...}, or {"content": ...} as llama.cpp has it.
+Result<std::string> ParseTokenizeRequest(std::string_view body);
+
+}  // namespace eyeshot::server
+
+#endif  // EYESHOT_SERVER_PROTOCOL_H_

@@ -1,0 +1,56 @@
+// What is answered, in the shapes of OpenAI's API.
+#ifndef EYESHOT_SERVER_REPLIES_H_
+#define EYESHOT_SERVER_REPLIES_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "eyeshot/engine.h"
+#include "eyeshot/status.h"
+#include "server/http.h"
+
+namespace eyeshot::server {
+
+// {"error": {"message", "type", "param", "code"}}
+HttpResponse ErrorReply(int status, std::string_view code, std::string_view message);
+// In which step of a request an error came up: the same code means different things.
+enum class RequestStep { kParse, kMedia, kSubmit, kRun };
+HttpResponse ErrorReply(const Status& status, RequestStep step);
+
+// One answer, as its replies name it.
+struct ReplyName {
+  bool chat = true;  // false: text completion
+  std::string id;
+  int64_t created = 0;  // seconds since 1970
+  std::string model;
+};
+
+// How long a request took, beside what its ledger says.
+struct ReplyTimes {
+  double first_token_ms = 0;  // from the request's arrival
+  double total_ms = 0;
+};
+
+// The reply to a request without `stream`.
+std::string AnswerBody(const ReplyName& name, const Answer& answer, const ReplyTimes& times);
+
+// Server-sent events: "data: JSON" and an empty line each.
+std::string FirstEvent(const ReplyName& name);  // "" of text completions
+std::string TextEvent(const ReplyName& name, std::string_view text);
+std::string FinishEvent(const ReplyName& name, FinishReason reason);
+std::string UsageEvent(const ReplyName& name, const Answer& answer, const ReplyTimes& times);
+std::string ErrorEvent(const Status& status);
+inline constexpr std::string_view kDoneEvent = "data: [DONE]\n\n";
+
+std::string ModelsBody(const ModelInfo& info, int64_t created);
+std::string ModelBody(const ModelInfo& info, int64_t created);
+std::string TokensBody(std::span<const int32_t> ids, int64_t context_tokens);
+
+// A text as a JSON string, for logs.
+std::string Quoted(std::string_view text);
+
+}  // namespace eyeshot::server
+
+#endif  // EYESHOT_SERVER_REPLIES_H_

@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""Asks the server of the built program, with the built-in model, as clients do: test_server.py PROGRAM."""
+import base64
+import concurrent.futures
+import http.client
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DEMO = ROOT / "demo"
+PROGRAM = pathlib.Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else pathlib.Path("eyeshot")
+PICTURE = sorted(DEMO.glob("*.png"))[0]
+
+
+def data_url(path: pathlib.Path) -> str:
+    """A picture as requests carry it."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def question(text: str, *pictures: str, **more) -> dict:
+    """A request with one message."""
+    parts = [{"type": "image_url", "image_url": {"url": url, "detail": "low"}} for url in pictures]
+    return {"messages": [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}], "max_tokens": 8} | more
+
+
+class Server:
+    """The program `eyeshot serve` on a free port."""
+
+    def __init__(self, *flags: str):
+        environment = {key: value for key, value in os.environ.items() if key != "EYESHOT_MODEL"}
+        self.process = subprocess.Popen([PROGRAM, "serve", "--port", "0", *flags], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True, env=environment)
+        self.first_line = self.process.stdout.readline().strip()
+        self.port = int(self.first_line.rsplit(":", 1)[1]) if ":" in self.first_line else 0
+
+    def ask(self, method: str, path: str, body: dict | None = None, headers: dict | None = None):
+        """Returns (status, text)."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection.request(method, path, None if body is None else json.dumps(body),
+                           {"Content-Type": "application/json"} | (headers or {}))
+        reply = connection.getresponse()
+        text = reply.read().decode("utf-8")
+        connection.close()
+        return reply.status, text
+
+    def chat(self, body: dict) -> dict:
+        """Returns the reply to a question that must succeed."""
+        status, text = self.ask("POST", "/v1/chat/completions", body)
+        if status != 200:
+            raise AssertionError(f"{status}: {text}")
+        return json.loads(text)
+
+    def end(self) -> tuple[int, str]:
+        """Asks the program to end; returns its exit code and its log."""
+        self.process.send_signal(signal.SIGTERM)
+        _, log = self.process.communicate(timeout=60)
+        return self.process.returncode, log
+
+
+class Serve(unittest.TestCase):
+    """One server for all tests."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.server = Server("--allow-files", str(DEMO))
+
+    @classmethod
+    def tearDownClass(cls):
+        code, log = cls.server.end()
+        cls.folder.cleanup()
+        assert code == 0, log
+        assert "What is" not in log and "Count" not in log, "questions are not logged"
+        assert "/v1/chat/completions 200" in log, log
+
+    def test_a_picture_streamed_and_not_gives_the_answer_of_ask(self):
+        """The same words by three ways."""
+        asked = subprocess.run([PROGRAM, "ask", "--detail", "low", "-n", "8", "-q", PICTURE, "What is this?"],
+                               capture_output=True, text=True, check=True).stdout.strip()
+        reply = self.server.chat(question("What is this?", data_url(PICTURE)))
+        self.assertEqual(reply["choices"][0]["message"]["content"].strip(), asked)
+        usage = reply["usage"]
+        self.assertEqual(usage["total_tokens"], usage["prompt_tokens"] + usage["completion_tokens"])
+        stages = {stage["name"]: stage for stage in usage["eyeshot"]["stages"]}
+        for name in ("decode_image", "prefill", "decode"):
+            self.assertGreater(stages[name]["wall_ms"], 0, name)
+        self.assertEqual(usage["eyeshot"]["pictures"][0]["rows"], 0)
+
+        status, text = self.server.ask("POST", "/v1/chat/completions",
+                                       question("What is this?", data_url(PICTURE), stream=True,
+                                                stream_options={"include_usage": True}))
+        self.assertEqual(status, 200)
+        events = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
+        self.assertEqual(events.pop(), "[DONE]")
+        events = [json.loads(event) for event in events]
+        words = "".join(event["choices"][0]["delta"].get("content", "") for event in events if event["choices"])
+        self.assertEqual(words.strip(), asked)
+        self.assertEqual(events[-1]["usage"]["prompt_tokens"], usage["prompt_tokens"])
+
+    def test_answers_side_by_side_are_not_mixed(self):
+        """Each client gets the answer to its own question."""
+        pictures = sorted(DEMO.glob("*.png"))[:3]
+        alone = [self.server.chat(question("What is this?", data_url(picture))) for picture in pictures]
+        with concurrent.futures.ThreadPoolExecutor(len(pictures)) as pool:
+            together = list(pool.map(lambda picture: self.server.chat(question("What is this?", data_url(picture))),
+                                     pictures))
+        self.assertEqual([reply["choices"][0]["message"]["content"] for reply in alone],
+                         [reply["choices"][0]["message"]["content"] for reply in together])
+
+    def test_files_of_the_allowed_folder_alone_are_read(self):
+        """file:// URLs."""
+        reply = self.server.chat(question("What is this?", PICTURE.as_uri()))
+        self.assertGreater(reply["usage"]["eyeshot"]["visual_tokens"], 0)
+        for url in ("file:///etc/passwd", f"file://{DEMO}/../README.md", "http://127.0.0.1:1/a.png"):
+            status, text = self.server.ask("POST", "/v1/chat/completions", question("What is this?", url))
+            self.assertEqual(status, 400, text)
+
+    def test_errors_have_openais_shape(self):
+        """Codes that clients look at."""
+        for body, code, status in ((question("Count", max_tokens=-1), "limit_exceeded", 400),
+                                   (question("Count " * 20000), "context_length_exceeded", 400),
+                                   (question("Count", "data:image/png;base64,AAAA"), "unsupported_media", 415)):
+            got, text = self.server.ask("POST", "/v1/chat/completions", body)
+            self.assertEqual((got, json.loads(text)["error"]["code"]), (status, code), text)
+
+    def test_the_other_paths(self):
+        """Models, tokens, metrics, page."""
+        _, models = self.server.ask("GET", "/v1/models")
+        self.assertEqual(json.loads(models)["data"][0]["id"], "eyeshot-tiny")
+        _, tokens = self.server.ask("POST", "/tokenize", {"content": "Hello"})
+        self.assertGreater(json.loads(tokens)["count"], 0)
+        _, page = self.server.ask("GET", "/")
+        self.assertIn("<title>Eyeshot</title>", page)
+        self.server.chat(question("What is 1?"))
+        _, metrics = self.server.ask("GET", "/metrics")
+        self.assertRegex(metrics, r'eyeshot_answers_total\{outcome="finished"\} [1-9]')
+        self.assertRegex(metrics, r"eyeshot_completion_tokens_total [1-9]")
+
+
+class Start(unittest.TestCase):
+    """What keeps it from starting."""
+
+    def test_bad_flags_are_told(self):
+        """Exit codes and messages."""
+        for flags, code, words in ((("--host", "localhost"), 1, "no address"), (("--port", "70000"), 2, "port"),
+                                   (("--allow-files", "/nowhere"), 2, "--allow-files"),
+                                   (("--api-keys", "/nowhere"), 1, "/nowhere")):
+            done = subprocess.run([PROGRAM, "serve", *flags], capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(words, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
