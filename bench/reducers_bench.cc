@@ -22,6 +22,7 @@ constexpr int kThreads = 2;
 
 std::vector<float> Noise(int64_t count) {
   std::vector<float> values;
+  values.reserve(static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i) {
     values.push_back(static_cast<float>(UnitOfBits(SplitMix64(static_cast<uint64_t>(i) * kSplitMix64Step))) - 0.5f);
   }
@@ -42,7 +43,7 @@ void Reduce(benchmark::State& state, const Reducer* reducer) {
   const std::vector<float> attention = Noise(tokens);
   const std::vector<float> keys = Noise(tokens * kKeyWidth);
   const std::vector<int64_t> keep(static_cast<size_t>(tiles), side * side / 4);
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     Result<ReducedTokens> reduced = ReduceTokens(*reducer, backend, *stream, rows,
                                                  {.tiles = tiles,
                                                   .side = side,

@@ -26,6 +26,7 @@ using nlohmann::json;
 // Numbers of [-1, 1) that hang on a seed alone.
 std::vector<float> Noise(int64_t count, uint64_t seed) {
   std::vector<float> values;
+  values.reserve(static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i) {
     const uint64_t bits = SplitMix64(seed + static_cast<uint64_t>(i) * kSplitMix64Step);
     values.push_back(static_cast<float>(2 * UnitOfBits(bits) - 1));
@@ -75,6 +76,7 @@ TEST(EvenGridTest, TokensStandEvenlyInTheTile) {
   const auto middles = [](int64_t side, int64_t keep) {
     const EvenGrid grid(side, keep);
     std::vector<int64_t> tokens;
+    tokens.reserve(static_cast<size_t>(keep));
     for (int64_t i = 0; i < keep; ++i) tokens.push_back(grid.Middle(i));
     return tokens;
   };
@@ -132,7 +134,7 @@ TEST(ReducerTest, KeepsAsManyInOrderAndAlike) {
       std::vector<int64_t> expected = keep;
       if (reducer->counts != nullptr) expected = reducer->counts(keep, kSide * kSide);
       if (reducer->counts_by_content) {
-        EXPECT_EQ(reduced.slots.size(), std::accumulate(expected.begin(), expected.end(), size_t{0}));
+        EXPECT_EQ(std::ssize(reduced.slots), std::accumulate(expected.begin(), expected.end(), int64_t{0}));
       } else {
         EXPECT_EQ(counts, expected) << reducer->name;
       }

@@ -65,7 +65,7 @@ struct Reducer {
   // Tokens of each tile, keep[t] being asked for; null: those. With counts_by_content as good a guess as any.
   std::vector<int64_t> (*counts)(std::span<const int64_t> keep, int64_t per_tile) = nullptr;
   // Null: it doesn't look at the tower.
-  std::unique_ptr<LayerHook> (*hook)(HookContext context) = nullptr;
+  std::unique_ptr<LayerHook> (*hook)(const HookContext& context) = nullptr;
 };
 
 std::span<const Reducer* const> Reducers();

@@ -24,8 +24,8 @@ struct MergedTile {
 // became part of is, since the pixel shuffle needs the whole grid.
 class TokenMerger final : public LayerHook {
  public:
-  explicit TokenMerger(HookContext context)
-      : vision_(context.config->vision), keep_(std::move(context.keep)), pool_(*context.pool) {}
+  explicit TokenMerger(const HookContext& context)
+      : vision_(context.config->vision), keep_(context.keep), pool_(*context.pool) {}
 
   bool WantsColumnMean(int64_t) const override { return false; }
   bool WantsAttention(int64_t) const override { return true; }
@@ -117,7 +117,7 @@ Status TokenMerger::AfterTower(Backend& backend, Stream& stream, TokenRuns& runs
   return Status::Ok();
 }
 
-std::unique_ptr<LayerHook> Merger(HookContext context) { return std::make_unique<TokenMerger>(std::move(context)); }
+std::unique_ptr<LayerHook> Merger(const HookContext& context) { return std::make_unique<TokenMerger>(context); }
 
 }  // namespace
 

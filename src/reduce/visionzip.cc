@@ -166,7 +166,7 @@ Reduced VisionZip(const ReduceInput& input, ThreadPool&) {
   return reduced;
 }
 
-std::unique_ptr<LayerHook> Probe(HookContext context) { return std::make_unique<AttentionProbe>(context); }
+std::unique_ptr<LayerHook> Probe(const HookContext& context) { return std::make_unique<AttentionProbe>(context); }
 
 }  // namespace
 

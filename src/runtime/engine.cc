@@ -519,7 +519,7 @@ Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, int64_t tile_c
     HookContext context{.config = &model.config(), .keep = {}, .pool = &engine_->pool(), .signals = &signals};
     for (const Visual* visual : visuals)
       context.keep.insert(context.keep.end(), visual->keep.begin(), visual->keep.end());
-    hook = reducer->hook(std::move(context));
+    hook = reducer->hook(context);
   }
   EYESHOT_RETURN_IF_ERROR(
       model.Encode(*stream_, tiles.rgb.data(), tile_count, kind, rows, ledger, on_progress, hook.get()));
@@ -547,8 +547,8 @@ Status ChatImpl::Reduce(Visual& visual, const TowerSignals& signals, int64_t fir
                     .key_width = signals.key_width};
   if (!signals.attention.empty()) input.attention = signals.attention.data() + first_token;
   if (!signals.keys.empty()) input.keys = signals.keys.data() + first_token * signals.key_width;
-  EYESHOT_ASSIGN_OR_RETURN(ReducedTokens reduced, ReduceTokens(*reducer, model.backend(), *stream_, visual.rows,
-                                                               std::move(input), engine_->pool()));
+  EYESHOT_ASSIGN_OR_RETURN(ReducedTokens reduced,
+                           ReduceTokens(*reducer, model.backend(), *stream_, visual.rows, input, engine_->pool()));
   stage.AddTokens(reduced.slots.size());
   EYESHOT_CHECK(static_cast<int64_t>(reduced.slots.size()) == visual.tokens());
   if (!visual.counted) {

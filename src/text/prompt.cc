@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <ranges>
 #include <string_view>
 
 #include "base/error.h"
@@ -390,9 +391,7 @@ Status PlaceTiles(const Writer& writer, int32_t image_token, Prompt& prompt) {
                         "download the tokenizer files again");
   }
   prompt.ids = std::move(ids);
-  for (auto place = writer.stand_ins().rbegin(); place != writer.stand_ins().rend(); ++place) {
-    prompt.text.erase(*place, kImage.size());
-  }
+  for (const size_t place : std::views::reverse(writer.stand_ins())) prompt.text.erase(place, kImage.size());
   return Status::Ok();
 }
 
