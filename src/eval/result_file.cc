@@ -33,9 +33,11 @@ std::string FirstDifference(const OrderedJson& a, const OrderedJson& b, const st
   if (!a.is_object() || !b.is_object()) return a == b ? "" : path;
   for (const OrderedJson* side : {&a, &b}) {
     for (const auto& [key, value] : side->items()) {
-      const std::string inner = path.empty() ? key : path + "." + key;
+      std::string inner = path;
+      if (!inner.empty()) inner += '.';
+      inner += key;
       if (!a.contains(key) || !b.contains(key)) return inner;
-      const std::string found = FirstDifference(a[key], b[key], inner);
+      std::string found = FirstDifference(a[key], b[key], inner);
       if (!found.empty()) return found;
     }
   }
