@@ -113,9 +113,9 @@ async function ask(turns, answer, changed) {
     if (error.name === 'AbortError') answer.stopped = true; else answer.error = error.message;
   } finally {
     running.delete(control);
+    showRunning();
     answer.busy = false;
     changed();
-    showRunning();
   }
 }
 
@@ -238,12 +238,12 @@ function showStages(parts, answer) {
     const swatch = element('i', {className: `s-${stage.name}`});
     const more = [ms(stage.wall_ms)];
     if (stage.tokens) more.push(`${stage.tokens} tokens`);
-    if (stage.joules) more.push(joulesText(stage.joules));
+    if (stage.joules && stage.joules.value !== null) more.push(joulesText(stage.joules));
     return element('li', {}, swatch, `${STAGES[stage.name] || stage.name} ${more.join(', ')}`);
   }));
   const usage = answer.usage;
   const cached = usage.prompt_tokens_details.cached_tokens;
-  const energy = own.joules
+  const energy = own.joules.value !== null
     ? `${joulesText(own.joules)} (${own.joules.source === 'model' ? 'estimated' : own.joules.source})` : 'energy not measured';
   parts.sum.textContent = `${usage.prompt_tokens} prompt tokens (${own.visual_tokens} visual${cached ? `, ${cached} cached` : ''}), ` +
     `${usage.completion_tokens} written; first after ${ms(own.first_token_ms)}, all in ${ms(own.total_ms)}; ${energy}`;

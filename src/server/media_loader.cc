@@ -1,6 +1,7 @@
 #include "server/media_loader.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "base/error.h"
@@ -90,6 +91,7 @@ Result<ContentPart> MediaLoader::DecodeFrameList(std::string_view data, const Me
                                                  const std::string& where) {
   EYESHOT_ASSIGN_OR_RETURN(const VideoOptions options, OptionsOf(media));
   std::vector<Image> images;
+  int width = 0, height = 0;
   DecodeOptions decoding;
   decoding.limits.max_pixels = std::min(decoding.limits.max_pixels, options_.max_pixels);
   while (!data.empty()) {
@@ -101,6 +103,7 @@ Result<ContentPart> MediaLoader::DecodeFrameList(std::string_view data, const Me
     Result<std::vector<uint8_t>> bytes = DecodeBase64(data.substr(0, comma));
     if (!bytes.ok()) return bytes.status().At(name);
     EYESHOT_ASSIGN_OR_RETURN(Image image, DecodeImage(*bytes, name, decoding));
+    if (images.empty()) std::tie(width, height) = std::pair(image.width, image.height);
     if (options.prepare) {
       EYESHOT_ASSIGN_OR_RETURN(image, options.prepare(image));
     }
@@ -108,6 +111,8 @@ Result<ContentPart> MediaLoader::DecodeFrameList(std::string_view data, const Me
     data.remove_prefix(std::min(comma + 1, data.size()));
   }
   EYESHOT_ASSIGN_OR_RETURN(Frames frames, FramesFromImages(std::move(images), options.fps));
+  frames.source.width = width;
+  frames.source.height = height;
   if (options.prepare) frames.tile_side = options.tile_side;
   const uint64_t size = BytesOf(frames);
   return Share(std::move(frames), size, where);

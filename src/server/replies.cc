@@ -24,18 +24,25 @@ OrderedJson ErrorJson(int status, std::string_view code, std::string_view messag
 // OpenAI's words: a full context is a length too.
 std::string_view FinishWord(FinishReason reason) { return reason == FinishReason::kStop ? "stop" : "length"; }
 
-// Of stages whose joules come from one source; null where they don't.
+OrderedJson JoulesJson(const Joules& joules) {
+  if (joules.source == EnergySource::kNone) {
+    return {{"value", nullptr}, {"low", nullptr}, {"high", nullptr}, {"source", "none"}};
+  }
+  return {
+      {"value", joules.value}, {"low", joules.low}, {"high", joules.high}, {"source", EnergySourceName(joules.source)}};
+}
+
+// Of stages whose joules come from one source: what is measured and what is estimated is not added up.
 OrderedJson TotalJoules(const Ledger& ledger) {
   Joules sum;
   for (size_t i = 0; i < kStageCount; ++i) {
     const Joules& joules = ledger.cost(static_cast<StageId>(i)).joules;
     if (joules.source == EnergySource::kNone) continue;
-    if (sum.source != EnergySource::kNone && sum.source != joules.source) return nullptr;
+    if (sum.source != EnergySource::kNone && sum.source != joules.source) return JoulesJson({});
     sum = {sum.value + joules.value, sum.low + joules.low, sum.high + joules.high, joules.source};
   }
   if (sum.source == EnergySource::kNone && ledger.gpu()) sum = ledger.gpu()->joules;
-  if (sum.source == EnergySource::kNone) return nullptr;
-  return {{"value", sum.value}, {"low", sum.low}, {"high", sum.high}, {"source", EnergySourceName(sum.source)}};
+  return JoulesJson(sum);
 }
 
 OrderedJson PicturesJson(const Ledger& ledger) {
