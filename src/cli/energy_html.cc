@@ -374,7 +374,7 @@ std::string WorkloadHtml(const WorkloadReport& report) {
     html +=
         "<div class=\"card warn\">No meter of energy can be read here, and no model of a machine was found.</div>\n";
   }
-  return html + SetSection(report) + WordsSection(report) + PageEnd();
+  return html + SetSection(report) + WordsSection(report) + "</body></html>\n";
 }
 
 }  // namespace eyeshot::cli

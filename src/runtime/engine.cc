@@ -17,13 +17,12 @@
 #include "models/model.h"
 #include "models/model_source.h"
 #include "reduce/reduce_spec.h"
-#include "reduce/reduce_tokens.h"
-#include "reduce/reducer.h"
 #include "runtime/answer_text.h"
 #include "runtime/conversation.h"
 #include "runtime/decoder_runner.h"
 #include "runtime/engine_parts.h"
 #include "runtime/kv_sequence.h"
+#include "runtime/visual_encoder.h"
 
 namespace eyeshot {
 namespace {
@@ -56,10 +55,8 @@ class ChatImpl final : public Chat {
   Status CountTokens(const AskOptions& options, Answer& answer, PromptPlan& plan);
   Status EncodeMissing(const PromptPlan& plan, int64_t cached, const AskOptions& options, Answer& answer);
   Status EncodeAll(std::span<Visual* const> visuals, const AskOptions& options, Ledger& ledger);
-  Status EncodeTogether(std::span<Visual* const> visuals, int64_t tiles, const std::function<bool(double)>& on_progress,
+  Status EncodeTogether(std::span<Visual* const> visuals, const std::function<bool(double)>& on_progress,
                         Ledger& ledger);
-  Status Preprocess(std::span<Visual* const> visuals, Tiles& tiles, Ledger& ledger);
-  Status Reduce(Visual& visual, const TowerSignals& signals, int64_t first_token, Ledger& ledger);
   void ShareSame();
   Status Generate(const PromptPlan& plan, const AskOptions& options, Answer& answer);
   bool IsStopToken(int32_t token) const;
@@ -468,98 +465,36 @@ Status ChatImpl::EncodeAll(std::span<Visual* const> visuals, const AskOptions& o
       if (options.on_progress) options.on_progress(StageId::kEncode, done / static_cast<double>(all_tiles));
       return options.cancel == nullptr || !options.cancel->load();
     };
-    EYESHOT_RETURN_IF_ERROR(EncodeTogether(visuals.subspan(begin, end - begin), tiles, progress, ledger));
+    EYESHOT_RETURN_IF_ERROR(EncodeTogether(visuals.subspan(begin, end - begin), progress, ledger));
     done_tiles += tiles;
     begin = end;
   }
   return Status::Ok();
 }
 
-Status ChatImpl::Preprocess(std::span<Visual* const> visuals, Tiles& tiles, Ledger& ledger) {
-  VisionLanguageModel& model = engine_->model();
-  Stage stage(ledger, StageId::kPreprocess);
-  for (const Visual* visual : visuals) {
-    if (visual->image != nullptr) {
-      EYESHOT_RETURN_IF_ERROR(model.image_processor().Append(*visual->image, visual->budget, engine_->pool(), tiles));
-      stage.AddBytes(visual->image->rgb.size());
-      continue;
-    }
-    for (const Image& frame : visual->frames->images) {
-      EYESHOT_RETURN_IF_ERROR(visual->frames->tile_side > 0
-                                  ? model.image_processor().AppendFrameTile(frame, tiles)
-                                  : model.image_processor().AppendFrame(frame, engine_->pool(), tiles));
-      stage.AddBytes(frame.rgb.size());
-    }
-  }
-  stage.AddBytes(tiles.rgb.size());
-  stage.AddTokens(static_cast<uint64_t>(tiles.count()));
-  return Status::Ok();
-}
-
-Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, int64_t tile_count,
-                                const std::function<bool(double)>& on_progress, Ledger& ledger) {
+Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, const std::function<bool(double)>& on_progress,
+                                Ledger& ledger) {
   VisionLanguageModel& model = engine_->model();
   Tiles tiles;
-  EYESHOT_RETURN_IF_ERROR(Preprocess(visuals, tiles, ledger));
-  EYESHOT_CHECK(tiles.count() == tile_count);
-
-  const int64_t per_tile = model.config().visual_tokens_per_tile();
-  const int64_t width = model.config().text.hidden_size;
-  const DType dtype = model.backend().info().activation;
-  const size_t bytes = static_cast<size_t>(tile_count * per_tile * width) * DTypeBytes(dtype);
-  EYESHOT_ASSIGN_OR_RETURN(Buffer buffer, model.backend().Allocate(bytes, "visual tokens"));
-  const auto shared = std::make_shared<Buffer>(std::move(buffer));
-  const MatrixView rows(shared->data(), dtype, tile_count * per_tile, width, width);
-  // No prompt holds both pictures and clips.
-  const TileKind kind = visuals.front()->frames != nullptr ? TileKind::kFrame : TileKind::kPicture;
-  const Reducer* const reducer = visuals.front()->reduce.reducer;
-  TowerSignals signals;
-  std::unique_ptr<LayerHook> hook;
-  if (reducer != nullptr && reducer->hook != nullptr) {
-    HookContext context{.config = &model.config(), .keep = {}, .pool = &engine_->pool(), .signals = &signals};
-    for (const Visual* visual : visuals)
-      context.keep.insert(context.keep.end(), visual->keep.begin(), visual->keep.end());
-    hook = reducer->hook(context);
+  for (const Visual* const visual : visuals) {
+    EYESHOT_RETURN_IF_ERROR(PreprocessVisual(model, *visual, engine_->pool(), tiles, ledger));
   }
-  EYESHOT_RETURN_IF_ERROR(
-      model.Encode(*stream_, tiles.rgb.data(), tile_count, kind, rows, ledger, on_progress, hook.get()));
-  if (hook != nullptr) EYESHOT_RETURN_IF_ERROR(model.backend().Sync(*stream_));  // the connector may read what it holds
-  int64_t first = 0;
-  for (Visual* visual : visuals) {
-    visual->buffer = shared;
-    visual->rows = rows.Rows(first, visual->tiles * per_tile);
-    EYESHOT_RETURN_IF_ERROR(Reduce(*visual, signals, first, ledger));
-    first += visual->tiles * per_tile;
+  EYESHOT_ASSIGN_OR_RETURN(
+      const std::unique_ptr<VisualEncoder> encoder,
+      VisualEncoder::Begin(model, engine_->pool(), {visuals.begin(), visuals.end()}, std::move(tiles)));
+  for (bool done = false; !done;) {
+    EYESHOT_ASSIGN_OR_RETURN(done, encoder->Some(*stream_, model.tower_layers(), 0, ledger));
+    const double share = static_cast<double>(encoder->tiles_done()) / static_cast<double>(encoder->tiles());
+    if (!on_progress(share)) {
+      return CancelledError(
+          fmt::format("cancelled after encoding {} of {} tiles", encoder->tiles_done(), encoder->tiles()));
+    }
   }
-  return Status::Ok();
-}
-
-// Makes the visual's tokens, which are all there, fewer. Those of its group begin at `first_token` of the signals.
-Status ChatImpl::Reduce(Visual& visual, const TowerSignals& signals, int64_t first_token, Ledger& ledger) {
-  const Reducer* const reducer = visual.reduce.reducer;
-  if (reducer == nullptr || reducer->in_tower || visual.tokens() == visual.rows.rows) return Status::Ok();
-  VisionLanguageModel& model = engine_->model();
-  Stage stage(ledger, StageId::kReduce, stream_.get());
-  ReduceInput input{.tiles = visual.tiles,
-                    .side = model.config().visual_tokens_per_side(),
-                    .keep = visual.keep,
-                    .seed = visual.reduce.seed,
-                    .key_width = signals.key_width};
-  if (!signals.attention.empty()) input.attention = signals.attention.data() + first_token;
-  if (!signals.keys.empty()) input.keys = signals.keys.data() + first_token * signals.key_width;
-  EYESHOT_ASSIGN_OR_RETURN(ReducedTokens reduced,
-                           ReduceTokens(*reducer, model.backend(), *stream_, visual.rows, input, engine_->pool()));
-  stage.AddTokens(reduced.slots.size());
-  EYESHOT_CHECK(static_cast<int64_t>(reduced.slots.size()) == visual.tokens());
-  if (!visual.counted) {
-    const auto index = static_cast<size_t>(&visual - conversation_.visuals().data());
-    conversation_.SetTileTokens(index, std::move(reduced.tile_tokens));
-  } else {
-    EYESHOT_CHECK(reduced.tile_tokens == visual.tile_tokens);
+  for (const Visual* const visual : visuals) {
+    if (visual->counted) continue;
+    const auto index = static_cast<size_t>(visual - conversation_.visuals().data());
+    conversation_.SetTileTokens(index, visual->tile_tokens);
   }
-  visual.buffer = std::make_shared<Buffer>(std::move(reduced.buffer));
-  visual.rows = reduced.rows;
-  visual.slots = std::move(reduced.slots);
   return Status::Ok();
 }
 

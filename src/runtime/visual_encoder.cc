@@ -58,7 +58,7 @@ Result<std::unique_ptr<VisualEncoder>> VisualEncoder::Begin(VisionLanguageModel&
 Result<bool> VisualEncoder::Some(Stream& stream, int64_t layers, int64_t group, Ledger& ledger) {
   EYESHOT_ASSIGN_OR_RETURN(const bool done, model_.EncodeSome(stream, work_, place_, layers, group, ledger));
   if (!done) return false;
-  // The connector may read what the hook holds, and the copies what is freed with this.
+  // The connector may read what the hook holds.
   if (hook_ != nullptr) EYESHOT_RETURN_IF_ERROR(model_.backend().Sync(stream));
   EYESHOT_RETURN_IF_ERROR(Deliver(stream, ledger));
   return true;
@@ -85,7 +85,8 @@ Status VisualEncoder::Deliver(Stream& stream, Ledger& ledger) {
     EYESHOT_RETURN_IF_ERROR(Reduce(stream, *visual, first, ledger));
     first += count;
   }
-  return model_.backend().Sync(stream);
+  // What was copied from goes with this.
+  return visuals_.size() > 1 ? model_.backend().Sync(stream) : Status::Ok();
 }
 
 // Makes the visual's tokens, which are all there, fewer. Those of its group begin at `first_token` of the signals.
@@ -103,7 +104,8 @@ Status VisualEncoder::Reduce(Stream& stream, Visual& visual, int64_t first_token
   EYESHOT_ASSIGN_OR_RETURN(ReducedTokens reduced,
                            ReduceTokens(*reducer, model_.backend(), stream, visual.rows, std::move(input), pool_));
   stage.AddTokens(reduced.slots.size());
-  EYESHOT_CHECK(reduced.tile_tokens == visual.tile_tokens);
+  EYESHOT_CHECK(!visual.counted || reduced.tile_tokens == visual.tile_tokens);
+  visual.tile_tokens = std::move(reduced.tile_tokens);
   visual.buffer = std::make_shared<Buffer>(std::move(reduced.buffer));
   visual.rows = reduced.rows;
   visual.slots = std::move(reduced.slots);

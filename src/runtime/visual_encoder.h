@@ -27,8 +27,8 @@ class VisualEncoder {
   static Result<std::unique_ptr<VisualEncoder>> Begin(VisionLanguageModel& model, ThreadPool& pool,
                                                       std::vector<Visual*> visuals, Tiles tiles);
 
-  // As VisionLanguageModel::EncodeSome(). When it is true the visuals are encoded and reduced. Charges `encode`,
-  // `connect` and `reduce`.
+  // As VisionLanguageModel::EncodeSome(). When it is true the visuals are encoded and reduced; those that weren't
+  // `counted` have their tile_tokens then. Charges `encode`, `connect` and `reduce`.
   Result<bool> Some(Stream& stream, int64_t layers, int64_t group, Ledger& ledger);
 
   int64_t tiles() const { return work_.tiles; }
