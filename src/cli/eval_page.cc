@@ -18,18 +18,10 @@ std::string Percent(const eval::Interval& interval) {
   return fmt::format("{:.1f} % ({:.1f} to {:.1f})", 100 * interval.value, 100 * interval.low, 100 * interval.high);
 }
 
-// The axis that gives points their colours: the first with several values.
-size_t ColourAxis(const EvalReport& report) {
-  for (size_t i = 0; i < report.axes.size(); ++i) {
-    if (report.axes[i].values.size() > 1) return i;
-  }
-  return 0;
-}
-
+// The colour of a point is its value of the first axis.
 size_t SeriesOf(const EvalReport& report, size_t index) {
-  const size_t axis = ColourAxis(report);
-  const std::vector<std::string>& values = report.axes[axis].values;
-  const auto found = std::find(values.begin(), values.end(), report.points[index].point[axis].second);
+  const std::vector<std::string>& values = report.axes[0].values;
+  const auto found = std::find(values.begin(), values.end(), report.points[index].point[0].second);
   return static_cast<size_t>(found - values.begin()) % kSeries;
 }
 
@@ -63,9 +55,9 @@ std::string Scatter(const EvalReport& report, const EvalCost& cost) {
 
 std::vector<std::pair<std::string, std::string>> SeriesEntries(const EvalReport& report) {
   std::vector<std::pair<std::string, std::string>> entries;
-  const eval::SweepAxis& axis = report.axes[ColourAxis(report)];
-  for (size_t i = 0; i < axis.values.size(); ++i) {
-    entries.emplace_back(fmt::format("series{}", i % kSeries), fmt::format("{} {}", axis.name, axis.values[i]));
+  for (size_t i = 0; i < report.axes[0].values.size(); ++i) {
+    entries.emplace_back(fmt::format("series{}", i % kSeries),
+                         fmt::format("{} {}", report.axes[0].name, report.axes[0].values[i]));
   }
   return entries;
 }
@@ -192,7 +184,7 @@ Result<std::string> EvalSvg(const EvalReport& report, const std::string& cost) {
                                 "sweep a setting that costs something, or name a cost of these");
   }
   constexpr int kWidth = 760;
-  constexpr int kTop = 52;
+  constexpr int kTop = 36;
   constexpr int kLine = 17;
   const int below = kTop + ScatterHeight() + 20;
   const int height = below + kLine * static_cast<int>(report.points.size());
