@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/energy_charts.h"
+#include "cli/charts.h"
 
 namespace eyeshot::cli {
 namespace {
