@@ -47,8 +47,9 @@ Result<Parts> Start(const ServeFlags& flags) {
   EYESHOT_ASSIGN_OR_RETURN(const ModelSource source, ModelSource::Open(LocationOf(flags.model, found.dir)));
   EYESHOT_ASSIGN_OR_RETURN(const Tokenizer tokenizer, source.ReadTokenizer());
   EYESHOT_ASSIGN_OR_RETURN(parts.scheduler, Scheduler::Create(parts.engine, flags.scheduler));
-  server::ServerModel model{.scheduler = parts.scheduler.get(),
-                            .tokenize = [tokenizer](std::string_view text) { return tokenizer.Encode(text); }};
+  server::ServerModel model;
+  model.scheduler = parts.scheduler.get();
+  model.tokenize = [tokenizer](std::string_view text) { return tokenizer.Encode(text); };
   if (parts.engine->info().has_vision) model.media.video = parts.engine->VideoDefaults();
   if (flags.jpeg_scaling) {
     model.media.decoding = [engine = parts.engine](const PictureDetail& detail) {
