@@ -1,5 +1,5 @@
-// The input is the body of a request for a chat completion. What is accepted stays within its limits, and its data: URLs
-// are decoded; as base64 and as a data: URL the input is read too.
+// The input is the body of a request for a chat completion. What is accepted stays within its limits, and its data:
+// URLs are decoded; as base64 and as a data: URL the input is read too.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

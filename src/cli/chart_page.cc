@@ -61,8 +61,8 @@ std::string Style(bool page) {
   if (page) css += kPage;
   for (const std::string_view name : kFills) css += fmt::format(".{0}{{fill:var(--{0});background:var(--{0})}}", name);
   for (size_t i = 0; i < std::size(kSeries); ++i) {
-    css += fmt::format(".s{0}{{color:var(--{1})}}.series{0}{{fill:var(--{1});background:var(--{1});stroke:var(--{1})}}", i,
-                       kSeries[i]);
+    css += fmt::format(".s{0}{{color:var(--{1})}}.series{0}{{fill:var(--{1});background:var(--{1});stroke:var(--{1})}}",
+                       i, kSeries[i]);
   }
   return "<style>\n" + css + "</style>\n";
 }

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "cli/chart_page.h"
-#include "cli/cost_flags.h"
 #include "cli/charts.h"
+#include "cli/cost_flags.h"
 
 namespace eyeshot::cli {
 namespace {

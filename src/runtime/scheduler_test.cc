@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/splitmix64.h"
@@ -120,12 +121,19 @@ TEST(SchedulerTest, AnswersSideBySideAreThoseOfEachAlone) {
     EXPECT_EQ(answer.prompt_tokens, alone[order[i]].prompt_tokens);
     EXPECT_EQ(answer.completion_tokens, alone[order[i]].completion_tokens);
     EXPECT_EQ(answer.ledger.cost(StageId::kDecode).tokens, static_cast<uint64_t>(answer.completion_tokens));
+    EXPECT_EQ(answer.ledger.cost(StageId::kPrefill).tokens,
+              static_cast<uint64_t>(answer.prompt_tokens - answer.cached_tokens));
     EXPECT_EQ(answer.ledger.pictures().size(), alone[order[i]].ledger.pictures().size());
   }
   const SchedulerStats stats = scheduler->stats();
   EXPECT_EQ(stats.finished, questions.size());
   EXPECT_GT(stats.step_tokens, stats.steps);  // some were decoded together
   EXPECT_EQ(stats.waiting, 0);
+  for (int i = 0; i < 1000 && scheduler->stats().decoding + scheduler->stats().encoding > 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(scheduler->stats().decoding + scheduler->stats().encoding, 0);
+  EXPECT_EQ(scheduler->stats().cache_blocks_used, 0);
 }
 
 TEST(SchedulerTest, AFullCachePutsTheLastOneBackAndNothingIsLost) {

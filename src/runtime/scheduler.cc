@@ -1,0 +1,925 @@
+// The scheduler: what include/eyeshot/scheduler.h promises.
+//
+// Three kinds of threads: callers render prompts and hash pictures; one thread prepares (preprocesses) the pictures of
+// the requests that come next; one thread runs the model. Sources of the ideas: Orca (iteration-level scheduling, OSDI
+// 2022), vLLM (arXiv 2309.06180), Sarathi-Serve (chunked prefill, arXiv 2403.02310); vision in slices of layers is
+// ours.
+#include "eyeshot/scheduler.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "ledger/stage.h"
+#include "reduce/reduce_spec.h"
+#include "reduce/reducer.h"
+#include "runtime/decoder_runner.h"
+#include "runtime/engine_parts.h"
+#include "runtime/scheduler_request.h"
+#include "runtime/visual_encoder.h"
+
+namespace eyeshot {
+namespace {
+
+using RequestPtr = std::shared_ptr<ScheduledRequest>;
+using SteadyClock = std::chrono::steady_clock;
+
+// Requests whose pictures are preprocessed before there is room for them: their tiles take memory (0.8 MB each).
+constexpr size_t kPreparedAhead = 2;
+// A slice where nobody waits for a decoding step: short enough that one who comes doesn't wait long.
+constexpr double kIdleSliceS = 0.05;
+// The least that a slice does.
+constexpr int64_t kLeastPrefill = 16;
+// Of a running mean: the newest value's share.
+constexpr double kNewest = 0.2;
+constexpr size_t kBytesPerToken = 16;
+
+class RunningMean {
+ public:
+  explicit RunningMean(double first) : value_(first) {}
+  double value() const { return value_; }
+  void Add(double value) {
+    value_ = seen_ ? value_ + kNewest * (value - value_) : value;
+    seen_ = true;
+  }
+
+ private:
+  double value_;
+  bool seen_ = false;
+};
+
+double SecondsSince(uint64_t begin_ns) { return static_cast<double>(SteadyNowNs() - begin_ns) * 1e-9; }
+
+// A part of what several have cost together.
+void AddShare(const Ledger& whole, double share, Ledger& ledger) {
+  for (size_t i = 0; i < kStageCount; ++i) {
+    const auto id = static_cast<StageId>(i);
+    StageCost cost = whole.cost(id);
+    if (cost.runs == 0) continue;
+    const auto part = [&](uint64_t value) {
+      return static_cast<uint64_t>(std::llround(static_cast<double>(value) * share));
+    };
+    cost.wall_ns = part(cost.wall_ns);
+    cost.device_ns = part(cost.device_ns);
+    cost.bytes = part(cost.bytes);
+    cost.flops = part(cost.flops);
+    cost.tokens = part(cost.tokens);
+    ledger.Add(id, cost);
+  }
+}
+
+void AddTokens(StageId id, uint64_t tokens, Ledger& ledger) { ledger.Add(id, {.tokens = tokens}); }
+
+class SchedulerImpl final : public Scheduler {
+ public:
+  SchedulerImpl(std::shared_ptr<Engine> engine, const SchedulerOptions& options)
+      : engine_(std::move(engine)),
+        parts_(PartsOf(*engine_)),
+        model_(*parts_.model),
+        options_(options),
+        images_(options.image_cache_bytes) {}
+  ~SchedulerImpl() override;
+  Status Start();
+
+  Result<uint64_t> Submit(GenerateRequest request) override;
+  void Cancel(uint64_t id) override;
+  bool Drain(SteadyClock::time_point until) override;
+  SchedulerStats stats() const override;
+  const ModelInfo& info() const override { return engine_->info(); }
+
+ private:
+  // By callers.
+  Status Render(ScheduledRequest& request) const;
+  Status AppendPrefix(const std::string& text, PromptPlan& plan) const;
+  Status CheckFits(ScheduledRequest& request) const;
+
+  // By the thread that prepares.
+  void PrepareMain();
+  RequestPtr TakeFair();
+  void Prepare(ScheduledRequest& request);
+
+  // By the thread that runs.
+  void Main();
+  void LookAtNews();
+  void NoteState();
+  void DropExpired(SteadyClock::time_point now);
+  void Admit();
+  bool Fits(const ScheduledRequest& request) const;
+  void Begin(const RequestPtr& request);
+  Status StepDecode();
+  void MakeRoom();
+  bool PreemptOther(const ScheduledRequest* except);
+  bool LeaveQueue(const RequestPtr& request);
+  void Preempt(const RequestPtr& request);
+  Status Slice(double budget_s);
+  Status EncodeSlice(double budget_s);
+  Status BeginEncoder();
+  void EndEncoder();
+  Status PrefillSlice(const RequestPtr& request, double budget_s);
+  Status FirstToken(const RequestPtr& request);
+  void TakeLast(const RequestPtr& request);
+  void LeaveDecoding(size_t slot);
+  void End(const RequestPtr& request, FinishReason reason);
+  void Fail(const RequestPtr& request, const Status& status);
+  void FailAll(const Status& status);
+  bool IsStopToken(int32_t token) const {
+    return std::find(stop_tokens_.begin(), stop_tokens_.end(), token) != stop_tokens_.end();
+  }
+
+  std::shared_ptr<Engine> engine_;
+  EngineParts parts_;
+  VisionLanguageModel& model_;
+  SchedulerOptions options_;
+  std::vector<int32_t> stop_tokens_;
+  VisualHash salt_ = RandomSalt();
+
+  // The model's, by the thread that runs.
+  std::unique_ptr<KvCache> cache_;
+  std::unique_ptr<BlockPool> blocks_;
+  std::unique_ptr<DecoderRunner> runner_;
+  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<VisualEncoder> encoder_;
+  std::vector<RequestPtr> encoder_requests_;
+  std::vector<RequestPtr> starting_;  // admitted, in order, before their first token
+  std::vector<RequestPtr> decoding_;  // by slot of the sampler
+  std::vector<RequestPtr> stepped_;   // of the step that runs
+  std::vector<KvSequence*> sequences_;
+  std::vector<int32_t> step_tokens_;
+  RunningMean step_s_{0.02};
+  RunningMean layer_s_{0.02};  // of one tile
+  RunningMean token_s_{0.001};  // of a prompt
+
+  std::atomic<uint64_t> steps_{0};
+  std::atomic<uint64_t> tokens_in_steps_{0};
+  // Something may have changed that the runner has to look at: a prepared request, a cancelled one, a deadline.
+  std::atomic<bool> news_{false};
+  bool room_was_short_ = false;  // for requests that are prepared
+  SteadyClock::time_point next_deadline_ = SteadyClock::time_point::max();  // of what runs
+
+  mutable std::mutex mutex_;  // of all below
+  std::condition_variable wake_;     // of both threads
+  std::condition_variable all_done_;
+  uint64_t last_id_ = 0;
+  bool draining_ = false;
+  bool stopping_ = false;
+  std::map<std::string, std::deque<RequestPtr>> queues_;  // by client
+  std::deque<std::string> turns_;                         // clients with a queue, the next one first
+  size_t queued_ = 0;
+  size_t preparing_ = 0;
+  std::deque<RequestPtr> prepared_;
+  std::map<uint64_t, RequestPtr> all_;  // that have not ended
+  ImageCache images_;
+  SchedulerStats stats_;
+
+  std::thread preparer_;
+  std::thread runner_thread_;
+};
+
+Status CheckSchedulerOptions(const SchedulerOptions& options, int64_t context) {
+  if (options.sequences < 1 || options.sequences > limits::kMaxSequences) {
+    return InvalidArgumentError(fmt::format("{} answers side by side", options.sequences),
+                                fmt::format("use 1 to {}", limits::kMaxSequences));
+  }
+  if (options.queue < 1 || options.queue > limits::kMaxQueue) {
+    return InvalidArgumentError(fmt::format("a queue of {} requests", options.queue),
+                                fmt::format("use 1 to {}", limits::kMaxQueue));
+  }
+  if (options.cache_tokens != 0 && (options.cache_tokens < context || options.cache_tokens > limits::kMaxCacheTokens)) {
+    return InvalidArgumentError(
+        fmt::format("a key/value cache of {} tokens", options.cache_tokens),
+        fmt::format("use {} (one context) to {}, or a smaller --context", context, limits::kMaxCacheTokens));
+  }
+  if (!(options.slice_share > 0 && options.slice_share <= 100)) {
+    return InvalidArgumentError(fmt::format("a slice of {} decoding steps", options.slice_share),
+                                "use more than 0, at most 100");
+  }
+  return Status::Ok();
+}
+
+Status SchedulerImpl::Start() {
+  const int64_t context = engine_->info().context_tokens;
+  EYESHOT_RETURN_IF_ERROR(CheckSchedulerOptions(options_, context));
+  stop_tokens_ = StopTokensOf(model_);
+  constexpr int64_t kEachOther = 1024;
+  const int64_t tokens =
+      options_.cache_tokens > 0 ? options_.cache_tokens : context + kEachOther * (options_.sequences - 1);
+  const KvCacheShape shape = model_.decoder().CacheShape(tokens, kKvBlockSize, parts_.kv_format);
+  EYESHOT_ASSIGN_OR_RETURN(cache_, model_.backend().NewKvCache(shape));
+  blocks_ = std::make_unique<BlockPool>(shape.blocks, shape.block_size);
+  EYESHOT_ASSIGN_OR_RETURN(runner_, DecoderRunner::Create(model_, context, options_.sequences));
+  stream_ = model_.backend().NewStream();
+  const auto most = static_cast<size_t>(options_.sequences);
+  decoding_.reserve(most);
+  stepped_.reserve(most);
+  sequences_.reserve(most);
+  step_tokens_.reserve(most);
+  preparer_ = std::thread([this] { PrepareMain(); });
+  runner_thread_ = std::thread([this] { Main(); });
+  return Status::Ok();
+}
+
+SchedulerImpl::~SchedulerImpl() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+    for (auto& [id, request] : all_) request->cancelled = true;
+    news_.store(true, std::memory_order_release);
+  }
+  wake_.notify_all();
+  if (preparer_.joinable()) preparer_.join();
+  if (runner_thread_.joinable()) runner_thread_.join();
+}
+
+// --- By callers ------------------------------------------------------------------------------------------------------
+
+// What an answer was begun with, as the template puts it behind "Assistant:".
+Status SchedulerImpl::AppendPrefix(const std::string& text, PromptPlan& plan) const {
+  const std::vector<int32_t> ids = model_.tokenizer().Encode(" " + text);
+  for (const int32_t id : ids) {
+    if (id >= model_.config().text.vocab_size) {
+      return InvalidArgumentError(fmt::format("the answer's beginning holds token {}, which the model lacks", id),
+                                  "leave the word out");
+    }
+    plan.ids.push_back(id);
+    plan.keys.push_back(static_cast<uint32_t>(id));
+  }
+  plan.position_end += static_cast<int64_t>(ids.size());
+  return Status::Ok();
+}
+
+Status SchedulerImpl::CheckFits(ScheduledRequest& request) const {
+  const int64_t context = engine_->info().context_tokens;
+  const auto needed = static_cast<int64_t>(request.plan.ids.size()) + 1;
+  if (needed > context) {
+    return ContextFullError(fmt::format("the prompt needs {} tokens ({} of them visual, of {} tiles) and the context "
+                                        "holds {}",
+                                        needed, request.plan.visual_tokens, request.plan.tiles, context),
+                            "use fewer or smaller pictures, the detail auto or low, or a shorter conversation");
+  }
+  const int64_t limit = model_.config().text.max_positions;
+  if (request.plan.position_end + 1 > limit) {
+    return ContextFullError(fmt::format("with the positions of all visual tokens the prompt goes on to {}, and the "
+                                        "model has {}",
+                                        request.plan.position_end + 1, limit),
+                            "leave positions=keep out of the reduction, or use fewer pictures");
+  }
+  const int64_t room = std::min(context - needed + 1, limit - request.plan.position_end);
+  request.limit = std::min<int64_t>(request.request.options.max_tokens, room);
+  return Status::Ok();
+}
+
+Status SchedulerImpl::Render(ScheduledRequest& request) const {
+  const AskOptions& options = request.request.options;
+  EYESHOT_RETURN_IF_ERROR(CheckOptions(options));
+  EYESHOT_ASSIGN_OR_RETURN(const ReduceSpec reduce, ParseReduceSpec(options.reduce));
+  if (reduce.reducer != nullptr && reduce.reducer->counts_by_content) {
+    return UnsupportedError(fmt::format("{} side by side with other requests: how many tokens each frame keeps shows "
+                                        "only when it is encoded",
+                                        options.reduce),
+                            "use another reducer (stride)");
+  }
+  std::vector<Message> messages = std::move(request.request.messages);
+  std::string prefix;
+  if (!messages.empty() && messages.back().role == Role::kAssistant) {
+    for (const ContentPart& part : messages.back().parts) {
+      const auto* const text = std::get_if<std::string>(&part);
+      if (text == nullptr) return InvalidArgumentError("an answer that begins with a picture", "begin it with text");
+      prefix += *text;
+    }
+    messages.pop_back();
+  }
+  if (messages.empty()) return InvalidArgumentError("the conversation is empty", "say something");
+  for (Message& message : messages) {
+    EYESHOT_RETURN_IF_ERROR(request.conversation.Add(std::move(message), options.detail, reduce));
+  }
+  EYESHOT_ASSIGN_OR_RETURN(request.plan, request.conversation.Plan());
+  const int64_t context = engine_->info().context_tokens;
+  while (options.detail.kind == PictureDetail::Kind::kAuto &&
+         static_cast<int64_t>(request.plan.ids.size()) >= context && request.conversation.Shrink()) {
+    EYESHOT_ASSIGN_OR_RETURN(request.plan, request.conversation.Plan());
+  }
+  std::vector<Visual>& visuals = request.conversation.visuals();
+  for (size_t i = 0; i < visuals.size(); ++i) {
+    request.hashes.push_back(HashOf(visuals[i], salt_));
+    uint64_t key = 0;
+    std::memcpy(&key, request.hashes.back().data(), sizeof(key));
+    request.conversation.SetKey(i, key);
+  }
+  EYESHOT_ASSIGN_OR_RETURN(request.plan, request.conversation.Plan());
+  if (!prefix.empty()) EYESHOT_RETURN_IF_ERROR(AppendPrefix(prefix, request.plan));
+  EYESHOT_RETURN_IF_ERROR(CheckFits(request));
+  request.prompt_tokens = static_cast<int64_t>(request.plan.ids.size());
+  request.tokens.reserve(static_cast<size_t>(request.limit));
+  request.text.emplace(options.stop, static_cast<size_t>(request.limit) * kBytesPerToken + 64, !prefix.empty());
+  request.answer.prompt_tokens = request.prompt_tokens;
+  request.answer.visual_tokens = request.plan.visual_tokens;
+  request.answer.tiles = request.plan.tiles;
+  request.answer.context_tokens = context;
+  AddPictureCosts(model_, visuals, request.answer.ledger);
+  return Status::Ok();
+}
+
+Result<uint64_t> SchedulerImpl::Submit(GenerateRequest asked) {
+  uint64_t id = 0;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (draining_ || stopping_) return CancelledError("no more requests are taken: the program is about to end");
+    if (queued_ >= options_.queue) {
+      return LimitError(fmt::format("{} requests wait already", queued_), "try again later");
+    }
+    ++queued_;
+    id = ++last_id_;
+  }
+  auto request = std::make_shared<ScheduledRequest>(id, std::move(asked), model_);
+  if (request->request.client.empty()) request->request.client = fmt::format("\n{}", id);
+  const Status rendered = Render(*request);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!rendered.ok() || draining_ || stopping_) {
+    --queued_;
+    return rendered.ok() ? CancelledError("no more requests are taken: the program is about to end") : rendered;
+  }
+  std::deque<RequestPtr>& queue = queues_[request->request.client];
+  if (queue.empty()) turns_.push_back(request->request.client);
+  queue.push_back(request);
+  all_[id] = std::move(request);
+  wake_.notify_all();
+  return id;
+}
+
+void SchedulerImpl::Cancel(uint64_t id) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = all_.find(id);
+  if (found == all_.end()) return;
+  found->second->cancelled = true;
+  news_.store(true, std::memory_order_release);
+  wake_.notify_all();
+}
+
+bool SchedulerImpl::Drain(SteadyClock::time_point until) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  draining_ = true;
+  return all_done_.wait_until(lock, until, [&] { return all_.empty(); });
+}
+
+SchedulerStats SchedulerImpl::stats() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  SchedulerStats stats = stats_;
+  stats.steps = steps_.load(std::memory_order_relaxed);
+  stats.step_tokens = tokens_in_steps_.load(std::memory_order_relaxed);
+  stats.waiting = static_cast<int64_t>(queued_ + preparing_ + prepared_.size());
+  stats.image_cache_bytes = images_.bytes();
+  stats.image_cache_hits = images_.hits();
+  stats.image_cache_misses = images_.misses();
+  return stats;
+}
+
+// --- By the thread that prepares -------------------------------------------------------------------------------------
+
+// Clients take turns.
+RequestPtr SchedulerImpl::TakeFair() {
+  const std::string client = std::move(turns_.front());
+  turns_.pop_front();
+  const auto queue = queues_.find(client);
+  RequestPtr request = std::move(queue->second.front());
+  queue->second.pop_front();
+  if (queue->second.empty()) {
+    queues_.erase(queue);
+  } else {
+    turns_.push_back(client);
+  }
+  --queued_;
+  return request;
+}
+
+// Pictures that are in the cache need no tiles; whether they are still there when it is their turn is seen then.
+void SchedulerImpl::Prepare(ScheduledRequest& request) {
+  request.waiting.clear();
+  std::vector<Visual>& visuals = request.conversation.visuals();
+  ThreadPool alone(1);
+  for (size_t i = 0; i < visuals.size(); ++i) {
+    if (visuals[i].same_as >= 0) continue;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (images_.Fill(request.hashes[i], visuals[i])) continue;
+    }
+    request.waiting.push_back({.index = i, .tiles = {}});
+    request.failure = PreprocessVisual(model_, visuals[i], alone, request.waiting.back().tiles, request.answer.ledger);
+    if (!request.failure.ok()) return;
+  }
+}
+
+void SchedulerImpl::PrepareMain() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [&] { return stopping_ || (!turns_.empty() && prepared_.size() < kPreparedAhead); });
+    if (turns_.empty()) return;  // stopping
+    const RequestPtr request = TakeFair();
+    ++preparing_;
+    lock.unlock();
+    if (!request->Expired(SteadyClock::now())) Prepare(*request);
+    lock.lock();
+    --preparing_;
+    prepared_.push_back(request);
+    news_.store(true, std::memory_order_release);
+    wake_.notify_all();
+  }
+}
+
+// --- By the thread that runs -----------------------------------------------------------------------------------------
+
+void SchedulerImpl::Main() {
+  std::unique_lock<std::mutex> turn(*parts_.turn, std::defer_lock);
+  for (;;) {
+    if (starting_.empty() && decoding_.empty()) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      if (prepared_.empty() && turn.owns_lock()) turn.unlock();
+      NoteState();
+      wake_.wait(lock, [&] { return !prepared_.empty() || (stopping_ && all_.empty()); });
+      if (prepared_.empty()) return;
+      news_.store(true, std::memory_order_release);
+    }
+    if (!turn.owns_lock()) turn.lock();
+    LookAtNews();
+    Status status = StepDecode();
+    if (status.ok() && !starting_.empty()) {
+      status = Slice(decoding_.empty() ? kIdleSliceS : options_.slice_share * step_s_.value());
+    }
+    if (!status.ok()) FailAll(status);
+  }
+}
+
+// Whoever comes or goes; in the steps between, nothing is locked.
+void SchedulerImpl::LookAtNews() {
+  const auto now = SteadyClock::now();
+  const bool room = starting_.size() + decoding_.size() < static_cast<size_t>(options_.sequences);
+  const bool freed = room && room_was_short_;
+  if (!news_.exchange(false, std::memory_order_acquire) && !freed && now < next_deadline_) return;
+  DropExpired(now);
+  Admit();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  room_was_short_ = !prepared_.empty();
+  next_deadline_ = SteadyClock::time_point::max();
+  for (const auto& [id, request] : all_) {
+    if (request->request.deadline) next_deadline_ = std::min(next_deadline_, *request->request.deadline);
+    if (request->encoding && request->Expired(now))
+      news_.store(true, std::memory_order_release);  // not done with it yet
+  }
+  NoteState();
+}
+
+// What stats() says of this moment. REQUIRES: mutex_ is held.
+void SchedulerImpl::NoteState() {
+  stats_.encoding = static_cast<int64_t>(starting_.size());
+  stats_.decoding = static_cast<int64_t>(decoding_.size());
+  stats_.cache_blocks = blocks_->blocks();
+  stats_.cache_blocks_used = blocks_->blocks() - blocks_->available();
+}
+
+void SchedulerImpl::DropExpired(SteadyClock::time_point now) {
+  std::vector<RequestPtr> expired;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const auto& [id, request] : all_) {
+      if (request->Expired(now)) expired.push_back(request);
+    }
+  }
+  for (const RequestPtr& request : expired) {
+    const auto slot = std::find(decoding_.begin(), decoding_.end(), request);
+    const auto start = std::find(starting_.begin(), starting_.end(), request);
+    if (slot != decoding_.end()) {
+      LeaveDecoding(static_cast<size_t>(slot - decoding_.begin()));
+    } else if (start != starting_.end()) {
+      if (request->encoding) continue;  // others may be in the same group: when it is done
+      starting_.erase(start);
+    } else if (!LeaveQueue(request)) {
+      continue;  // it is being prepared, and comes here soon
+    }
+    End(request, FinishReason::kCancelled);
+  }
+}
+
+// Out of those that wait.
+bool SchedulerImpl::LeaveQueue(const RequestPtr& request) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (const auto ready = std::find(prepared_.begin(), prepared_.end(), request); ready != prepared_.end()) {
+    prepared_.erase(ready);
+    wake_.notify_all();
+    return true;
+  }
+  const auto queue = queues_.find(request->request.client);
+  if (queue == queues_.end()) return false;
+  const auto place = std::find(queue->second.begin(), queue->second.end(), request);
+  if (place == queue->second.end()) return false;
+  queue->second.erase(place);
+  --queued_;
+  if (queue->second.empty()) {
+    turns_.erase(std::find(turns_.begin(), turns_.end(), queue->first));
+    queues_.erase(queue);
+  }
+  return true;
+}
+
+// Whether the blocks for its prompt are there, and one more for each answer that is under way.
+bool SchedulerImpl::Fits(const ScheduledRequest& request) const {
+  const auto tokens = static_cast<int64_t>(request.plan.ids.size()) + 1;
+  const int64_t needed = (tokens + kKvBlockSize - 1) / kKvBlockSize;
+  int64_t promised = static_cast<int64_t>(decoding_.size());
+  for (const RequestPtr& other : starting_) {
+    const auto all = (static_cast<int64_t>(other->plan.ids.size()) + kKvBlockSize) / kKvBlockSize;
+    promised += std::max<int64_t>(0, all - static_cast<int64_t>(other->sequence->block_table().size()));
+  }
+  return blocks_->available() >= needed + promised;
+}
+
+void SchedulerImpl::Admit() {
+  while (starting_.size() + decoding_.size() < static_cast<size_t>(options_.sequences)) {
+    RequestPtr request;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (prepared_.empty()) return;
+      if (!Fits(*prepared_.front()) && !(starting_.empty() && decoding_.empty())) return;
+      request = std::move(prepared_.front());
+      prepared_.pop_front();
+    }
+    wake_.notify_all();  // there is room to prepare another one
+    if (!request->failure.ok()) {
+      Fail(request, request->failure);
+    } else {
+      Begin(request);
+    }
+  }
+}
+
+void SchedulerImpl::Begin(const RequestPtr& request) {
+  request->sequence = std::make_unique<KvSequence>(*blocks_, cache_->shape, engine_->info().context_tokens);
+  std::vector<Visual>& visuals = request->conversation.visuals();
+  // Positions that are kept hang on what is encoded; without them equal prefixes can be found at once.
+  const bool known = request->plan.position_end == static_cast<int64_t>(request->plan.ids.size());
+  const int64_t cached = known ? request->sequence->Adopt(request->plan.keys, {}) : 0;
+  if (request->tokens.empty()) request->answer.cached_tokens = cached;
+  // What lies before is not looked at any more.
+  std::vector<bool> needed(visuals.size(), false);
+  for (const VisualRun& run : request->plan.runs) {
+    const int64_t same = visuals[static_cast<size_t>(run.visual)].same_as;
+    if (run.count == 0 || run.position + run.count <= cached) continue;
+    needed[static_cast<size_t>(same >= 0 ? same : run.visual)] = true;
+  }
+  std::erase_if(request->waiting, [&](const auto& visual) { return !needed[visual.index]; });
+  starting_.push_back(request);
+}
+
+// Until there is a block for each sequence that needs one.
+void SchedulerImpl::MakeRoom() {
+  while (!decoding_.empty()) {
+    int64_t wanted = 0;
+    for (const RequestPtr& request : decoding_) wanted += request->sequence->size() % kKvBlockSize == 0 ? 1 : 0;
+    if (blocks_->available() >= wanted) return;
+    if (PreemptOther(decoding_.size() == 1 ? decoding_.front().get() : nullptr)) continue;
+    const RequestPtr last = decoding_.back();  // alone, and the cache is full
+    LeaveDecoding(0);
+    End(last, FinishReason::kContext);
+  }
+}
+
+// Who came last goes back: prompts that were begun, then answers; not `except`. False: there is nobody.
+bool SchedulerImpl::PreemptOther(const ScheduledRequest* except) {
+  const auto begun = std::find_if(starting_.rbegin(), starting_.rend(), [&](const RequestPtr& request) {
+    return request.get() != except && request->sequence->size() > 0 && !request->encoding;
+  });
+  if (begun != starting_.rend()) {
+    const RequestPtr request = *begun;
+    starting_.erase(std::next(begun).base());
+    Preempt(request);
+    return true;
+  }
+  size_t newest = decoding_.size();
+  for (size_t i = 0; i < decoding_.size(); ++i) {
+    if (decoding_[i].get() == except) continue;
+    if (newest == decoding_.size() || decoding_[i]->id > decoding_[newest]->id) newest = i;
+  }
+  if (newest == decoding_.size()) return false;
+  const RequestPtr request = decoding_[newest];
+  LeaveDecoding(newest);
+  Preempt(request);
+  return true;
+}
+
+// Its blocks go to others; what it has said so far is computed again with its prompt.
+void SchedulerImpl::Preempt(const RequestPtr& request) {
+  request->sequence.reset();
+  PromptPlan& plan = request->plan;
+  const auto prompt = static_cast<size_t>(request->prompt_tokens);
+  plan.position_end -= static_cast<int64_t>(plan.ids.size() - prompt);
+  plan.ids.resize(prompt);
+  plan.keys.resize(prompt);
+  plan.positions.clear();
+  for (const int32_t token : request->tokens) {
+    plan.ids.push_back(token);
+    plan.keys.push_back(static_cast<uint32_t>(token));
+  }
+  plan.position_end += static_cast<int64_t>(request->tokens.size());
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ++stats_.preempted;
+  std::deque<RequestPtr>& queue = queues_[request->request.client];
+  if (queue.empty()) turns_.push_front(request->request.client);
+  queue.push_front(request);
+  ++queued_;
+  wake_.notify_all();
+}
+
+Status SchedulerImpl::StepDecode() {
+  MakeRoom();
+  if (decoding_.empty()) return Status::Ok();
+  const uint64_t begin = SteadyNowNs();
+  // None of these allocates: their memory was taken at the start.
+  stepped_ = decoding_;
+  sequences_.clear();
+  step_tokens_.clear();
+  for (const RequestPtr& request : decoding_) {
+    sequences_.push_back(request->sequence.get());
+    step_tokens_.push_back(request->tokens.back());
+  }
+  Ledger step;
+  {
+    Stage stage(step, StageId::kDecode, stream_.get());
+    model_.backend().UseThreads(parts_.decode_threads);
+    EYESHOT_RETURN_IF_ERROR(runner_->StepBatch(*stream_, *cache_, sequences_, step_tokens_));
+    runner_->BeginSample(*stream_, static_cast<int64_t>(step_tokens_.size()));
+    EYESHOT_RETURN_IF_ERROR(runner_->FinishSample(*stream_, step_tokens_));
+    model_.backend().UseThreads(0);
+  }
+  stream_->Collect(step);
+  step_s_.Add(SecondsSince(begin));
+  const double share = 1.0 / static_cast<double>(stepped_.size());
+  for (size_t i = 0; i < stepped_.size(); ++i) {
+    AddShare(step, share, stepped_[i]->answer.ledger);
+    stepped_[i]->sequence->Register();
+    stepped_[i]->tokens.push_back(step_tokens_[i]);
+  }
+  for (const RequestPtr& request : stepped_) TakeLast(request);
+  steps_.fetch_add(1, std::memory_order_relaxed);
+  tokens_in_steps_.fetch_add(stepped_.size(), std::memory_order_relaxed);
+  stepped_.clear();
+  return Status::Ok();
+}
+
+// One piece of work for those that have no first token yet: of the oldest one.
+Status SchedulerImpl::Slice(double budget_s) {
+  const RequestPtr oldest = starting_.front();
+  if (encoder_ == nullptr && !oldest->waiting.empty()) EYESHOT_RETURN_IF_ERROR(BeginEncoder());
+  return encoder_ != nullptr ? EncodeSlice(budget_s) : PrefillSlice(oldest, budget_s);
+}
+
+// The visuals of the oldest request that must be encoded, and with them those of others, as far as the tower takes them
+// together anyway. What was encoded since they were prepared needn't be encoded again.
+Status SchedulerImpl::BeginEncoder() {
+  std::vector<Visual*> visuals;
+  std::set<VisualHash> hashes;
+  Tiles tiles;
+  const int64_t group = model_.backend().info().tower_group;
+  for (const RequestPtr& request : starting_) {
+    std::vector<Visual>& own = request->conversation.visuals();
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      std::erase_if(request->waiting,
+                    [&](const auto& visual) { return images_.Fill(request->hashes[visual.index], own[visual.index]); });
+    }
+    const auto joins = [&](const ScheduledRequest::WaitingVisual& visual) {
+      const Visual& next = own[visual.index];
+      if (hashes.count(request->hashes[visual.index]) > 0) return false;  // it will be in the cache
+      return visuals.empty() || (next.reduce == visuals.front()->reduce &&
+                                 (next.frames != nullptr) == (visuals.front()->frames != nullptr));
+    };
+    int64_t more = 0;
+    for (const auto& visual : request->waiting) more += visual.tiles.count();
+    const bool fits = visuals.empty() || tiles.count() + more <= group;
+    if (request->waiting.empty()) continue;
+    if (!fits || !std::all_of(request->waiting.begin(), request->waiting.end(), joins)) break;
+    for (auto& visual : request->waiting) {
+      visuals.push_back(&own[visual.index]);
+      hashes.insert(request->hashes[visual.index]);
+      tiles.side = visual.tiles.side;
+      tiles.rgb.insert(tiles.rgb.end(), visual.tiles.rgb.begin(), visual.tiles.rgb.end());
+      tiles.grids.insert(tiles.grids.end(), visual.tiles.grids.begin(), visual.tiles.grids.end());
+    }
+    request->waiting.clear();
+    request->encoding = true;
+    encoder_requests_.push_back(request);
+  }
+  if (visuals.empty()) return Status::Ok();
+  EYESHOT_ASSIGN_OR_RETURN(encoder_, VisualEncoder::Begin(model_, *parts_.pool, std::move(visuals), std::move(tiles)));
+  return Status::Ok();
+}
+
+Status SchedulerImpl::EncodeSlice(double budget_s) {
+  const uint64_t begin = SteadyNowNs();
+  const int64_t all_layers = std::max<int64_t>(1, model_.tower_layers());
+  const int64_t best = std::max<int64_t>(1, model_.backend().info().tower_group);
+  const int64_t left = encoder_->tiles() - encoder_->tiles_done();
+  // Groups are smaller where somebody waits for the next decoding step.
+  const auto fitting = static_cast<int64_t>(budget_s / layer_s_.value());
+  const int64_t group = encoder_->tiles_under_way() > 0 ? encoder_->tiles_under_way()
+                                                        : std::clamp<int64_t>(fitting, 1, std::min(best, left));
+  const int64_t before = encoder_->layers_done();
+  const int64_t layers = std::clamp<int64_t>(fitting / group, 1, all_layers - before);
+  Ledger slice;
+  EYESHOT_ASSIGN_OR_RETURN(const bool done, encoder_->Some(*stream_, layers, group, slice));
+  EYESHOT_RETURN_IF_ERROR(model_.backend().Sync(*stream_));
+  stream_->Collect(slice);
+  layer_s_.Add(SecondsSince(begin) / static_cast<double>(layers * group));
+  int64_t tiles = 0;
+  for (const Visual* visual : encoder_->visuals()) tiles += visual->tiles;
+  for (const RequestPtr& request : encoder_requests_) {
+    int64_t own = 0;
+    for (const Visual& visual : request->conversation.visuals()) {
+      const auto visuals = encoder_->visuals();
+      if (std::find(visuals.begin(), visuals.end(), &visual) != visuals.end()) own += visual.tiles;
+    }
+    AddShare(slice, static_cast<double>(own) / static_cast<double>(tiles), request->answer.ledger);
+  }
+  if (done) EndEncoder();
+  return Status::Ok();
+}
+
+void SchedulerImpl::EndEncoder() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const RequestPtr& request : encoder_requests_) {
+      request->encoding = false;
+      std::vector<Visual>& visuals = request->conversation.visuals();
+      for (size_t i = 0; i < visuals.size(); ++i) {
+        const auto done = encoder_->visuals();
+        if (std::find(done.begin(), done.end(), &visuals[i]) != done.end())
+          images_.Keep(request->hashes[i], visuals[i]);
+      }
+    }
+  }
+  encoder_.reset();
+  encoder_requests_.clear();
+}
+
+Status SchedulerImpl::PrefillSlice(const RequestPtr& request, double budget_s) {
+  const uint64_t begin = SteadyNowNs();
+  PromptPlan& plan = request->plan;
+  std::vector<Visual>& visuals = request->conversation.visuals();
+  for (Visual& visual : visuals) {
+    if (visual.same_as < 0 || visual.encoded()) continue;
+    const Visual& first = visuals[static_cast<size_t>(visual.same_as)];
+    visual.buffer = first.buffer;
+    visual.rows = first.rows;
+    visual.slots = first.slots;
+  }
+  const bool kept_positions = plan.position_end != static_cast<int64_t>(plan.ids.size());
+  if (kept_positions && plan.positions.empty()) request->conversation.SetPositions(plan);
+  const int64_t before = request->sequence->size();
+  const auto room = [&] { return blocks_->available() * kKvBlockSize + (-before & (kKvBlockSize - 1)); };
+  while (room() == 0) EYESHOT_CHECK(PreemptOther(request.get()));  // alone it fits
+  const int64_t most = std::min(room(), std::max(kLeastPrefill, static_cast<int64_t>(budget_s / token_s_.value())));
+  Ledger slice;
+  bool done = false;
+  {
+    Stage stage(slice, StageId::kPrefill, stream_.get());
+    EYESHOT_ASSIGN_OR_RETURN(done, runner_->PrefillSome(*stream_, *cache_, *request->sequence, plan, visuals, most));
+    EYESHOT_RETURN_IF_ERROR(model_.backend().Sync(*stream_));
+  }
+  stream_->Collect(slice);
+  const int64_t tokens = request->sequence->size() - before;
+  token_s_.Add(SecondsSince(begin) / static_cast<double>(tokens));
+  AddShare(slice, 1, request->answer.ledger);
+  AddTokens(StageId::kPrefill, static_cast<uint64_t>(tokens), request->answer.ledger);
+  request->sequence->Register();
+  return done ? FirstToken(request) : Status::Ok();
+}
+
+Status SchedulerImpl::FirstToken(const RequestPtr& request) {
+  // Visual tokens are in the cache now.
+  for (Visual& visual : request->conversation.visuals()) {
+    visual.buffer.reset();
+    visual.rows = {};
+  }
+  const auto slot = static_cast<int64_t>(decoding_.size());
+  int32_t token = 0;
+  Ledger step;
+  {
+    Stage stage(step, StageId::kDecode, stream_.get());
+    runner_->StartSampling(*stream_, request->request.options.sampling, request->plan.ids, slot,
+                           static_cast<uint32_t>(request->tokens.size()));
+    runner_->BeginSample(*stream_, 1, slot);
+    EYESHOT_RETURN_IF_ERROR(runner_->FinishSample(*stream_, {&token, 1}, slot));
+  }
+  stream_->Collect(step);
+  AddShare(step, 1, request->answer.ledger);
+  starting_.erase(std::find(starting_.begin(), starting_.end(), request));
+  decoding_.push_back(request);
+  request->tokens.push_back(token);
+  TakeLast(request);
+  return Status::Ok();
+}
+
+// The new token of an answer, its last one.
+void SchedulerImpl::TakeLast(const RequestPtr& request) {
+  ScheduledRequest& own = *request;
+  const AskOptions& options = own.request.options;
+  const int32_t token = own.tokens.back();
+  ++own.answer.completion_tokens;
+  AddTokens(StageId::kDecode, 1, own.answer.ledger);
+  std::optional<FinishReason> end;
+  if (!options.ignore_end && IsStopToken(token)) {
+    end = FinishReason::kStop;
+  } else {
+    Stage stage(own.answer.ledger, StageId::kDetokenize);
+    stage.AddTokens(1);
+    const bool shown = options.special_tokens || !model_.tokenizer().IsSpecial(token);
+    if (shown && own.text->Push(model_.tokenizer().TokenBytes(token))) end = FinishReason::kStop;
+    const std::string_view fresh = own.text->TakeNew();
+    if (own.request.on_text && !fresh.empty()) own.request.on_text(fresh);
+  }
+  if (!end && own.answer.completion_tokens >= own.limit) {
+    end = own.limit < options.max_tokens ? FinishReason::kContext : FinishReason::kLength;
+  }
+  if (!end) return;
+  LeaveDecoding(static_cast<size_t>(std::find(decoding_.begin(), decoding_.end(), request) - decoding_.begin()));
+  End(request, *end);
+}
+
+// The last slot's answer moves to the free one, with its sampler.
+void SchedulerImpl::LeaveDecoding(size_t slot) {
+  if (slot + 1 < decoding_.size()) {
+    decoding_[slot] = std::move(decoding_.back());
+    const ScheduledRequest& moved = *decoding_[slot];
+    std::vector<int32_t> ids(moved.plan.ids.begin(), moved.plan.ids.begin() + moved.prompt_tokens);
+    ids.insert(ids.end(), moved.tokens.begin(), moved.tokens.end());
+    runner_->StartSampling(*stream_, moved.request.options.sampling, ids, static_cast<int64_t>(slot),
+                           static_cast<uint32_t>(moved.tokens.size()));
+  }
+  decoding_.pop_back();
+}
+
+void SchedulerImpl::End(const RequestPtr& request, FinishReason reason) {
+  ScheduledRequest& own = *request;
+  own.sequence.reset();
+  own.answer.finish_reason = reason;
+  own.text->Finish();
+  const std::string_view rest = own.text->TakeNew();
+  if (own.request.on_text && !rest.empty() && reason != FinishReason::kCancelled) own.request.on_text(rest);
+  own.answer.text = own.text->Release();
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    (reason == FinishReason::kCancelled ? stats_.cancelled : stats_.finished) += 1;
+    stats_.prompt_tokens += static_cast<uint64_t>(own.answer.prompt_tokens);
+    stats_.prompt_tokens_cached += static_cast<uint64_t>(own.answer.cached_tokens);
+    stats_.completion_tokens += static_cast<uint64_t>(own.answer.completion_tokens);
+    stats_.ledger.Add(own.answer.ledger);
+  }
+  if (own.request.on_done) own.request.on_done(std::move(own.answer));
+  const std::lock_guard<std::mutex> lock(mutex_);
+  all_.erase(own.id);
+  if (all_.empty()) all_done_.notify_all();
+}
+
+void SchedulerImpl::Fail(const RequestPtr& request, const Status& status) {
+  request->sequence.reset();
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++stats_.failed;
+  }
+  if (request->request.on_done) request->request.on_done(status);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  all_.erase(request->id);
+  if (all_.empty()) all_done_.notify_all();
+}
+
+// The device failed, or memory was short: whose step it was can't be told.
+void SchedulerImpl::FailAll(const Status& status) {
+  static_cast<void>(model_.backend().Sync(*stream_));
+  encoder_.reset();
+  encoder_requests_.clear();
+  std::vector<RequestPtr> running = std::move(starting_);
+  running.insert(running.end(), decoding_.begin(), decoding_.end());
+  starting_.clear();
+  decoding_.clear();
+  for (const RequestPtr& request : running) Fail(request, status);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Scheduler>> Scheduler::Create(std::shared_ptr<Engine> engine, const SchedulerOptions& options) {
+  auto scheduler = std::make_unique<SchedulerImpl>(std::move(engine), options);
+  EYESHOT_RETURN_IF_ERROR(scheduler->Start());
+  return std::unique_ptr<Scheduler>(std::move(scheduler));
+}
+
+}  // namespace eyeshot
