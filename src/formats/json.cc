@@ -131,7 +131,7 @@ Result<JsonObject> JsonObject::Root(const Json& tree, const std::string& file, c
   if (!tree.is_object()) {
     return CorruptError(fmt::format("{}: is {}, expected an object", file, Excerpt(tree)), rules.mend);
   }
-  return JsonObject(tree, file, "", rules.mend);
+  return JsonObject(tree, file, "", rules);
 }
 
 const Json* JsonObject::Find(const std::string& key) const {
@@ -153,15 +153,15 @@ Status JsonObject::Error(StatusCode code, const std::string& key, const std::str
 Result<const Json*> JsonObject::Required(const std::string& key, const std::string& expected) const {
   const auto found = json_->find(key);
   if (found == json_->end()) {
-    return Error(StatusCode::kNotFound, key, expected, mend_);
+    return Error(StatusCode::kNotFound, key, expected, rules_.mend_missing);
   }
   return &*found;
 }
 
 Result<JsonObject> JsonObject::Object(const std::string& key) const {
   EYESHOT_ASSIGN_OR_RETURN(const Json* const value, Required(key, "an object"));
-  if (!value->is_object()) return Error(StatusCode::kCorrupt, key, "an object", mend_);
-  return JsonObject(*value, file_, PathOf(key), mend_);
+  if (!value->is_object()) return Error(StatusCode::kCorrupt, key, "an object", rules_.mend);
+  return JsonObject(*value, file_, PathOf(key), rules_);
 }
 
 Result<std::optional<JsonObject>> JsonObject::OptionalObject(const std::string& key) const {
@@ -173,11 +173,11 @@ Result<std::optional<JsonObject>> JsonObject::OptionalObject(const std::string& 
 Result<int64_t> JsonObject::Integer(const std::string& key, int64_t min, int64_t max) const {
   const std::string expected = fmt::format("an integer in [{}, {}]", min, max);
   EYESHOT_ASSIGN_OR_RETURN(const Json* const value, Required(key, expected));
-  if (!value->is_number_integer()) return Error(StatusCode::kCorrupt, key, expected, mend_);
+  if (!value->is_number_integer()) return Error(StatusCode::kCorrupt, key, expected, rules_.mend);
   constexpr auto kMaxSigned = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
   const bool too_large = value->is_number_unsigned() && value->get<uint64_t>() > kMaxSigned;
   if (too_large || value->get<int64_t>() < min || value->get<int64_t>() > max) {
-    return Error(StatusCode::kLimitExceeded, key, expected, mend_);
+    return Error(StatusCode::kLimitExceeded, key, expected, rules_.mend);
   }
   return value->get<int64_t>();
 }
@@ -190,9 +190,9 @@ Result<int64_t> JsonObject::IntegerOr(const std::string& key, int64_t min, int64
 Result<double> JsonObject::Number(const std::string& key, double min, double max) const {
   const std::string expected = fmt::format("a number in [{}, {}]", min, max);
   EYESHOT_ASSIGN_OR_RETURN(const Json* const value, Required(key, expected));
-  if (!value->is_number()) return Error(StatusCode::kCorrupt, key, expected, mend_);
+  if (!value->is_number()) return Error(StatusCode::kCorrupt, key, expected, rules_.mend);
   const double number = value->get<double>();
-  if (!(number >= min && number <= max)) return Error(StatusCode::kLimitExceeded, key, expected, mend_);
+  if (!(number >= min && number <= max)) return Error(StatusCode::kLimitExceeded, key, expected, rules_.mend);
   return number;
 }
 
@@ -204,13 +204,13 @@ Result<double> JsonObject::NumberOr(const std::string& key, double min, double m
 Result<bool> JsonObject::BoolOr(const std::string& key, bool fallback) const {
   const Json* const value = Find(key);
   if (value == nullptr) return fallback;
-  if (!value->is_boolean()) return Error(StatusCode::kCorrupt, key, "true or false", mend_);
+  if (!value->is_boolean()) return Error(StatusCode::kCorrupt, key, "true or false", rules_.mend);
   return value->get<bool>();
 }
 
 Result<std::string> JsonObject::String(const std::string& key) const {
   EYESHOT_ASSIGN_OR_RETURN(const Json* const value, Required(key, "a string"));
-  if (!value->is_string()) return Error(StatusCode::kCorrupt, key, "a string", mend_);
+  if (!value->is_string()) return Error(StatusCode::kCorrupt, key, "a string", rules_.mend);
   return value->get<std::string>();
 }
 

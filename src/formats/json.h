@@ -21,6 +21,7 @@ using Json = nlohmann::json;
 struct JsonRules {
   size_t max_values = limits::kMaxJsonValues;
   const char* mend = "correct the file or download it again";
+  const char* mend_missing = "add the key or download the file again";
 };
 
 // Receives the values of a JSON text one after the other, without a tree being built. The virtual functions are
@@ -126,14 +127,14 @@ class JsonObject {
   const Json& json() const { return *json_; }
 
  private:
-  JsonObject(const Json& json, std::string file, std::string path, const char* mend)
-      : json_(&json), file_(std::move(file)), path_(std::move(path)), mend_(mend) {}
+  JsonObject(const Json& json, std::string file, std::string path, const JsonRules& rules)
+      : json_(&json), file_(std::move(file)), path_(std::move(path)), rules_(rules) {}
   Result<const Json*> Required(const std::string& key, const std::string& expected) const;
 
   const Json* json_;
   std::string file_;
   std::string path_;  // of this object: empty for the root
-  const char* mend_;
+  JsonRules rules_;
 };
 
 }  // namespace eyeshot

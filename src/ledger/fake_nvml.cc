@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <mutex>
 #include <string>
 
 #define FAKE_NVML extern "C" __attribute__((visibility("default")))
@@ -48,6 +49,8 @@ double Watts(unsigned clock_mhz) {
 
 // Counts on at the power of the clock that held since the last look: clocks are set and read by one process at a time.
 unsigned long long CountedMillijoules() {
+  static std::mutex mutex;  // a sampler reads beside who asks
+  const std::lock_guard<std::mutex> lock(mutex);
   constexpr long long kPeriodMs = 20;
   static long long last_ms = 0;
   static double millijoules = 1e9;

@@ -12,7 +12,9 @@ namespace eyeshot::server {
 namespace {
 
 constexpr const char* kBody = "the request";
-constexpr JsonRules kRules = {.max_values = limits::kMaxBodyValues, .mend = "docs/server.md says what a request holds"};
+constexpr JsonRules kRules = {.max_values = limits::kMaxBodyValues,
+                              .mend = "docs/server.md says what a request holds",
+                              .mend_missing = "docs/server.md says what a request holds"};
 // Where clients ask for more than any context holds, as VLMEvalKit does.
 constexpr int64_t kMostTokens = 1'000'000'000;
 
