@@ -219,7 +219,10 @@ function liveStages(answer) {
 }
 
 function showStages(parts, answer) {
-  if (!answer.usage && !answer.busy) return;
+  if (!answer.usage && !answer.busy) {
+    parts.bar.hidden = true;
+    return;
+  }
   const own = answer.usage && answer.usage.eyeshot;
   let stages = own ? own.stages.filter((stage) => stage.wall_ms > 0) : liveStages(answer);
   const known = stages.reduce((sum, stage) => sum + stage.wall_ms, 0);

@@ -55,15 +55,16 @@ std::optional<HttpResponse> FileReply(std::string_view name) {
   return std::nullopt;
 }
 
-// The last text of the last message of the user.
+// The last text of the user.
 std::string QuestionOf(const GenerationRequest& request) {
-  for (auto message = request.messages.rbegin(); message != request.messages.rend(); ++message) {
-    if (message->role != Role::kUser) continue;
-    for (auto part = message->parts.rbegin(); part != message->parts.rend(); ++part) {
-      if (const auto* text = std::get_if<std::string>(&*part)) return *text;
+  std::string question;
+  for (const RequestMessage& message : request.messages) {
+    if (message.role != Role::kUser) continue;
+    for (const RequestPart& part : message.parts) {
+      if (const auto* text = std::get_if<std::string>(&part)) question = *text;
     }
   }
-  return {};
+  return question;
 }
 
 }  // namespace

@@ -44,6 +44,8 @@ using asio::ip::tcp;
 using boost::system::error_code;
 using SteadyClock = std::chrono::steady_clock;
 
+// NOLINTBEGIN(bugprone-unused-return-value): Asio gives an error both as the value and by a reference.
+
 // How long, after an answer that ends a connection, what the client still sends is read and forgotten: closing at once
 // would make its system discard the answer.
 constexpr std::chrono::seconds kLingerTime{2};
@@ -135,7 +137,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void Drop();
 
   // Of the exchange.
-  void Reply(HttpResponse response);
+  void Reply(const HttpResponse& response);
   void Begin(const HttpResponse& head);
   void Write(std::string_view piece);
   void End();
@@ -154,7 +156,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void Dispatch();
   void Watch();
   void OnReadable(uint64_t generation);
-  void Refuse(HttpResponse response);
+  void Refuse(const HttpResponse& response);
   void AddHead(const HttpResponse& response, std::optional<uint64_t> length);
   void Flush();
   void OnWritten(error_code error);
@@ -248,8 +250,8 @@ class ServerImpl final : public HttpServer {
 // --- Exchange
 
 void Exchange::Send(HttpResponse response) {
-  asio::post(context_, [self = shared_from_this(), response = std::move(response)]() mutable {
-    if (self->connection_ != nullptr) self->connection_->Reply(std::move(response));
+  asio::post(context_, [self = shared_from_this(), response = std::move(response)] {
+    if (self->connection_ != nullptr) self->connection_->Reply(response);
   });
 }
 
@@ -312,7 +314,7 @@ void Connection::OnHead(error_code error) {
   first_ = false;
   in_request_ = true;
   FillHead();
-  if (std::optional<HttpResponse> refusal = server_.handler().CheckHead(head_)) return Refuse(*std::move(refusal));
+  if (const std::optional<HttpResponse> refusal = server_.handler().CheckHead(head_)) return Refuse(*refusal);
   if (!TakeBodyRoom()) return Refuse(server_.handler().Refusal(503, "too many bodies are being read"));
   Continue();
 }
@@ -424,7 +426,7 @@ void Connection::AddHead(const HttpResponse& response, std::optional<uint64_t> l
   outgoing_ += head + "\r\n";
 }
 
-void Connection::Reply(HttpResponse response) {
+void Connection::Reply(const HttpResponse& response) {
   chunked_ = false;
   AddHead(response, response.body.size());
   if (!head_only_) outgoing_ += response.body;
@@ -457,12 +459,12 @@ void Connection::End() {
 }
 
 // An answer before the request was read: the connection can't be used further.
-void Connection::Refuse(HttpResponse response) {
+void Connection::Refuse(const HttpResponse& response) {
   in_request_ = true;
   if (!parser_->is_done() || response.close) {
     keep_alive_ = false;
   }
-  Reply(std::move(response));
+  Reply(response);
 }
 
 void Connection::Flush() {
@@ -677,6 +679,7 @@ void ServerImpl::DropAll() {
   for (const auto& connection : all) connection->Drop();
 }
 
+// NOLINTEND(bugprone-unused-return-value)
 }  // namespace
 
 Result<std::unique_ptr<HttpServer>> HttpServer::Listen(const HttpOptions& options, HttpHandler& handler) {
