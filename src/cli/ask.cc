@@ -1,6 +1,7 @@
 // eyeshot ask: one question about pictures and clips, one answer.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <string>

@@ -1,6 +1,7 @@
 // eyeshot bench: what each stage costs on this machine.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdint>
 #include <functional>

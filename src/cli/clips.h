@@ -2,7 +2,6 @@
 #ifndef EYESHOT_CLI_CLIPS_H_
 #define EYESHOT_CLI_CLIPS_H_
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -16,6 +15,10 @@
 #include "eyeshot/ledger.h"
 #include "eyeshot/media.h"
 #include "media/frame_list.h"
+
+namespace CLI {
+class App;
+}
 
 namespace eyeshot::cli {
 

@@ -2,12 +2,15 @@
 #ifndef EYESHOT_CLI_COMMANDS_H_
 #define EYESHOT_CLI_COMMANDS_H_
 
-#include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "eyeshot/status.h"
+
+namespace CLI {
+class App;
+}
 
 namespace eyeshot::cli {
 

@@ -2,13 +2,16 @@
 #ifndef EYESHOT_CLI_COST_FLAGS_H_
 #define EYESHOT_CLI_COST_FLAGS_H_
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <string_view>
 
 #include "cli/report.h"
 #include "energy/cost.h"
 #include "eyeshot/status.h"
+
+namespace CLI {
+class App;
+}
 
 namespace eyeshot::cli {
 

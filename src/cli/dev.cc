@@ -1,6 +1,7 @@
 // eyeshot dev: for those who work on Eyeshot.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
 #include <memory>

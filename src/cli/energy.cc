@@ -2,6 +2,7 @@
 // eyeshot energy compare: models side by side.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <optional>

@@ -3,7 +3,6 @@
 #ifndef EYESHOT_CLI_ENERGY_COMPARE_H_
 #define EYESHOT_CLI_ENERGY_COMPARE_H_
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <optional>
 #include <string>
@@ -13,6 +12,10 @@
 #include "energy/simulator/inflation.h"
 #include "energy/simulator/regret.h"
 #include "eyeshot/status.h"
+
+namespace CLI {
+class App;
+}
 
 namespace eyeshot::cli {
 

@@ -1,6 +1,7 @@
 // eyeshot eval: how well a model answers a set of questions, and what that costs.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <map>
 #include <memory>
 #include <string>

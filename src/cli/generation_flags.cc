@@ -1,5 +1,7 @@
 #include "cli/generation_flags.h"
 
+#include <CLI/CLI.hpp>
+
 #include "reduce/reduce_spec.h"
 
 namespace eyeshot::cli {

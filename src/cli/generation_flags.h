@@ -2,10 +2,13 @@
 #ifndef EYESHOT_CLI_GENERATION_FLAGS_H_
 #define EYESHOT_CLI_GENERATION_FLAGS_H_
 
-#include <CLI/CLI.hpp>
 #include <string>
 
 #include "eyeshot/engine.h"
+
+namespace CLI {
+class App;
+}
 
 namespace eyeshot::cli {
 

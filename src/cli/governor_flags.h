@@ -2,7 +2,6 @@
 #ifndef EYESHOT_CLI_GOVERNOR_FLAGS_H_
 #define EYESHOT_CLI_GOVERNOR_FLAGS_H_
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +10,10 @@
 #include "energy/clocks/clock_session.h"
 #include "energy/governors/clock_plan.h"
 #include "energy/governors/stage_governor.h"
+
+namespace CLI {
+class App;
+}
 
 namespace eyeshot::cli {
 

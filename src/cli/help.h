@@ -2,8 +2,11 @@
 #ifndef EYESHOT_CLI_HELP_H_
 #define EYESHOT_CLI_HELP_H_
 
-#include <CLI/CLI.hpp>
 #include <string>
+
+namespace CLI {
+class App;
+}
 
 namespace eyeshot::cli {
 

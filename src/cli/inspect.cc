@@ -1,6 +1,7 @@
 // eyeshot inspect: what a model is, or what it sees of a picture.
 #include "cli/inspect.h"
 
+#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "base/error.h"

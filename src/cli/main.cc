@@ -1,6 +1,7 @@
 // The program `eyeshot`: what it can do and what its exit codes mean. One file a command.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <exception>
 #include <optional>

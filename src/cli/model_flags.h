@@ -2,7 +2,6 @@
 #ifndef EYESHOT_CLI_MODEL_FLAGS_H_
 #define EYESHOT_CLI_MODEL_FLAGS_H_
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,6 +10,10 @@
 #include "eyeshot/engine.h"
 #include "formats/processor_config.h"
 #include "models/model.h"
+
+namespace CLI {
+class App;
+}
 
 namespace eyeshot::cli {
 

@@ -1,6 +1,7 @@
 // eyeshot models: models that are known to run, and those that this machine has.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iterator>
 #include <memory>

@@ -1,5 +1,6 @@
 #include "cli/pictures.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>

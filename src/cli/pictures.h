@@ -2,7 +2,6 @@
 #ifndef EYESHOT_CLI_PICTURES_H_
 #define EYESHOT_CLI_PICTURES_H_
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -14,6 +13,10 @@
 #include "eyeshot/ledger.h"
 #include "eyeshot/media.h"
 #include "eyeshot/status.h"
+
+namespace CLI {
+class App;
+}
 
 namespace eyeshot::cli {
 

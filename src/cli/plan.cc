@@ -1,6 +1,7 @@
 // eyeshot plan: which model, at which detail and precision, a question is best asked of; and what it will cost.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 #include <filesystem>

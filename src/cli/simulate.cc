@@ -1,6 +1,7 @@
 // eyeshot simulate: time and energy on machines that are not here, by a model; and what governors would save.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <memory>

@@ -49,6 +49,48 @@ TEST(KvSequenceTest, ReturnsItsBlocksWhenItDies) {
   EXPECT_EQ(pool.available(), 2);
 }
 
+TEST(BlockPoolTest, EqualPrefixesShareBlocksUntilTheirRoomIsWanted) {
+  BlockPool pool(4, 4);
+  const std::vector<uint64_t> keys = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+  {
+    KvSequence first(pool, Shape(4), 16);
+    EXPECT_EQ(first.Adopt(keys, {}), 0);
+    for (const uint64_t key : keys) first.Append(key);
+    first.Register();
+    KvSequence second(pool, Shape(4), 16);
+    EXPECT_EQ(second.Adopt(keys, {}), 8);
+    EXPECT_EQ(second.block_table()[0], first.block_table()[0]);
+    EXPECT_EQ(pool.available(), 1);  // two blocks are shared, and the first has one of its own
+    EXPECT_EQ(second.Append(9) / 4, 3);
+  }
+  EXPECT_EQ(pool.available(), 4);
+  // Nobody uses them now, and they are found all the same; the last token is never adopted: its logits are wanted.
+  KvSequence again(pool, Shape(4), 16);
+  EXPECT_EQ(again.Adopt(std::vector<uint64_t>{1, 2, 3, 4, 5, 6, 7, 8}, {}), 4);
+  again.Truncate(0);
+  // The same keys behind others are something else.
+  EXPECT_EQ(again.Adopt(std::vector<uint64_t>{5, 6, 7, 8, 9}, {}), 0);
+  // Whoever needs all blocks gets them, and what they held is forgotten.
+  for (uint64_t key = 100; key < 116; ++key) again.Append(key);
+  EXPECT_EQ(pool.available(), 0);
+  again.Truncate(0);
+  EXPECT_EQ(again.Adopt(keys, {}), 0);
+}
+
+TEST(BlockPoolTest, ABlockThatIsWrittenAnewIsNotFound) {
+  BlockPool pool(2, 4);
+  KvSequence sequence(pool, Shape(2), 8);
+  for (uint64_t key = 1; key < 6; ++key) sequence.Append(key);
+  sequence.Register();
+  sequence.Truncate(2);
+  sequence.Append(30);
+  sequence.Append(40);
+  KvSequence other(pool, Shape(2), 8);
+  EXPECT_EQ(other.Adopt(std::vector<uint64_t>{1, 2, 3, 4, 5}, {}), 0);
+  sequence.Register();
+  EXPECT_EQ(other.Adopt(std::vector<uint64_t>{1, 2, 30, 40, 5}, {}), 4);
+}
+
 // Pushes pieces and returns what came out after each, then the rest.
 std::vector<std::string> Stream(const std::vector<std::string>& pieces, const std::vector<std::string>& stops = {}) {
   AnswerText text(stops, 64);

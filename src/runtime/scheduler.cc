@@ -11,7 +11,6 @@
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
-#include <cstring>
 #include <deque>
 #include <map>
 #include <mutex>
@@ -24,8 +23,6 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "ledger/stage.h"
-#include "reduce/reduce_spec.h"
-#include "reduce/reducer.h"
 #include "runtime/decoder_runner.h"
 #include "runtime/engine_parts.h"
 #include "runtime/scheduler_request.h"
@@ -45,7 +42,6 @@ constexpr double kIdleSliceS = 0.05;
 constexpr int64_t kLeastPrefill = 16;
 // Of a running mean: the newest value's share.
 constexpr double kNewest = 0.2;
-constexpr size_t kBytesPerToken = 16;
 
 class RunningMean {
  public:
@@ -101,11 +97,6 @@ class SchedulerImpl final : public Scheduler {
   const ModelInfo& info() const override { return engine_->info(); }
 
  private:
-  // By callers.
-  Status Render(ScheduledRequest& request) const;
-  Status AppendPrefix(const std::string& text, PromptPlan& plan) const;
-  Status CheckFits(ScheduledRequest& request) const;
-
   // By the thread that prepares.
   void PrepareMain();
   RequestPtr TakeFair();
@@ -245,93 +236,6 @@ SchedulerImpl::~SchedulerImpl() {
 
 // --- By callers ------------------------------------------------------------------------------------------------------
 
-// What an answer was begun with, as the template puts it behind "Assistant:".
-Status SchedulerImpl::AppendPrefix(const std::string& text, PromptPlan& plan) const {
-  const std::vector<int32_t> ids = model_.tokenizer().Encode(" " + text);
-  for (const int32_t id : ids) {
-    if (id >= model_.config().text.vocab_size) {
-      return InvalidArgumentError(fmt::format("the answer's beginning holds token {}, which the model lacks", id),
-                                  "leave the word out");
-    }
-    plan.ids.push_back(id);
-    plan.keys.push_back(static_cast<uint32_t>(id));
-  }
-  plan.position_end += static_cast<int64_t>(ids.size());
-  return Status::Ok();
-}
-
-Status SchedulerImpl::CheckFits(ScheduledRequest& request) const {
-  const int64_t context = engine_->info().context_tokens;
-  const auto needed = static_cast<int64_t>(request.plan.ids.size()) + 1;
-  if (needed > context) {
-    return ContextFullError(fmt::format("the prompt needs {} tokens ({} of them visual, of {} tiles) and the context "
-                                        "holds {}",
-                                        needed, request.plan.visual_tokens, request.plan.tiles, context),
-                            "use fewer or smaller pictures, the detail auto or low, or a shorter conversation");
-  }
-  const int64_t limit = model_.config().text.max_positions;
-  if (request.plan.position_end + 1 > limit) {
-    return ContextFullError(fmt::format("with the positions of all visual tokens the prompt goes on to {}, and the "
-                                        "model has {}",
-                                        request.plan.position_end + 1, limit),
-                            "leave positions=keep out of the reduction, or use fewer pictures");
-  }
-  const int64_t room = std::min(context - needed + 1, limit - request.plan.position_end);
-  request.limit = std::min<int64_t>(request.request.options.max_tokens, room);
-  return Status::Ok();
-}
-
-Status SchedulerImpl::Render(ScheduledRequest& request) const {
-  const AskOptions& options = request.request.options;
-  EYESHOT_RETURN_IF_ERROR(CheckOptions(options));
-  EYESHOT_ASSIGN_OR_RETURN(const ReduceSpec reduce, ParseReduceSpec(options.reduce));
-  if (reduce.reducer != nullptr && reduce.reducer->counts_by_content) {
-    return UnsupportedError(fmt::format("{} side by side with other requests: how many tokens each frame keeps shows "
-                                        "only when it is encoded",
-                                        options.reduce),
-                            "use another reducer (stride)");
-  }
-  std::vector<Message> messages = std::move(request.request.messages);
-  std::string prefix;
-  if (!messages.empty() && messages.back().role == Role::kAssistant) {
-    for (const ContentPart& part : messages.back().parts) {
-      const auto* const text = std::get_if<std::string>(&part);
-      if (text == nullptr) return InvalidArgumentError("an answer that begins with a picture", "begin it with text");
-      prefix += *text;
-    }
-    messages.pop_back();
-  }
-  if (messages.empty()) return InvalidArgumentError("the conversation is empty", "say something");
-  for (Message& message : messages) {
-    EYESHOT_RETURN_IF_ERROR(request.conversation.Add(std::move(message), options.detail, reduce));
-  }
-  EYESHOT_ASSIGN_OR_RETURN(request.plan, request.conversation.Plan());
-  const int64_t context = engine_->info().context_tokens;
-  while (options.detail.kind == PictureDetail::Kind::kAuto &&
-         static_cast<int64_t>(request.plan.ids.size()) >= context && request.conversation.Shrink()) {
-    EYESHOT_ASSIGN_OR_RETURN(request.plan, request.conversation.Plan());
-  }
-  std::vector<Visual>& visuals = request.conversation.visuals();
-  for (size_t i = 0; i < visuals.size(); ++i) {
-    request.hashes.push_back(HashOf(visuals[i], salt_));
-    uint64_t key = 0;
-    std::memcpy(&key, request.hashes.back().data(), sizeof(key));
-    request.conversation.SetKey(i, key);
-  }
-  EYESHOT_ASSIGN_OR_RETURN(request.plan, request.conversation.Plan());
-  if (!prefix.empty()) EYESHOT_RETURN_IF_ERROR(AppendPrefix(prefix, request.plan));
-  EYESHOT_RETURN_IF_ERROR(CheckFits(request));
-  request.prompt_tokens = static_cast<int64_t>(request.plan.ids.size());
-  request.tokens.reserve(static_cast<size_t>(request.limit));
-  request.text.emplace(options.stop, static_cast<size_t>(request.limit) * kBytesPerToken + 64, !prefix.empty());
-  request.answer.prompt_tokens = request.prompt_tokens;
-  request.answer.visual_tokens = request.plan.visual_tokens;
-  request.answer.tiles = request.plan.tiles;
-  request.answer.context_tokens = context;
-  AddPictureCosts(model_, visuals, request.answer.ledger);
-  return Status::Ok();
-}
-
 Result<uint64_t> SchedulerImpl::Submit(GenerateRequest asked) {
   uint64_t id = 0;
   {
@@ -345,7 +249,7 @@ Result<uint64_t> SchedulerImpl::Submit(GenerateRequest asked) {
   }
   auto request = std::make_shared<ScheduledRequest>(id, std::move(asked), model_);
   if (request->request.client.empty()) request->request.client = fmt::format("\n{}", id);
-  const Status rendered = Render(*request);
+  const Status rendered = request->Render(model_, engine_->info().context_tokens, salt_);
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!rendered.ok() || draining_ || stopping_) {
     --queued_;

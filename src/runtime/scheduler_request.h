@@ -22,6 +22,10 @@ struct ScheduledRequest {
   ScheduledRequest(uint64_t number, GenerateRequest asked, const VisionLanguageModel& model)
       : id(number), request(std::move(asked)), conversation(model) {}
 
+  // Plans the prompt, names its pictures by what they show, and sets how long the answer may be. `salt` is the
+  // process's. Errors: those of Scheduler::Submit().
+  Status Render(const VisionLanguageModel& model, int64_t context, const VisualHash& salt);
+
   uint64_t id;
   GenerateRequest request;
   Conversation conversation;
@@ -46,6 +50,10 @@ struct ScheduledRequest {
   bool Expired(std::chrono::steady_clock::time_point now) const {
     return cancelled.load(std::memory_order_relaxed) || (request.deadline && now >= *request.deadline);
   }
+
+ private:
+  Status PlanPrompt(const VisionLanguageModel& model, int64_t context, std::string_view beginning);
+  Status SetLimit(const VisionLanguageModel& model, int64_t context);
 };
 
 }  // namespace eyeshot

@@ -175,7 +175,7 @@ class ModelUnderTest {
     const int32_t image_token = model_->config().image_token_id;
     const auto first = std::find(plan.ids.begin(), plan.ids.end(), image_token) - plan.ids.begin();
     plan.visual_tokens = std::count(plan.ids.begin(), plan.ids.end(), image_token);
-    if (plan.visual_tokens > 0) plan.runs.push_back({first, 0, 0, plan.visual_tokens});
+    if (plan.visual_tokens > 0) plan.runs.push_back({.position = first, .count = plan.visual_tokens});
     for (size_t i = 0; i < plan.ids.size(); ++i) plan.keys.push_back(i);
     std::vector<Visual> visuals;
     std::vector<Buffer> buffers;

@@ -1,0 +1,104 @@
+#include "runtime/scheduler_request.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+#include <variant>
+
+#include "base/error.h"
+#include "reduce/reduce_spec.h"
+#include "reduce/reducer.h"
+#include "runtime/engine_parts.h"
+
+namespace eyeshot {
+namespace {
+
+// No token decodes to more bytes than this on average; a longer one makes the text grow, once.
+constexpr size_t kBytesPerToken = 16;
+
+// The last message's text, if it is the assistant's, which is then taken away. Error: kInvalidArgument.
+Status TakeBeginning(std::vector<Message>& messages, std::string& beginning) {
+  if (messages.empty() || messages.back().role != Role::kAssistant) return Status::Ok();
+  for (const ContentPart& part : messages.back().parts) {
+    const auto* const text = std::get_if<std::string>(&part);
+    if (text == nullptr) return InvalidArgumentError("an answer that begins with a picture", "begin it with text");
+    beginning += *text;
+  }
+  messages.pop_back();
+  return Status::Ok();
+}
+
+}  // namespace
+
+// As conversations of Chat are planned: pictures of the detail "auto" become smaller until they fit.
+Status ScheduledRequest::PlanPrompt(const VisionLanguageModel& model, int64_t context, std::string_view beginning) {
+  EYESHOT_ASSIGN_OR_RETURN(plan, conversation.Plan(beginning));
+  while (request.options.detail.kind == PictureDetail::Kind::kAuto &&
+         static_cast<int64_t>(plan.ids.size()) >= context && conversation.Shrink()) {
+    EYESHOT_ASSIGN_OR_RETURN(plan, conversation.Plan(beginning));
+  }
+  if (plan.position_end + 1 > model.config().text.max_positions && conversation.Renumber()) {
+    EYESHOT_ASSIGN_OR_RETURN(plan, conversation.Plan(beginning));
+  }
+  return Status::Ok();
+}
+
+Status ScheduledRequest::SetLimit(const VisionLanguageModel& model, int64_t context) {
+  const auto needed = static_cast<int64_t>(plan.ids.size()) + 1;
+  if (needed > context) {
+    return ContextFullError(fmt::format("the prompt needs {} tokens ({} of them visual, of {} tiles) and the context "
+                                        "holds {}",
+                                        needed, plan.visual_tokens, plan.tiles, context),
+                            "use fewer or smaller pictures, the detail auto or low, or a shorter conversation");
+  }
+  const int64_t positions = model.config().text.max_positions;
+  if (plan.position_end + 1 > positions) {
+    return ContextFullError(fmt::format("with the positions of all visual tokens the prompt goes on to {}, and the "
+                                        "model has {}",
+                                        plan.position_end + 1, positions),
+                            "leave positions=keep out of the reduction, or use fewer pictures");
+  }
+  const int64_t room = std::min(context - needed + 1, positions - plan.position_end);
+  limit = std::min<int64_t>(request.options.max_tokens, room);
+  return Status::Ok();
+}
+
+Status ScheduledRequest::Render(const VisionLanguageModel& model, int64_t context, const VisualHash& salt) {
+  const AskOptions& options = request.options;
+  EYESHOT_RETURN_IF_ERROR(CheckOptions(options));
+  EYESHOT_ASSIGN_OR_RETURN(const ReduceSpec reduce, ParseReduceSpec(options.reduce));
+  if (reduce.reducer != nullptr && reduce.reducer->counts_by_content) {
+    return UnsupportedError(fmt::format("{} side by side with other requests: how many tokens each frame keeps shows "
+                                        "only when it is encoded",
+                                        options.reduce),
+                            "use another reducer (stride)");
+  }
+  std::vector<Message> messages = std::move(request.messages);
+  std::string beginning = options.answer_start;
+  EYESHOT_RETURN_IF_ERROR(TakeBeginning(messages, beginning));
+  if (messages.empty()) return InvalidArgumentError("the conversation is empty", "say something");
+  for (Message& message : messages) {
+    EYESHOT_RETURN_IF_ERROR(conversation.Add(std::move(message), options.detail, reduce));
+  }
+  EYESHOT_RETURN_IF_ERROR(PlanPrompt(model, context, beginning));
+  std::vector<Visual>& visuals = conversation.visuals();
+  for (size_t i = 0; i < visuals.size(); ++i) {
+    hashes.push_back(HashOf(visuals[i], salt));
+    uint64_t key = 0;
+    std::memcpy(&key, hashes.back().data(), sizeof(key));
+    conversation.SetKey(i, key);
+  }
+  EYESHOT_ASSIGN_OR_RETURN(plan, conversation.Plan(beginning));
+  EYESHOT_RETURN_IF_ERROR(SetLimit(model, context));
+  prompt_tokens = static_cast<int64_t>(plan.ids.size());
+  tokens.reserve(static_cast<size_t>(limit));
+  text.emplace(options.stop, static_cast<size_t>(limit) * kBytesPerToken + 64, !beginning.empty());
+  answer.prompt_tokens = prompt_tokens;
+  answer.visual_tokens = plan.visual_tokens;
+  answer.tiles = plan.tiles;
+  answer.context_tokens = context;
+  AddPictureCosts(model, visuals, answer.ledger);
+  return Status::Ok();
+}
+
+}  // namespace eyeshot
