@@ -5,6 +5,7 @@
 #include <string_view>
 #include <variant>
 
+#include "base/base64.h"
 #include "base/check.h"
 #include "base/limits.h"
 #include "server/data_url.h"
@@ -43,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!request.ok()) (void)eyeshot::server::ErrorReply(request.status(), eyeshot::server::RequestStep::kParse).status;
   }
   (void)eyeshot::server::ParseTokenizeRequest(text).ok();
-  const auto bytes = eyeshot::server::DecodeBase64(text);
+  const auto bytes = eyeshot::DecodeBase64(text);
   if (bytes.ok()) EYESHOT_CHECK(bytes->size() <= size / 4 * 3 + 3);
   const auto url = eyeshot::server::ParseDataUrl(text);
   if (url.ok()) (void)eyeshot::server::DecodeData(*url).ok();

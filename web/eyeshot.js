@@ -356,39 +356,64 @@ function shoot() {
 
 // --- History, in this browser's database
 
+// The index has what the list of conversations shows, so that their pictures stay where they are.
 function database() {
   return new Promise((resolve, reject) => {
-    const request = indexedDB.open('eyeshot', 1);
-    request.onupgradeneeded = () => request.result.createObjectStore('conversations', {keyPath: 'id'});
+    const request = indexedDB.open('eyeshot', 2);
+    request.onupgradeneeded = ({oldVersion}) => {
+      const store = oldVersion === 0 ? request.result.createObjectStore('conversations', {keyPath: 'id'})
+        : request.transaction.objectStore('conversations');
+      store.createIndex('titles', ['time', 'title']);
+    };
+    request.onblocked = () => reject(new Error('another tab has an older page'));
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });
 }
 
+// The result of the request that `action` makes, once all is done that it began.
 async function stored(mode, action) {
   try {
     const opened = await database();
     return await new Promise((resolve, reject) => {
-      const request = action(opened.transaction('conversations', mode).objectStore('conversations'));
-      request.onsuccess = () => resolve(request.result);
-      request.onerror = () => reject(request.error);
-    });
+      const transaction = opened.transaction('conversations', mode);
+      const request = action(transaction.objectStore('conversations'));
+      transaction.oncomplete = () => resolve(request.result);
+      transaction.onabort = () => reject(transaction.error);
+    }).finally(() => opened.close());
   } catch {
     return null;  // private windows may have none: the page works without
   }
 }
 
 async function save(what) {
-  await stored('readwrite', (store) => store.put(JSON.parse(JSON.stringify(what))));
+  await stored('readwrite', (store) => store.put(what));
   await showHistory();
 }
 
+async function recall(id) {
+  const found = await stored('readonly', (store) => store.get(id));
+  if (!found) return;
+  conversation = found;
+  showConversation();
+  toggleHistory(false);
+}
+
 async function showHistory() {
-  const all = (await stored('readonly', (store) => store.getAll())) || [];
-  all.sort((a, b) => b.time - a.time);
+  const all = [];  // the newest first
+  await stored('readonly', (store) => {
+    const request = store.index('titles').openKeyCursor(null, 'prev');
+    request.onsuccess = () => {
+      const at = request.result;
+      if (!at) return;
+      all.push({id: at.primaryKey, time: at.key[0], title: at.key[1]});
+      at.continue();
+    };
+    return request;
+  });
   $('history-list').replaceChildren(...all.map((one) => {
     const button = element('button', {type: 'button', textContent: one.title, title: new Date(one.time).toLocaleString()});
-    button.onclick = () => { conversation = one; showConversation(); toggleHistory(false); };
+    button.onclick = () => recall(one.id);
     return element('li', {}, button);
   }));
   $('forget-button').hidden = all.length === 0;

@@ -47,7 +47,8 @@ typedef enum eyeshot_code {
   EYESHOT_OUT_OF_MEMORY = 6,
   EYESHOT_IO = 7,               /* the operating system refused */
   EYESHOT_CANCELLED = 8,
-  EYESHOT_CONTEXT_FULL = 9      /* the prompt does not fit into the model's context */
+  EYESHOT_CONTEXT_FULL = 9,     /* the prompt does not fit into the model's context */
+  EYESHOT_BUSY = 10             /* too much is under way: the same may succeed later */
 } eyeshot_code;
 
 typedef struct eyeshot_engine eyeshot_engine; /* a loaded model */

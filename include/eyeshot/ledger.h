@@ -42,6 +42,9 @@ struct Joules {
   EnergySource source = EnergySource::kNone;
 };
 
+// {"value", "low", "high", "source"}; null and "none" where there is no source.
+EYESHOT_EXPORT std::string JoulesAsJson(const Joules& joules);
+
 // What one stage cost, added up over its runs.
 struct StageCost {
   uint64_t wall_ns = 0;
@@ -135,6 +138,9 @@ class EYESHOT_EXPORT Ledger {
   const std::vector<StageRun>& runs() const { return runs_; }
   size_t dropped_runs() const { return dropped_runs_; }  // for lack of room: their energy is nobody's
   uint64_t total_wall_ns() const;
+  // Of all stages that have any. Of a run that was measured, estimates are shares of what was: the sum is then
+  // measured.
+  Joules total_joules() const;
 
   // The pictures and clips that a question brought, in order.
   void AddPicture(const PictureCost& picture) { pictures_.push_back(picture); }
@@ -147,6 +153,9 @@ class EYESHOT_EXPORT Ledger {
   // A table for a terminal: a line for each stage that happened, and their sum; then the pictures, where any differs
   // from what the reference would have made of it.
   std::string Table() const;
+  // A JSON array of the pictures and clips: [{"width", "height", "rows", "cols", "frames", "visual_tokens",
+  // "reference_visual_tokens", "reduction" (or null), "shrunk"}, ...].
+  std::string PicturesJson() const;
   // A JSON object of the GPU, or null.
   std::string GpuJson() const;
   // A JSON array: [{"name", "wall_ms", "device_ms" (or null), "flops", "bytes", "tokens", "joules": {...} or null},

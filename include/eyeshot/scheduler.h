@@ -79,7 +79,7 @@ class EYESHOT_EXPORT Scheduler {
   // Cancels what runs.
   virtual ~Scheduler() = default;
 
-  // Queues a request; returns its number. Errors, in which case on_done is never called: kLimitExceeded (the queue is
+  // Queues a request; returns its number. Errors, in which case on_done is never called: kBusy (the queue is
   // full), kInvalidArgument, kContextFull (it can never fit), kCancelled (draining), those of rendering the prompt.
   virtual Result<uint64_t> Submit(GenerateRequest request) = 0;
   // Ends it soon with FinishReason::kCancelled, or nothing if it has ended.

@@ -25,6 +25,7 @@ enum class StatusCode {
   kIo,               // the operating system refused: open, read, map, write
   kCancelled,        // the caller asked to stop
   kContextFull,      // the prompt or the answer outgrew the model's context
+  kBusy,             // too much is under way: the same may succeed later
 };
 
 // "corrupt", "limit exceeded", ...

@@ -157,6 +157,8 @@ inline constexpr size_t kMaxTrueAnswers = 256;
 inline constexpr size_t kMaxEvalRecords = 1u << 20;
 // Such a file: about 1 KB a record.
 inline constexpr uint64_t kMaxEvalFileBytes = 4ull << 30;
+// A file of another engine's answers by id: 1 KB each of kMaxQuestions.
+inline constexpr uint64_t kMaxAnswersBytes = 1ull << 30;
 // Points of a sweep: each asks the whole set.
 inline constexpr size_t kMaxSweepPoints = 1024;
 

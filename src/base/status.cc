@@ -14,6 +14,7 @@ std::string_view StatusCodeName(StatusCode code) {
     case StatusCode::kIo: return "input/output";
     case StatusCode::kCancelled: return "cancelled";
     case StatusCode::kContextFull: return "context full";
+    case StatusCode::kBusy: return "busy";
   }
   return "unknown";
 }

@@ -34,7 +34,7 @@ struct OwnedAnswer : eyeshot_answer {
   std::string stages_storage;
 };
 
-static_assert(static_cast<int>(StatusCode::kContextFull) == EYESHOT_CONTEXT_FULL, "the two enums have the same values");
+static_assert(static_cast<int>(StatusCode::kBusy) == EYESHOT_BUSY, "the two enums have the same values");
 
 // A copy that free() gives back; nullptr when there is no memory.
 char* CopyText(std::string_view text) {
@@ -171,7 +171,7 @@ using eyeshot::Status;
 const char* eyeshot_version(void) { return EYESHOT_VERSION; }
 
 const char* eyeshot_code_name(eyeshot_code code) {
-  if (code < EYESHOT_OK || code > EYESHOT_CONTEXT_FULL) return "unknown";
+  if (code < EYESHOT_OK || code > EYESHOT_BUSY) return "unknown";
   return eyeshot::StatusCodeName(static_cast<eyeshot::StatusCode>(code)).data();
 }
 

@@ -148,6 +148,7 @@ TEST_F(CApiTest, ACallbackCanStopTheAnswer) {
 TEST(CApiNamesTest, VersionAndCodes) {
   EXPECT_STREQ(eyeshot_version(), "0.1.0");
   EXPECT_STREQ(eyeshot_code_name(EYESHOT_CORRUPT), "corrupt");
+  EXPECT_STREQ(eyeshot_code_name(EYESHOT_BUSY), "busy");
   EXPECT_STREQ(eyeshot_code_name(static_cast<eyeshot_code>(99)), "unknown");
 }
 

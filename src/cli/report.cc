@@ -53,22 +53,6 @@ OrderedJson JoulesJson(const Joules& joules) {
 
 OrderedJson StagesJson(const Ledger& ledger) { return OrderedJson::parse(ledger.Json()); }
 
-OrderedJson PicturesJson(const Ledger& ledger) {
-  OrderedJson pictures = OrderedJson::array();
-  for (const PictureCost& picture : ledger.pictures()) {
-    pictures.push_back({{"width", picture.width},
-                        {"height", picture.height},
-                        {"rows", picture.rows},
-                        {"cols", picture.cols},
-                        {"frames", picture.frames},
-                        {"visual_tokens", picture.visual_tokens},
-                        {"reference_visual_tokens", picture.reference_visual_tokens},
-                        {"reduction", picture.reduction.empty() ? OrderedJson() : OrderedJson(picture.reduction)},
-                        {"shrunk", picture.shrunk}});
-  }
-  return pictures;
-}
-
 OrderedJson AnswerJson(const Answer& answer, const ModelInfo& info, const Ledger& ledger) {
   return {{"answer", answer.text},
           {"finish_reason", FinishReasonName(answer.finish_reason)},
@@ -79,7 +63,7 @@ OrderedJson AnswerJson(const Answer& answer, const ModelInfo& info, const Ledger
           {"visual_tokens", answer.visual_tokens},
           {"completion_tokens", answer.completion_tokens},
           {"tiles", answer.tiles},
-          {"pictures", PicturesJson(ledger)},
+          {"pictures", OrderedJson::parse(ledger.PicturesJson())},
           {"peak_rss_bytes", PeakResidentBytes()},
           {"gpu", OrderedJson::parse(ledger.GpuJson())},
           {"stages", StagesJson(ledger)}};

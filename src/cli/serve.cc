@@ -19,7 +19,7 @@
 #include "cli/pictures.h"
 #include "cli/report.h"
 #include "eyeshot/scheduler.h"
-#include "models/model_source.h"
+#include "runtime/engine_parts.h"
 #include "server/server.h"
 
 namespace eyeshot::cli {
@@ -44,14 +44,14 @@ struct Parts {
 Result<Parts> Start(const ServeFlags& flags) {
   Parts parts;
   EYESHOT_ASSIGN_OR_RETURN(parts.engine, LoadEngine(flags.model, !flags.quiet));
-  EYESHOT_ASSIGN_OR_RETURN(const FoundModel found, FindModel(flags.model.model));
-  EYESHOT_ASSIGN_OR_RETURN(const ModelSource source, ModelSource::Open(LocationOf(flags.model, found.dir)));
-  EYESHOT_ASSIGN_OR_RETURN(const Tokenizer tokenizer, source.ReadTokenizer());
   EYESHOT_ASSIGN_OR_RETURN(parts.scheduler, Scheduler::Create(parts.engine, flags.scheduler));
   server::ServerModel model;
   model.scheduler = parts.scheduler.get();
-  model.tokenize = [tokenizer](std::string_view text) { return tokenizer.Encode(text); };
-  if (parts.engine->info().has_vision) model.media.video = parts.engine->VideoDefaults();
+  model.tokenize = [engine = parts.engine](std::string_view text) {
+    return PartsOf(*engine).model->tokenizer().Encode(text);
+  };
+  model.media.has_vision = parts.engine->info().has_vision;
+  if (model.media.has_vision) model.media.video = parts.engine->VideoDefaults();
   if (flags.jpeg_scaling) {
     model.media.decoding = [engine = parts.engine](const PictureDetail& detail) {
       return engine->ScaledDecoding(detail);
@@ -77,13 +77,14 @@ int RunServe(const ServeFlags& flags) {
   }
   const Result<Parts> parts = Start(flags);
   if (!parts.ok()) return ReportError(parts.status(), false);
+  parts->server->CatchSignals();  // before anybody knows that it is there
   // On standard output, for who started it with --port 0.
   fmt::print("{} at {}\n", parts->engine->info().name, parts->server->url());
   std::fflush(stdout);
   if (flags.server.key_file.empty() && flags.server.http.address != "127.0.0.1" && flags.server.http.address != "::1") {
     fmt::print(stderr, "note: whoever reaches {} may ask: --api-keys FILE asks for a key\n", parts->server->url());
   }
-  if (parts->server->Run(/*signals=*/true)) return kExitOk;
+  if (parts->server->Run()) return kExitOk;
   fmt::print(stderr, "eyeshot: answers were cut off\n");
   return kExitCancelled;
 }

@@ -13,13 +13,33 @@ namespace {
 
 constexpr size_t kMaxExcerptBytes = 60;
 
+std::string Dump(const Json& value) {
+  return value.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
+}
+// Of a long string no more is copied than is shown.
+std::string Dump(const std::string& string) { return Dump(Json(string.substr(0, kMaxExcerptBytes))); }
+
+// Appends a value as it stands in the file, until there is more than fits a message.
+void AppendExcerpt(const Json& value, std::string& text) {
+  if (value.is_string()) {
+    text += Dump(value.get_ref<const std::string&>());
+  } else if (!value.is_structured()) {
+    text += Dump(value);
+  } else {
+    text += value.is_array() ? '[' : '{';
+    for (auto member = value.begin(); member != value.end() && text.size() <= kMaxExcerptBytes; ++member) {
+      if (member != value.begin()) text += ',';
+      if (value.is_object()) text += Dump(member.key()) + ':';
+      AppendExcerpt(*member, text);
+    }
+    text += value.is_array() ? ']' : '}';
+  }
+}
+
 // A value as it stands in the file, cut to what fits a message.
 std::string Excerpt(const Json& value) {
-  // Of a long string no more is copied than is shown.
-  if (value.is_string() && value.get_ref<const std::string&>().size() > kMaxExcerptBytes) {
-    return Excerpt(value.get_ref<const std::string&>().substr(0, kMaxExcerptBytes));
-  }
-  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
+  std::string text;
+  AppendExcerpt(value, text);
   if (text.size() > kMaxExcerptBytes) text = text.substr(0, kMaxExcerptBytes) + "...";
   return text;
 }

@@ -43,14 +43,6 @@ Joules WholeOf(const Joules& sum, const Joules& stage) {
   return whole;
 }
 
-std::string JoulesJson(const Joules& joules) {
-  if (joules.source == EnergySource::kNone) {
-    return R"({"value":null,"low":null,"high":null,"source":"none"})";
-  }
-  return fmt::format(R"({{"value":{:.6g},"low":{:.6g},"high":{:.6g},"source":"{}"}})", joules.value, joules.low,
-                     joules.high, EnergySourceName(joules.source));
-}
-
 // With `device`, a column of the device's time, to which rates refer then. An estimate is marked.
 std::string Row(std::string_view name, const StageCost& cost, double total_ns, bool device) {
   const uint64_t busy_ns = cost.device_ns > 0 ? cost.device_ns : cost.wall_ns;
@@ -154,6 +146,14 @@ std::string_view EnergySourceName(EnergySource source) {
   return "unknown";
 }
 
+std::string JoulesAsJson(const Joules& joules) {
+  if (joules.source == EnergySource::kNone) {
+    return R"({"value":null,"low":null,"high":null,"source":"none"})";
+  }
+  return fmt::format(R"({{"value":{:.6g},"low":{:.6g},"high":{:.6g},"source":"{}"}})", joules.value, joules.low,
+                     joules.high, EnergySourceName(joules.source));
+}
+
 void ShareWaiting(std::span<KeptStage> stages) {
   if (stages.empty()) return;
   StageCost& last = stages.back().cost;
@@ -194,6 +194,12 @@ uint64_t Ledger::total_wall_ns() const {
   return total;
 }
 
+Joules Ledger::total_joules() const {
+  Joules total;
+  for (const StageCost& cost : costs_) total = WholeOf(total, cost.joules);
+  return total;
+}
+
 std::string Ledger::Table() const {
   const bool device =
       std::any_of(costs_.begin(), costs_.end(), [](const StageCost& cost) { return cost.device_ns > 0; });
@@ -209,8 +215,8 @@ std::string Ledger::Table() const {
     sum.device_ns += cost.device_ns;
     sum.flops += cost.flops;
     sum.bytes += cost.bytes;
-    sum.joules = WholeOf(sum.joules, cost.joules);
   }
+  sum.joules = total_joules();
   table += Row("total", sum, static_cast<double>(total_wall_ns()), device);
   if (gpu_) table += GpuLine(*gpu_);
   if (sum.joules.source == EnergySource::kNone) {
@@ -230,10 +236,22 @@ std::string Ledger::Table() const {
   return table;
 }
 
+std::string Ledger::PicturesJson() const {
+  std::string json = "[";
+  for (const PictureCost& picture : pictures_) {
+    json += fmt::format(R"({}{{"width":{},"height":{},"rows":{},"cols":{},"frames":{},"visual_tokens":{},)"
+                        R"("reference_visual_tokens":{},"reduction":{},"shrunk":{}}})",
+                        json.size() == 1 ? "" : ",", picture.width, picture.height, picture.rows, picture.cols,
+                        picture.frames, picture.visual_tokens, picture.reference_visual_tokens,
+                        picture.reduction.empty() ? "null" : fmt::format("\"{}\"", picture.reduction), picture.shrunk);
+  }
+  return json + "]";
+}
+
 std::string Ledger::GpuJson() const {
   if (!gpu_) return "null";
   return fmt::format(R"({{"allocated_bytes":{},"joules":{},"before":{},"after":{}}})", gpu_->allocated_bytes,
-                     JoulesJson(gpu_->joules), ReadingJson(gpu_->before), ReadingJson(gpu_->after));
+                     JoulesAsJson(gpu_->joules), ReadingJson(gpu_->before), ReadingJson(gpu_->after));
 }
 
 std::string Ledger::Json() const {
@@ -244,7 +262,7 @@ std::string Ledger::Json() const {
         R"({}{{"name":"{}","wall_ms":{:.6f},"device_ms":{},"flops":{},"bytes":{},"tokens":{},"joules":{}}})",
         i == 0 ? "" : ",", StageName(static_cast<StageId>(i)), static_cast<double>(cost.wall_ns) / kNsPerMs,
         cost.device_ns == 0 ? "null" : fmt::format("{:.6f}", static_cast<double>(cost.device_ns) / kNsPerMs),
-        cost.flops, cost.bytes, cost.tokens, JoulesJson(cost.joules));
+        cost.flops, cost.bytes, cost.tokens, JoulesAsJson(cost.joules));
   }
   return json + "]";
 }

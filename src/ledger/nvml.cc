@@ -77,11 +77,7 @@ class NvmlMeter final : public GpuMeter {
 
 Result<std::unique_ptr<GpuMeter>> GpuMeter::Open(const std::string& pci_bus_id) {
   EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<NvmlLibrary> library, NvmlLibrary::Load());
-  void* device = nullptr;
-  if (const int error = library->by_pci(pci_bus_id.c_str(), &device); error != kNvmlSuccess) {
-    return NotFoundError(fmt::format("NVML has no GPU {}: {}", pci_bus_id, library->error_string(error)),
-                         "check nvidia-smi");
-  }
+  EYESHOT_ASSIGN_OR_RETURN(void* const device, library->Device(pci_bus_id));
   return std::unique_ptr<GpuMeter>(std::make_unique<NvmlMeter>(std::move(library), device));
 }
 

@@ -64,4 +64,12 @@ Result<std::unique_ptr<NvmlLibrary>> NvmlLibrary::Load() {
   return library;
 }
 
+Result<void*> NvmlLibrary::Device(const std::string& pci_bus_id) const {
+  void* device = nullptr;
+  if (const int error = by_pci(pci_bus_id.c_str(), &device); error != kNvmlSuccess) {
+    return NotFoundError(fmt::format("NVML has no GPU {}: {}", pci_bus_id, error_string(error)), "check nvidia-smi");
+  }
+  return device;
+}
+
 }  // namespace eyeshot

@@ -31,6 +31,8 @@ class NvmlLibrary {
   // The one that $EYESHOT_NVML names, else the driver's. Errors: kNotFound, kUnsupported (it lacks what is needed),
   // kIo.
   static Result<std::unique_ptr<NvmlLibrary>> Load();
+  // The GPU with this PCI address. Errors: kNotFound.
+  Result<void*> Device(const std::string& pci_bus_id) const;
   ~NvmlLibrary();
   NvmlLibrary() = default;
   NvmlLibrary(const NvmlLibrary&) = delete;

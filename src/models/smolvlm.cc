@@ -46,9 +46,6 @@ class StagedHook final : public LayerHook {
     encode_.emplace(ledger_, StageId::kEncode, &stream);
     return status;
   }
-  Status AfterLayer(Backend& backend, Stream& stream, int64_t layer, TokenRuns& runs) override {
-    return hook_.AfterLayer(backend, stream, layer, runs);
-  }
 
  private:
   LayerHook& hook_;

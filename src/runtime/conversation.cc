@@ -313,6 +313,74 @@ void Conversation::SetPositions(PromptPlan& plan) const {
   EYESHOT_CHECK(next == plan.position_end);
 }
 
+Result<PromptPlan> Conversation::PlanToFit(const PictureDetail& detail, int64_t context,
+                                           std::string_view answer_start) {
+  EYESHOT_ASSIGN_OR_RETURN(PromptPlan plan, Plan(answer_start));
+  while (detail.kind == PictureDetail::Kind::kAuto && static_cast<int64_t>(plan.ids.size()) >= context && Shrink()) {
+    EYESHOT_ASSIGN_OR_RETURN(plan, Plan(answer_start));
+  }
+  if (plan.position_end + 1 > model_.config().text.max_positions && Renumber()) {
+    EYESHOT_ASSIGN_OR_RETURN(plan, Plan(answer_start));
+  }
+  EYESHOT_RETURN_IF_ERROR(CheckFits(plan, detail, context));
+  return plan;
+}
+
+int64_t Conversation::AnswerRoom(const PromptPlan& plan, int64_t context) const {
+  return std::min(context - static_cast<int64_t>(plan.ids.size()),
+                  model_.config().text.max_positions - plan.position_end);
+}
+
+Status Conversation::CheckFits(const PromptPlan& plan, const PictureDetail& detail, int64_t context) const {
+  const int64_t needed = static_cast<int64_t>(plan.ids.size()) + 1;
+  const int64_t positions = model_.config().text.max_positions;
+  if (needed <= context && plan.position_end + 1 > positions) {
+    return ContextFullError(fmt::format("with the positions of all visual tokens the prompt goes on to {}, and the "
+                                        "model has {}",
+                                        plan.position_end + 1, positions),
+                            "leave positions=keep out of --reduce, so that they are numbered anew, or use fewer "
+                            "pictures");
+  }
+  if (needed <= context) return Status::Ok();
+  std::string mend = "ask a shorter question or start a new conversation";
+  const int frames = FramesThatWouldFit(context - 1);
+  if (frames > 0) {
+    mend = fmt::format(
+        "take at most {} frames of the clip{}, or {}", frames,
+        detail.kind == PictureDetail::Kind::kAuto ? "" : ", or the detail auto, which gives frames fewer visual tokens",
+        mend);
+  } else if (plan.tiles > 1) {
+    const int64_t per_tile = model_.config().visual_tokens_per_tile();
+    mend = fmt::format("use fewer pictures{} (each tile costs {} tokens), or {}",
+                       detail.kind == PictureDetail::Kind::kReference ? ", or the detail auto or low" : "", per_tile,
+                       mend);
+  }
+  if (context < positions) {
+    mend += fmt::format(", or enlarge the context (the model allows {})", positions);
+  }
+  return ContextFullError(fmt::format("the prompt needs {} tokens ({} of them visual, of {} tiles) and the context "
+                                      "holds {}",
+                                      needed, plan.visual_tokens, plan.tiles, context),
+                          mend);
+}
+
+void Conversation::ShareSame() {
+  for (size_t i = 0; i < visuals_.size(); ++i) {
+    Visual& visual = visuals_[i];
+    if (visual.same_as < 0 || visual.encoded()) continue;
+    const Visual& first = visuals_[static_cast<size_t>(visual.same_as)];
+    visual.buffer = first.buffer;
+    visual.rows = first.rows;
+    visual.slots = first.slots;
+    if (!visual.counted) SetTileTokens(i, first.tile_tokens);
+  }
+}
+
+void PutTextsFirst(std::vector<ContentPart>& parts) {
+  std::stable_partition(parts.begin(), parts.end(),
+                        [](const ContentPart& part) { return std::holds_alternative<std::string>(part); });
+}
+
 void AddPictureCosts(const VisionLanguageModel& model, std::span<const Visual> visuals, Ledger& ledger) {
   const ImageProcessor& processor = model.image_processor();
   const int64_t per_tile = model.config().visual_tokens_per_tile();

@@ -89,8 +89,17 @@ class Conversation {
   // Those of the last message.
   std::span<const Visual> last_visuals() const { return std::span(visuals_).subspan(visuals_before_.back()); }
 
+  // Gives what was encoded to visuals of the same content.
+  void ShareSame();
+
   // The prompt of all messages and "Assistant:" with the answer's first words, but for its positions.
   Result<PromptPlan> Plan(std::string_view answer_start = {}) const;
+  // Plan() of what fits into `context` tokens with one of an answer: pictures of the last message with the detail
+  // "auto" become smaller until they do, and positions that nobody insists on are given up. Errors: those of Plan(),
+  // kContextFull (with what would fit).
+  Result<PromptPlan> PlanToFit(const PictureDetail& detail, int64_t context, std::string_view answer_start = {});
+  // Tokens that an answer to it may have.
+  int64_t AnswerRoom(const PromptPlan& plan, int64_t context) const;
   // Those. REQUIRES: pictures that keep positions are encoded.
   void SetPositions(PromptPlan& plan) const;
 
@@ -107,6 +116,7 @@ class Conversation {
   Result<PromptPart> AddPart(const ContentPart& part, const PictureDetail& detail, const ReduceSpec& reduce);
   Status SetTokens(Visual& visual) const;
   void UpdateParts();
+  Status CheckFits(const PromptPlan& plan, const PictureDetail& detail, int64_t context) const;
   Status SetBudget(Visual& visual, const PictureDetail& detail) const;
   Visual* LargestThatShrinks();
   void FindSame(size_t index);
@@ -120,6 +130,9 @@ class Conversation {
   uint64_t generation_ = 0;  // grows with RemoveLast and Truncate: keys of pictures are never reused
   std::vector<uint64_t> visual_keys_;  // parallel to visuals_
 };
+
+// For AskOptions::question_first.
+void PutTextsFirst(std::vector<ContentPart>& parts);
 
 // Notes in the ledger what pictures and clips became.
 void AddPictureCosts(const VisionLanguageModel& model, std::span<const Visual> visuals, Ledger& ledger);

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <mutex>
 #include <utility>
-#include <variant>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -49,15 +48,11 @@ class ChatImpl final : public Chat {
  private:
   Result<Answer> Run(const AskOptions& options);
   Result<Answer> Answered(const AskOptions& options);
-  static int64_t Needed(const PromptPlan& plan);
-  int64_t PositionLimit() const;
-  Status CheckFits(const PromptPlan& plan, const AskOptions& options) const;
   Status CountTokens(const AskOptions& options, Answer& answer, PromptPlan& plan);
   Status EncodeMissing(const PromptPlan& plan, int64_t cached, const AskOptions& options, Answer& answer);
   Status EncodeAll(std::span<Visual* const> visuals, const AskOptions& options, Ledger& ledger);
   Status EncodeTogether(std::span<Visual* const> visuals, const std::function<bool(double)>& on_progress,
                         Ledger& ledger);
-  void ShareSame();
   Status Generate(const PromptPlan& plan, const AskOptions& options, Answer& answer);
   bool IsStopToken(int32_t token) const;
 
@@ -263,10 +258,7 @@ bool ChatImpl::IsStopToken(int32_t token) const {
 Result<Answer> ChatImpl::Ask(std::vector<ContentPart> parts, const AskOptions& options) {
   EYESHOT_RETURN_IF_ERROR(CheckOptions(options));
   EYESHOT_ASSIGN_OR_RETURN(const ReduceSpec reduce, ParseReduceSpec(options.reduce));
-  if (options.question_first) {
-    std::stable_partition(parts.begin(), parts.end(),
-                          [](const ContentPart& part) { return std::holds_alternative<std::string>(part); });
-  }
+  if (options.question_first) PutTextsFirst(parts);
   const std::lock_guard<std::mutex> turn(engine_->turn());
   EYESHOT_RETURN_IF_ERROR(conversation_.Add(Message::User(std::move(parts)), options.detail, reduce));
   Result<Answer> answer = Run(options);
@@ -323,16 +315,8 @@ Result<Answer> ChatImpl::Answered(const AskOptions& options) {
   Ledger abandoned;  // what a question that failed has left, and what is under way of it
   EYESHOT_RETURN_IF_ERROR(engine_->backend().Sync(*stream_));
   stream_->Collect(abandoned);
-  EYESHOT_ASSIGN_OR_RETURN(PromptPlan plan, conversation_.Plan(options.answer_start));
-  if (options.detail.kind == PictureDetail::Kind::kAuto) {
-    while (Needed(plan) > sequence_.capacity() && conversation_.Shrink()) {
-      EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan(options.answer_start));
-    }
-  }
-  if (plan.position_end + 1 > PositionLimit() && conversation_.Renumber()) {
-    EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan(options.answer_start));
-  }
-  EYESHOT_RETURN_IF_ERROR(CheckFits(plan, options));
+  EYESHOT_ASSIGN_OR_RETURN(PromptPlan plan,
+                           conversation_.PlanToFit(options.detail, sequence_.capacity(), options.answer_start));
   EYESHOT_RETURN_IF_ERROR(CountTokens(options, answer, plan));
   AddPictureCosts(engine_->model(), conversation_.last_visuals(), answer.ledger);
   answer.prompt_tokens = static_cast<int64_t>(plan.ids.size());
@@ -366,46 +350,6 @@ Result<Answer> ChatImpl::Answered(const AskOptions& options) {
   return answer;
 }
 
-// Tokens that a prompt takes, with one for the first word of an answer.
-int64_t ChatImpl::Needed(const PromptPlan& plan) { return static_cast<int64_t>(plan.ids.size()) + 1; }
-
-// How many positions the model was trained on.
-int64_t ChatImpl::PositionLimit() const { return engine_->model().config().text.max_positions; }
-
-Status ChatImpl::CheckFits(const PromptPlan& plan, const AskOptions& options) const {
-  const int64_t needed = Needed(plan);
-  const int64_t capacity = sequence_.capacity();
-  if (needed <= capacity && plan.position_end + 1 > PositionLimit()) {
-    return ContextFullError(fmt::format("with the positions of all visual tokens the prompt goes on to {}, and the "
-                                        "model has {}",
-                                        plan.position_end + 1, PositionLimit()),
-                            "leave positions=keep out of --reduce, so that they are numbered anew, or use fewer "
-                            "pictures");
-  }
-  if (needed <= capacity) return Status::Ok();
-  std::string mend = "ask a shorter question or start a new conversation";
-  const int frames = conversation_.FramesThatWouldFit(capacity - 1);
-  if (frames > 0) {
-    mend = fmt::format("take at most {} frames of the clip{}, or {}", frames,
-                       options.detail.kind == PictureDetail::Kind::kAuto
-                           ? ""
-                           : ", or the detail auto, which gives frames fewer visual tokens",
-                       mend);
-  } else if (plan.tiles > 1) {
-    const int64_t per_tile = engine_->model().config().visual_tokens_per_tile();
-    mend = fmt::format("use fewer pictures{} (each tile costs {} tokens), or {}",
-                       options.detail.kind == PictureDetail::Kind::kReference ? ", or the detail auto or low" : "",
-                       per_tile, mend);
-  }
-  if (capacity < engine_->model().config().text.max_positions) {
-    mend += fmt::format(", or enlarge the context (the model allows {})", engine_->model().config().text.max_positions);
-  }
-  return ContextFullError(fmt::format("the prompt needs {} tokens ({} of them visual, of {} tiles) and the context "
-                                      "holds {}",
-                                      needed, plan.visual_tokens, plan.tiles, capacity),
-                          mend);
-}
-
 // Encodes clips of which it must be seen how many tokens each frame keeps, and plans anew.
 Status ChatImpl::CountTokens(const AskOptions& options, Answer& answer, PromptPlan& plan) {
   std::vector<Visual*> uncounted;
@@ -414,7 +358,7 @@ Status ChatImpl::CountTokens(const AskOptions& options, Answer& answer, PromptPl
   }
   if (uncounted.empty()) return Status::Ok();
   EYESHOT_RETURN_IF_ERROR(EncodeAll(uncounted, options, answer.ledger));
-  ShareSame();
+  conversation_.ShareSame();
   EYESHOT_ASSIGN_OR_RETURN(plan, conversation_.Plan(options.answer_start));
   return Status::Ok();
 }
@@ -430,22 +374,8 @@ Status ChatImpl::EncodeMissing(const PromptPlan& plan, int64_t cached, const Ask
     if (std::find(missing.begin(), missing.end(), &visual) == missing.end()) missing.push_back(&visual);
   }
   EYESHOT_RETURN_IF_ERROR(EncodeAll(missing, options, answer.ledger));
-  ShareSame();
+  conversation_.ShareSame();
   return Status::Ok();
-}
-
-// Gives what was encoded to pictures of the same content.
-void ChatImpl::ShareSame() {
-  std::vector<Visual>& visuals = conversation_.visuals();
-  for (size_t i = 0; i < visuals.size(); ++i) {
-    Visual& visual = visuals[i];
-    if (visual.same_as < 0 || visual.encoded()) continue;
-    const Visual& first = visuals[static_cast<size_t>(visual.same_as)];
-    visual.buffer = first.buffer;
-    visual.rows = first.rows;
-    visual.slots = first.slots;
-    if (!visual.counted) conversation_.SetTileTokens(i, first.tile_tokens);
-  }
 }
 
 // In groups of many tiles, which are reduced alike.
@@ -502,8 +432,7 @@ Status ChatImpl::Generate(const PromptPlan& plan, const AskOptions& options, Ans
   DecoderRunner& runner = engine_->runner();
   const Tokenizer& tokenizer = engine_->model().tokenizer();
   runner.StartSampling(*stream_, options.sampling, plan.ids);
-  const int64_t room = std::min(sequence_.capacity() - answer.prompt_tokens, PositionLimit() - plan.position_end);
-  const int64_t limit = std::min<int64_t>(options.max_tokens, room);
+  const int64_t limit = std::min<int64_t>(options.max_tokens, conversation_.AnswerRoom(plan, sequence_.capacity()));
   // No token decodes to more bytes than this on average; a longer one would make the string grow, once.
   constexpr size_t kBytesPerToken = 16;
   AnswerText text(options.stop, static_cast<size_t>(limit) * kBytesPerToken + 64);

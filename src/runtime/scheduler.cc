@@ -25,6 +25,7 @@
 #include "ledger/stage.h"
 #include "runtime/decoder_runner.h"
 #include "runtime/engine_parts.h"
+#include "runtime/request_queue.h"
 #include "runtime/scheduler_request.h"
 #include "runtime/visual_encoder.h"
 
@@ -77,7 +78,7 @@ void AddShare(const Ledger& whole, double share, Ledger& ledger) {
   }
 }
 
-void AddTokens(StageId id, uint64_t tokens, Ledger& ledger) { ledger.Add(id, {.tokens = tokens}); }
+Status DrainingError() { return CancelledError("no more requests are taken: the program is about to end"); }
 
 class SchedulerImpl final : public Scheduler {
  public:
@@ -99,7 +100,6 @@ class SchedulerImpl final : public Scheduler {
  private:
   // By the thread that prepares.
   void PrepareMain();
-  RequestPtr TakeFair();
   void Prepare(ScheduledRequest& request);
 
   // By the thread that runs.
@@ -166,9 +166,8 @@ class SchedulerImpl final : public Scheduler {
   uint64_t last_id_ = 0;
   bool draining_ = false;
   bool stopping_ = false;
-  std::map<std::string, std::deque<RequestPtr>> queues_;  // by client
-  std::deque<std::string> turns_;                         // clients with a queue, the next one first
-  size_t queued_ = 0;
+  RequestQueue queue_;
+  size_t rendering_ = 0;  // requests that will be in the queue
   size_t preparing_ = 0;
   std::deque<RequestPtr> prepared_;
   std::map<uint64_t, RequestPtr> all_;  // that have not ended
@@ -240,24 +239,21 @@ Result<uint64_t> SchedulerImpl::Submit(GenerateRequest asked) {
   uint64_t id = 0;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (draining_ || stopping_) return CancelledError("no more requests are taken: the program is about to end");
-    if (queued_ >= options_.queue) {
-      return LimitError(fmt::format("{} requests wait already", queued_), "try again later");
+    if (draining_ || stopping_) return DrainingError();
+    if (queue_.size() + rendering_ >= options_.queue) {
+      return Status(StatusCode::kBusy, fmt::format("{} requests wait already", options_.queue), "try again later");
     }
-    ++queued_;
+    ++rendering_;
     id = ++last_id_;
   }
   auto request = std::make_shared<ScheduledRequest>(id, std::move(asked), model_);
   if (request->request.client.empty()) request->request.client = fmt::format("\n{}", id);
   const Status rendered = request->Render(model_, engine_->info().context_tokens, salt_);
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!rendered.ok() || draining_ || stopping_) {
-    --queued_;
-    return rendered.ok() ? CancelledError("no more requests are taken: the program is about to end") : rendered;
-  }
-  std::deque<RequestPtr>& queue = queues_[request->request.client];
-  if (queue.empty()) turns_.push_back(request->request.client);
-  queue.push_back(request);
+  --rendering_;
+  if (!rendered.ok()) return rendered;
+  if (draining_ || stopping_) return DrainingError();
+  queue_.Push(request);
   all_[id] = std::move(request);
   wake_.notify_all();
   return id;
@@ -283,7 +279,7 @@ SchedulerStats SchedulerImpl::stats() const {
   SchedulerStats stats = stats_;
   stats.steps = steps_.load(std::memory_order_relaxed);
   stats.step_tokens = tokens_in_steps_.load(std::memory_order_relaxed);
-  stats.waiting = static_cast<int64_t>(queued_ + preparing_ + prepared_.size());
+  stats.waiting = static_cast<int64_t>(queue_.size() + rendering_ + preparing_ + prepared_.size());
   stats.image_cache_bytes = images_.bytes();
   stats.image_cache_hits = images_.hits();
   stats.image_cache_misses = images_.misses();
@@ -292,29 +288,13 @@ SchedulerStats SchedulerImpl::stats() const {
 
 // --- By the thread that prepares -------------------------------------------------------------------------------------
 
-// Clients take turns.
-RequestPtr SchedulerImpl::TakeFair() {
-  const std::string client = std::move(turns_.front());
-  turns_.pop_front();
-  const auto queue = queues_.find(client);
-  RequestPtr request = std::move(queue->second.front());
-  queue->second.pop_front();
-  if (queue->second.empty()) {
-    queues_.erase(queue);
-  } else {
-    turns_.push_back(client);
-  }
-  --queued_;
-  return request;
-}
-
 // Pictures that are in the cache need no tiles; whether they are still there when it is their turn is seen then.
 void SchedulerImpl::Prepare(ScheduledRequest& request) {
   request.waiting.clear();
   std::vector<Visual>& visuals = request.conversation.visuals();
   ThreadPool alone(1);
   for (size_t i = 0; i < visuals.size(); ++i) {
-    if (visuals[i].same_as >= 0) continue;
+    if (visuals[i].same_as >= 0 || visuals[i].encoded()) continue;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (images_.Fill(request.hashes[i], visuals[i])) continue;
@@ -328,9 +308,9 @@ void SchedulerImpl::Prepare(ScheduledRequest& request) {
 void SchedulerImpl::PrepareMain() {
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [&] { return stopping_ || (!turns_.empty() && prepared_.size() < kPreparedAhead); });
-    if (turns_.empty()) return;  // stopping
-    const RequestPtr request = TakeFair();
+    wake_.wait(lock, [&] { return stopping_ || (!queue_.empty() && prepared_.size() < kPreparedAhead); });
+    if (queue_.empty()) return;  // stopping
+    const RequestPtr request = queue_.Take();
     ++preparing_;
     lock.unlock();
     if (!request->Expired(SteadyClock::now())) Prepare(*request);
@@ -378,8 +358,8 @@ void SchedulerImpl::LookAtNews() {
   next_deadline_ = SteadyClock::time_point::max();
   for (const auto& [id, request] : all_) {
     if (request->request.deadline) next_deadline_ = std::min(next_deadline_, *request->request.deadline);
-    if (request->encoding && request->Expired(now))
-      news_.store(true, std::memory_order_release);  // not done with it yet
+    // Not done with it yet.
+    if (!request->encoding.empty() && request->Expired(now)) news_.store(true, std::memory_order_release);
   }
   NoteState();
 }
@@ -406,7 +386,7 @@ void SchedulerImpl::DropExpired(SteadyClock::time_point now) {
     if (slot != decoding_.end()) {
       LeaveDecoding(static_cast<size_t>(slot - decoding_.begin()));
     } else if (start != starting_.end()) {
-      if (request->encoding) continue;  // others may be in the same group: when it is done
+      if (!request->encoding.empty()) continue;  // others may be in the same group: when it is done
       starting_.erase(start);
     } else if (!LeaveQueue(request)) {
       continue;  // it is being prepared, and comes here soon
@@ -423,17 +403,7 @@ bool SchedulerImpl::LeaveQueue(const RequestPtr& request) {
     wake_.notify_all();
     return true;
   }
-  const auto queue = queues_.find(request->request.client);
-  if (queue == queues_.end()) return false;
-  const auto place = std::find(queue->second.begin(), queue->second.end(), request);
-  if (place == queue->second.end()) return false;
-  queue->second.erase(place);
-  --queued_;
-  if (queue->second.empty()) {
-    turns_.erase(std::find(turns_.begin(), turns_.end(), queue->first));
-    queues_.erase(queue);
-  }
-  return true;
+  return queue_.Remove(request);
 }
 
 // Whether the blocks for its prompt are there, and one more for each answer that is under way.
@@ -501,7 +471,7 @@ void SchedulerImpl::MakeRoom() {
 // Who came last goes back: prompts that were begun, then answers; not `except`. False: there is nobody.
 bool SchedulerImpl::PreemptOther(const ScheduledRequest* except) {
   const auto begun = std::find_if(starting_.rbegin(), starting_.rend(), [&](const RequestPtr& request) {
-    return request.get() != except && request->sequence->size() > 0 && !request->encoding;
+    return request.get() != except && request->sequence->size() > 0 && request->encoding.empty();
   });
   if (begun != starting_.rend()) {
     const RequestPtr request = *begun;
@@ -537,10 +507,7 @@ void SchedulerImpl::Preempt(const RequestPtr& request) {
   plan.position_end += static_cast<int64_t>(request->tokens.size());
   const std::lock_guard<std::mutex> lock(mutex_);
   ++stats_.preempted;
-  std::deque<RequestPtr>& queue = queues_[request->request.client];
-  if (queue.empty()) turns_.push_front(request->request.client);
-  queue.push_front(request);
-  ++queued_;
+  queue_.PushFirst(request);
   wake_.notify_all();
 }
 
@@ -559,11 +526,15 @@ Status SchedulerImpl::StepDecode() {
   Ledger step;
   {
     Stage stage(step, StageId::kDecode, stream_.get());
+    stage.AddTokens(stepped_.size());
     model_.backend().UseThreads(parts_.decode_threads);
-    EYESHOT_RETURN_IF_ERROR(runner_->StepBatch(*stream_, *cache_, sequences_, step_tokens_));
-    runner_->BeginSample(*stream_, static_cast<int64_t>(step_tokens_.size()));
-    EYESHOT_RETURN_IF_ERROR(runner_->FinishSample(*stream_, step_tokens_));
+    Status status = runner_->StepBatch(*stream_, *cache_, sequences_, step_tokens_);
+    if (status.ok()) {
+      runner_->BeginSample(*stream_, static_cast<int64_t>(step_tokens_.size()));
+      status = runner_->FinishSample(*stream_, step_tokens_);
+    }
     model_.backend().UseThreads(0);
+    EYESHOT_RETURN_IF_ERROR(status);
   }
   stream_->Collect(step);
   step_s_.Add(SecondsSince(begin));
@@ -614,13 +585,13 @@ Status SchedulerImpl::BeginEncoder() {
     if (!fits || !std::all_of(request->waiting.begin(), request->waiting.end(), joins)) break;
     for (auto& visual : request->waiting) {
       visuals.push_back(&own[visual.index]);
+      request->encoding.push_back(visual.index);
       hashes.insert(request->hashes[visual.index]);
       tiles.side = visual.tiles.side;
       tiles.rgb.insert(tiles.rgb.end(), visual.tiles.rgb.begin(), visual.tiles.rgb.end());
       tiles.grids.insert(tiles.grids.end(), visual.tiles.grids.begin(), visual.tiles.grids.end());
     }
     request->waiting.clear();
-    request->encoding = true;
     encoder_requests_.push_back(request);
   }
   if (visuals.empty()) return Status::Ok();
@@ -644,15 +615,10 @@ Status SchedulerImpl::EncodeSlice(double budget_s) {
   EYESHOT_RETURN_IF_ERROR(model_.backend().Sync(*stream_));
   stream_->Collect(slice);
   layer_s_.Add(SecondsSince(begin) / static_cast<double>(layers * group));
-  int64_t tiles = 0;
-  for (const Visual* visual : encoder_->visuals()) tiles += visual->tiles;
   for (const RequestPtr& request : encoder_requests_) {
     int64_t own = 0;
-    for (const Visual& visual : request->conversation.visuals()) {
-      const auto visuals = encoder_->visuals();
-      if (std::find(visuals.begin(), visuals.end(), &visual) != visuals.end()) own += visual.tiles;
-    }
-    AddShare(slice, static_cast<double>(own) / static_cast<double>(tiles), request->answer.ledger);
+    for (const size_t index : request->encoding) own += request->conversation.visuals()[index].tiles;
+    AddShare(slice, static_cast<double>(own) / static_cast<double>(encoder_->tiles()), request->answer.ledger);
   }
   if (done) EndEncoder();
   return Status::Ok();
@@ -662,13 +628,10 @@ void SchedulerImpl::EndEncoder() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (const RequestPtr& request : encoder_requests_) {
-      request->encoding = false;
-      std::vector<Visual>& visuals = request->conversation.visuals();
-      for (size_t i = 0; i < visuals.size(); ++i) {
-        const auto done = encoder_->visuals();
-        if (std::find(done.begin(), done.end(), &visuals[i]) != done.end())
-          images_.Keep(request->hashes[i], visuals[i]);
+      for (const size_t index : request->encoding) {
+        images_.Keep(request->hashes[index], request->conversation.visuals()[index]);
       }
+      request->encoding.clear();
     }
   }
   encoder_.reset();
@@ -678,14 +641,7 @@ void SchedulerImpl::EndEncoder() {
 Status SchedulerImpl::PrefillSlice(const RequestPtr& request, double budget_s) {
   const uint64_t begin = SteadyNowNs();
   PromptPlan& plan = request->plan;
-  std::vector<Visual>& visuals = request->conversation.visuals();
-  for (Visual& visual : visuals) {
-    if (visual.same_as < 0 || visual.encoded()) continue;
-    const Visual& first = visuals[static_cast<size_t>(visual.same_as)];
-    visual.buffer = first.buffer;
-    visual.rows = first.rows;
-    visual.slots = first.slots;
-  }
+  request->conversation.ShareSame();
   const bool kept_positions = plan.position_end != static_cast<int64_t>(plan.ids.size());
   if (kept_positions && plan.positions.empty()) request->conversation.SetPositions(plan);
   const int64_t before = request->sequence->size();
@@ -696,14 +652,15 @@ Status SchedulerImpl::PrefillSlice(const RequestPtr& request, double budget_s) {
   bool done = false;
   {
     Stage stage(slice, StageId::kPrefill, stream_.get());
-    EYESHOT_ASSIGN_OR_RETURN(done, runner_->PrefillSome(*stream_, *cache_, *request->sequence, plan, visuals, most));
+    EYESHOT_ASSIGN_OR_RETURN(
+        done, runner_->PrefillSome(*stream_, *cache_, *request->sequence, plan, request->conversation.visuals(), most));
     EYESHOT_RETURN_IF_ERROR(model_.backend().Sync(*stream_));
+    stage.AddTokens(static_cast<uint64_t>(request->sequence->size() - before));
   }
   stream_->Collect(slice);
   const int64_t tokens = request->sequence->size() - before;
   token_s_.Add(SecondsSince(begin) / static_cast<double>(tokens));
   AddShare(slice, 1, request->answer.ledger);
-  AddTokens(StageId::kPrefill, static_cast<uint64_t>(tokens), request->answer.ledger);
   request->sequence->Register();
   return done ? FirstToken(request) : Status::Ok();
 }
@@ -719,6 +676,7 @@ Status SchedulerImpl::FirstToken(const RequestPtr& request) {
   Ledger step;
   {
     Stage stage(step, StageId::kDecode, stream_.get());
+    stage.AddTokens(1);
     runner_->StartSampling(*stream_, request->request.options.sampling, request->plan.ids, slot,
                            static_cast<uint32_t>(request->tokens.size()));
     runner_->BeginSample(*stream_, 1, slot);
@@ -739,7 +697,6 @@ void SchedulerImpl::TakeLast(const RequestPtr& request) {
   const AskOptions& options = own.request.options;
   const int32_t token = own.tokens.back();
   ++own.answer.completion_tokens;
-  AddTokens(StageId::kDecode, 1, own.answer.ledger);
   std::optional<FinishReason> end;
   if (!options.ignore_end && IsStopToken(token)) {
     end = FinishReason::kStop;

@@ -30,39 +30,6 @@ Status TakeBeginning(std::vector<Message>& messages, std::string& beginning) {
 
 }  // namespace
 
-// As conversations of Chat are planned: pictures of the detail "auto" become smaller until they fit.
-Status ScheduledRequest::PlanPrompt(const VisionLanguageModel& model, int64_t context, std::string_view beginning) {
-  EYESHOT_ASSIGN_OR_RETURN(plan, conversation.Plan(beginning));
-  while (request.options.detail.kind == PictureDetail::Kind::kAuto &&
-         static_cast<int64_t>(plan.ids.size()) >= context && conversation.Shrink()) {
-    EYESHOT_ASSIGN_OR_RETURN(plan, conversation.Plan(beginning));
-  }
-  if (plan.position_end + 1 > model.config().text.max_positions && conversation.Renumber()) {
-    EYESHOT_ASSIGN_OR_RETURN(plan, conversation.Plan(beginning));
-  }
-  return Status::Ok();
-}
-
-Status ScheduledRequest::SetLimit(const VisionLanguageModel& model, int64_t context) {
-  const auto needed = static_cast<int64_t>(plan.ids.size()) + 1;
-  if (needed > context) {
-    return ContextFullError(fmt::format("the prompt needs {} tokens ({} of them visual, of {} tiles) and the context "
-                                        "holds {}",
-                                        needed, plan.visual_tokens, plan.tiles, context),
-                            "use fewer or smaller pictures, the detail auto or low, or a shorter conversation");
-  }
-  const int64_t positions = model.config().text.max_positions;
-  if (plan.position_end + 1 > positions) {
-    return ContextFullError(fmt::format("with the positions of all visual tokens the prompt goes on to {}, and the "
-                                        "model has {}",
-                                        plan.position_end + 1, positions),
-                            "leave positions=keep out of the reduction, or use fewer pictures");
-  }
-  const int64_t room = std::min(context - needed + 1, positions - plan.position_end);
-  limit = std::min<int64_t>(request.options.max_tokens, room);
-  return Status::Ok();
-}
-
 Status ScheduledRequest::Render(const VisionLanguageModel& model, int64_t context, const VisualHash& salt) {
   const AskOptions& options = request.options;
   EYESHOT_RETURN_IF_ERROR(CheckOptions(options));
@@ -74,13 +41,16 @@ Status ScheduledRequest::Render(const VisionLanguageModel& model, int64_t contex
                             "use another reducer (stride)");
   }
   std::vector<Message> messages = std::move(request.messages);
-  std::string beginning = options.answer_start;
+  std::string beginning;
   EYESHOT_RETURN_IF_ERROR(TakeBeginning(messages, beginning));
+  const bool goes_on = !beginning.empty();
+  if (!goes_on) beginning = options.answer_start;
   if (messages.empty()) return InvalidArgumentError("the conversation is empty", "say something");
+  if (options.question_first) PutTextsFirst(messages.back().parts);
   for (Message& message : messages) {
     EYESHOT_RETURN_IF_ERROR(conversation.Add(std::move(message), options.detail, reduce));
   }
-  EYESHOT_RETURN_IF_ERROR(PlanPrompt(model, context, beginning));
+  EYESHOT_RETURN_IF_ERROR(conversation.PlanToFit(options.detail, context, beginning).status());
   std::vector<Visual>& visuals = conversation.visuals();
   for (size_t i = 0; i < visuals.size(); ++i) {
     hashes.push_back(HashOf(visuals[i], salt));
@@ -89,10 +59,10 @@ Status ScheduledRequest::Render(const VisionLanguageModel& model, int64_t contex
     conversation.SetKey(i, key);
   }
   EYESHOT_ASSIGN_OR_RETURN(plan, conversation.Plan(beginning));
-  EYESHOT_RETURN_IF_ERROR(SetLimit(model, context));
+  limit = std::min<int64_t>(options.max_tokens, conversation.AnswerRoom(plan, context));
   prompt_tokens = static_cast<int64_t>(plan.ids.size());
   tokens.reserve(static_cast<size_t>(limit));
-  text.emplace(options.stop, static_cast<size_t>(limit) * kBytesPerToken + 64, !beginning.empty());
+  text.emplace(options.stop, static_cast<size_t>(limit) * kBytesPerToken + 64, goes_on);
   answer.prompt_tokens = prompt_tokens;
   answer.visual_tokens = plan.visual_tokens;
   answer.tiles = plan.tiles;

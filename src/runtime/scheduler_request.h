@@ -44,16 +44,12 @@ struct ScheduledRequest {
   std::vector<int32_t> tokens;  // of the answer
   int64_t limit = 0;            // of them
   int64_t prompt_tokens = 0;    // of the plan as it was asked
-  bool encoding = false;        // its visuals are in the encoder
+  std::vector<size_t> encoding;  // visuals that are in the encoder
   std::atomic<bool> cancelled{false};
 
   bool Expired(std::chrono::steady_clock::time_point now) const {
     return cancelled.load(std::memory_order_relaxed) || (request.deadline && now >= *request.deadline);
   }
-
- private:
-  Status PlanPrompt(const VisionLanguageModel& model, int64_t context, std::string_view beginning);
-  Status SetLimit(const VisionLanguageModel& model, int64_t context);
 };
 
 }  // namespace eyeshot

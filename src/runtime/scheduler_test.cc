@@ -292,7 +292,7 @@ TEST_F(RunningSchedulerTest, WhatCannotBeTakenIsRefused) {
     last = one.ok() ? StatusCode::kOk : one.status().code();
     if (one.ok()) pending.push_back(*std::move(one));
   }
-  EXPECT_EQ(last, StatusCode::kLimitExceeded);
+  EXPECT_EQ(last, StatusCode::kBusy);
   EXPECT_TRUE(scheduler->Drain(std::chrono::steady_clock::now() + std::chrono::minutes(5)));
   for (Pending& one : pending) EXPECT_EQ(one.Get().completion_tokens, 50);
   EXPECT_EQ(refused({.messages = {Message::User({"Hi"})}}), StatusCode::kCancelled);

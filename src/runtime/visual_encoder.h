@@ -38,7 +38,6 @@ class VisualEncoder {
   int64_t tiles_under_way() const {
     return place_.layers == 0 ? 0 : static_cast<int64_t>(place_.runs.cu_tokens.size()) - 1;
   }
-  std::span<Visual* const> visuals() const { return visuals_; }
 
  private:
   VisualEncoder(VisionLanguageModel& model, ThreadPool& pool, std::vector<Visual*> visuals, Tiles tiles)

@@ -8,8 +8,10 @@
 #include <random>
 #include <utility>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/splitmix64.h"
+#include "server/ascii.h"
 #include "server/page_files.h"
 #include "server/protocol.h"
 
@@ -28,9 +30,7 @@ constexpr const char* kPagePolicy =
 bool IsJson(std::string_view content_type) {
   content_type = content_type.substr(0, content_type.find(';'));
   while (content_type.ends_with(' ')) content_type.remove_suffix(1);
-  constexpr std::string_view kJson = "application/json";
-  return std::equal(content_type.begin(), content_type.end(), kJson.begin(), kJson.end(),
-                    [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; });
+  return EqualInAnyCase(content_type, "application/json");
 }
 
 std::string_view TypeOfFile(std::string_view name) {
@@ -41,18 +41,18 @@ std::string_view TypeOfFile(std::string_view name) {
   return "application/json";
 }
 
-std::optional<HttpResponse> FileReply(std::string_view name) {
-  for (const PageFile& file : PageFiles()) {
-    if (file.name != name) continue;
-    return HttpResponse{.content_type = std::string(TypeOfFile(name)),
-                        .headers = {{"Content-Security-Policy", kPagePolicy},
-                                    {"X-Content-Type-Options", "nosniff"},
-                                    {"Referrer-Policy", "no-referrer"},
-                                    {"Permissions-Policy", "camera=(self)"},
-                                    {"Cache-Control", "no-cache"}},
-                        .body = std::string(file.content)};
-  }
-  return std::nullopt;
+// REQUIRES: the build has put a file of that name into the program.
+HttpResponse FileReply(std::string_view name) {
+  const auto files = PageFiles();
+  const auto file = std::find_if(files.begin(), files.end(), [&](const PageFile& one) { return one.name == name; });
+  EYESHOT_CHECK(file != files.end());
+  return {.content_type = std::string(TypeOfFile(name)),
+          .headers = {{"Content-Security-Policy", kPagePolicy},
+                      {"X-Content-Type-Options", "nosniff"},
+                      {"Referrer-Policy", "no-referrer"},
+                      {"Permissions-Policy", "camera=(self)"},
+                      {"Cache-Control", "no-cache"}},
+          .body = std::string(file->content)};
 }
 
 // The last text of the user.
@@ -124,14 +124,15 @@ bool Api::IsOwnHost(std::string_view host) const {
   if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) host = host.substr(0, colon);
   const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || c == '.'; };
   const bool address = host.starts_with('[') || std::all_of(host.begin(), host.end(), is_digit);
-  return address || host == "localhost" ||
-         std::find(options_.host_names.begin(), options_.host_names.end(), host) != options_.host_names.end();
+  return address || EqualInAnyCase(host, "localhost") ||
+         std::any_of(options_.host_names.begin(), options_.host_names.end(),
+                     [&](const std::string& name) { return EqualInAnyCase(name, host); });
 }
 
 std::optional<HttpResponse> Api::CheckHead(const HttpRequest& head) {
   const Route* const route = FindRoute(head.path);
-  const bool known = route != nullptr && (options_.page || route->kind != Route::Kind::kFile || !route->open ||
-                                          route->file == "openapi.json");
+  const bool known =
+      route != nullptr && (options_.page || route->kind != Route::Kind::kFile || route->file == "openapi.json");
   if (!known) return ErrorReply(404, "not_found", "there is nothing at this path: /openapi.json lists what there is");
   const bool get = head.method == "GET" || head.method == "HEAD";
   if (route->post ? head.method != "POST" : !get) {
@@ -187,8 +188,7 @@ void Api::AnswerAtOnce(const Route& route, const HttpRequest& request, HttpExcha
             ErrorReply(404, "model_not_found", fmt::format("this server has one model, '{}'", info.name)));
       }
       return exchange.Send({.body = ModelBody(info, created_)});
-    default:
-      exchange.Send(FileReply(route.file).value_or(ErrorReply(404, "not_found", "there is nothing at this path")));
+    default: exchange.Send(FileReply(route.file));
   }
 }
 
@@ -210,22 +210,24 @@ std::shared_ptr<void> Api::TakeClientSlot(const std::string& client) {
 }
 
 void Api::AnswerLater(const Route& route, HttpRequest request, const std::shared_ptr<HttpExchange>& exchange) {
-  const auto arrived = std::chrono::steady_clock::now();
-  std::shared_ptr<void> slot = TakeClientSlot(ClientOf(request));
-  if (slot == nullptr) {
+  // std::function copies what it holds.
+  const auto asked = std::make_shared<Asked>(
+      Asked{.exchange = exchange, .client = ClientOf(request), .arrived = std::chrono::steady_clock::now()});
+  asked->request = std::move(request);
+  asked->client_slot = TakeClientSlot(asked->client);
+  if (asked->client_slot == nullptr) {
     return exchange->Send(ErrorReply(
         429, "too_many_requests",
         fmt::format("{} requests of this client are under way: wait for one to end", options_.requests_per_client)));
   }
-  // std::function copies what it holds.
-  const auto shared = std::make_shared<HttpRequest>(std::move(request));
-  const bool added = workers_.Add([this, &route, shared, exchange, slot = std::move(slot), arrived] {
+  const bool added = workers_.Add([this, &route, asked] {
     try {
-      if (route.kind == Route::Kind::kTokenize) return exchange->Send(Tokenize(*shared));
-      Generate(route.kind == Route::Kind::kChat, std::move(*shared), exchange, slot, arrived);
+      if (route.kind == Route::Kind::kTokenize) return asked->exchange->Send(Tokenize(asked->request));
+      Generate(route.kind == Route::Kind::kChat, *asked);
     } catch (const std::exception& error) {
       // There is no memory for it. Others go on.
-      exchange->Send(ErrorReply(503, "out_of_memory", fmt::format("the request can't be read: {}", error.what())));
+      asked->exchange->Send(
+          ErrorReply(503, "out_of_memory", fmt::format("the request can't be read: {}", error.what())));
     }
   });
   if (!added) exchange->Send(ErrorReply(429, "queue_full", "too many requests wait to be read: try again"));
@@ -236,29 +238,26 @@ std::string Api::NewId(bool chat) {
   return fmt::format("{}-{:016x}{:08x}", chat ? "chatcmpl" : "cmpl", SplitMix64(number), number & 0xFFFFFFFF);
 }
 
-void Api::Generate(bool chat, HttpRequest request, const std::shared_ptr<HttpExchange>& exchange,
-                   std::shared_ptr<void> client_slot, std::chrono::steady_clock::time_point arrived) {
+void Api::Generate(bool chat, Asked& asked) {
   const ModelInfo& info = model_.scheduler->info();
-  Result<GenerationRequest> parsed = chat
-                                         ? ParseChatRequest(request.body, options_.defaults, info.context_tokens)
-                                         : ParseCompletionRequest(request.body, options_.defaults, info.context_tokens);
-  std::string client = ClientOf(request);
-  request = {};  // bodies are large
-  if (!parsed.ok()) return exchange->Send(ErrorReply(parsed.status(), RequestStep::kParse));
+  const auto parse = chat ? &ParseChatRequest : &ParseCompletionRequest;
+  Result<GenerationRequest> parsed = parse(asked.request.body, options_.defaults, info.context_tokens);
+  asked.request = {};  // bodies are large
+  if (!parsed.ok()) return asked.exchange->Send(ErrorReply(parsed.status(), RequestStep::kParse));
   Generation::Options options{
       .name = {.chat = chat, .id = NewId(chat), .created = std::time(nullptr), .model = info.name},
       .stream = parsed->stream,
       .include_usage = parsed->include_usage,
-      .arrived = arrived,
-      .client_slot = std::move(client_slot)};
+      .arrived = asked.arrived,
+      .client_slot = std::move(asked.client_slot)};
   if (options_.log_text) options.question = QuestionOf(*parsed);
   Result<std::vector<Message>> messages = media_.Load(*parsed, options.media_ledger);
-  if (!messages.ok()) return exchange->Send(ErrorReply(messages.status(), RequestStep::kMedia));
-  const auto generation = std::make_shared<Generation>(services_, std::move(options), exchange);
+  if (!messages.ok()) return asked.exchange->Send(ErrorReply(messages.status(), RequestStep::kMedia));
+  const auto generation = std::make_shared<Generation>(services_, std::move(options), asked.exchange);
   generation->Start({.messages = *std::move(messages),
                      .options = std::move(parsed->options),
-                     .client = std::move(client),
-                     .deadline = arrived + options_.request_time});
+                     .client = std::move(asked.client),
+                     .deadline = asked.arrived + options_.request_time});
 }
 
 HttpResponse Api::Tokenize(const HttpRequest& request) const {

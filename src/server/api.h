@@ -37,6 +37,14 @@ class Api final : public HttpHandler {
  private:
   struct Route;
   struct ClientSlots;
+  // A request on its way to its worker.
+  struct Asked {
+    HttpRequest request;
+    std::shared_ptr<HttpExchange> exchange;
+    std::string client;
+    std::shared_ptr<void> client_slot;
+    std::chrono::steady_clock::time_point arrived;
+  };
   static const Route* FindRoute(std::string_view path);
 
   bool IsOwnHost(std::string_view host) const;
@@ -44,8 +52,7 @@ class Api final : public HttpHandler {
   std::shared_ptr<void> TakeClientSlot(const std::string& client);
   void AnswerAtOnce(const Route& route, const HttpRequest& request, HttpExchange& exchange);
   void AnswerLater(const Route& route, HttpRequest request, const std::shared_ptr<HttpExchange>& exchange);
-  void Generate(bool chat, HttpRequest request, const std::shared_ptr<HttpExchange>& exchange,
-                std::shared_ptr<void> client_slot, std::chrono::steady_clock::time_point arrived);
+  void Generate(bool chat, Asked& asked);
   HttpResponse Tokenize(const HttpRequest& request) const;
   std::string NewId(bool chat);
 

@@ -23,8 +23,6 @@ class ApiKeys {
   // The index of the key in "Bearer KEY". Takes as long whichever key it is, and whether it is one.
   std::optional<size_t> Find(std::string_view authorization) const;
 
-  size_t size() const { return digests_.size(); }
-
  private:
   std::vector<std::array<uint8_t, 32>> digests_;
 };

@@ -1,4 +1,4 @@
-// Base64 (RFC 4648, section 4) and data: URLs (RFC 2397), as requests carry pictures and videos.
+// data: URLs (RFC 2397), as requests carry pictures and videos.
 #ifndef EYESHOT_SERVER_DATA_URL_H_
 #define EYESHOT_SERVER_DATA_URL_H_
 
@@ -10,10 +10,6 @@
 #include "eyeshot/status.h"
 
 namespace eyeshot::server {
-
-// The bytes of base64 text. Padding may be missing, line breaks may stand anywhere; anything else that is not of the
-// alphabet, or bits behind the last byte, is kCorrupt.
-Result<std::vector<uint8_t>> DecodeBase64(std::string_view text);
 
 // A data: URL, its parts still as they stand in it.
 struct DataUrl {

@@ -3,11 +3,11 @@
 #include <curl/curl.h>
 
 #include <algorithm>
-#include <cctype>
 #include <memory>
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "server/ascii.h"
 
 namespace eyeshot::server {
 namespace {
@@ -51,7 +51,6 @@ std::string HostOf(const std::string& url) {
   }
   std::string result = host;
   curl_free(host);
-  std::transform(result.begin(), result.end(), result.begin(), [](unsigned char c) { return std::tolower(c); });
   return result;
 }
 
@@ -60,14 +59,14 @@ std::string HostOf(const std::string& url) {
 Result<std::vector<uint8_t>> FetchUrl(const std::string& url, const FetchRules& rules) {
   static const CURLcode global = curl_global_init(CURL_GLOBAL_DEFAULT);
   const std::string host = HostOf(url);
-  if (std::find(rules.hosts.begin(), rules.hosts.end(), host) == rules.hosts.end()) {
+  const auto is_host = [&](const std::string& allowed) { return EqualInAnyCase(allowed, host); };
+  if (std::none_of(rules.hosts.begin(), rules.hosts.end(), is_host)) {
     return InvalidArgumentError(fmt::format("a URL of the host '{}', from which this server fetches nothing", host),
                                 "send the bytes as a data: URL, or start the server with --allow-host");
   }
   const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(curl_easy_init(), &curl_easy_cleanup);
   if (global != CURLE_OK || curl == nullptr) return IoError("libcurl can't be started", "install libcurl4 again");
   Transfer transfer{.rules = &rules};
-  char error[CURL_ERROR_SIZE] = "";
   curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "https,http");
   curl_easy_setopt(curl.get(), CURLOPT_PROXY, "");  // it would connect for us, to whatever the name means there
@@ -80,7 +79,6 @@ Result<std::vector<uint8_t>> FetchUrl(const std::string& url, const FetchRules& 
   curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &transfer);
   curl_easy_setopt(curl.get(), CURLOPT_OPENSOCKETFUNCTION, &OnOpenSocket);
   curl_easy_setopt(curl.get(), CURLOPT_OPENSOCKETDATA, &transfer);
-  curl_easy_setopt(curl.get(), CURLOPT_ERRORBUFFER, error);
   const CURLcode code = curl_easy_perform(curl.get());
   if (transfer.refused && code != CURLE_OK) {
     return InvalidArgumentError(fmt::format("'{}' is an address of this machine or of a private network", host),

@@ -19,9 +19,9 @@ namespace eyeshot::server {
 bool IsPublicAddress(const sockaddr& address);
 
 struct FetchRules {
-  std::span<const std::string> hosts;  // exactly these, in small letters
+  std::span<const std::string> hosts;  // exactly these, in any case
   uint64_t max_bytes = 0;
-  bool allow_private_addresses = false;
+  bool allow_private_addresses = false;  // tests fetch from loopback
 };
 
 // The body behind an http:// or https:// URL. Each address that is connected to is checked when it is connected to, so

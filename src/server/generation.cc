@@ -74,26 +74,25 @@ void Generation::Pump(HttpExchange& exchange) {
   }
 }
 
+void Generation::BeginStream(HttpExchange& exchange) {
+  if (std::exchange(begun_, true)) return;
+  exchange.Begin(
+      {.content_type = "text/event-stream", .headers = {{"Cache-Control", "no-store"}, {"X-Accel-Buffering", "no"}}});
+  exchange.Write(FirstEvent(options_.name));
+}
+
 void Generation::WriteText(HttpExchange& exchange, std::string_view text) {
   if (text.empty()) return;
-  if (!std::exchange(begun_, true)) {
-    exchange.Begin(
-        {.content_type = "text/event-stream", .headers = {{"Cache-Control", "no-store"}, {"X-Accel-Buffering", "no"}}});
-    exchange.Write(FirstEvent(options_.name));
-  }
+  BeginStream(exchange);
   exchange.Write(TextEvent(options_.name, text));
   sent_bytes_ += text.size();
 }
 
 void Generation::EndStream(HttpExchange& exchange, const Result<Answer>& answer) {
-  // What the pipe had no room for, or of an answer without a text that was told on its way: an event with none.
+  BeginStream(exchange);
+  // What the pipe had no room for.
   if (answer.ok() && sent_bytes_ < answer->text.size()) {
     WriteText(exchange, std::string_view(answer->text).substr(sent_bytes_));
-  }
-  if (!begun_) {
-    begun_ = true;
-    exchange.Begin({.content_type = "text/event-stream", .headers = {{"Cache-Control", "no-store"}}});
-    exchange.Write(FirstEvent(options_.name));
   }
   const bool timed_out = answer.ok() && answer->finish_reason == FinishReason::kCancelled;
   if (!answer.ok() || timed_out) {

@@ -56,6 +56,7 @@ class Generation final : public HttpProducer, public std::enable_shared_from_thi
   void PushText(std::string_view text) noexcept;
   void Finish(Result<Answer> answer);
   std::optional<Result<Answer>> TakeAnswer();
+  void BeginStream(HttpExchange& exchange);
   void WriteText(HttpExchange& exchange, std::string_view text);
   void EndStream(HttpExchange& exchange, const Result<Answer>& answer);
   void Reply(HttpExchange& exchange, const Result<Answer>& answer);

@@ -71,7 +71,7 @@ class HttpHandler {
   virtual void Handle(HttpRequest request, std::shared_ptr<HttpExchange> exchange) = 0;
   // What was not understood, or was too large, or too slow: the answer to an error found while reading.
   virtual HttpResponse Refusal(int status, std::string_view why) = 0;
-  // An answer began to be sent; status 499: the client had gone before.
+  // An answer was sent to its end; status 499: the client went before.
   virtual void OnAnswered(const HttpRequest& head, int status, double seconds) = 0;
 };
 

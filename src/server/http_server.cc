@@ -132,7 +132,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void Start() { ReadHead(); }
   const std::string& address() const { return address_; }
   Exchange* exchange() const { return exchange_.get(); }
-  bool idle() const { return exchange_ == nullptr && writing_.empty() && !in_request_; }
+  bool idle() const { return !in_request_; }
   // The client has gone, or is cut off.
   void Drop();
 
@@ -151,7 +151,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   bool TakeBodyRoom();
   void Continue();
   void ReadBody();
-  void OnBody(error_code error);
+  void OnBody(error_code error, size_t bytes);
   void OnReadError(error_code error);
   void Dispatch();
   void Watch();
@@ -172,6 +172,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   HttpRequest head_;
   std::shared_ptr<Exchange> exchange_;  // null: no request waits for its answer
   SteadyClock::time_point began_;  // of the request, when its head was there
+  uint64_t body_bytes_ = 0;  // that have come
   uint64_t generation_ = 0;  // of watching for the client's end
   std::string outgoing_, writing_;
   int status_ = 0;
@@ -282,7 +283,9 @@ void Connection::ReadHead() {
   parser_.emplace();
   parser_->header_limit(limits::kMaxHeaderBytes);
   parser_->body_limit(server_.options().max_body_bytes);
-  in_request_ = false;
+  // What goes wrong from here on is not the last request's.
+  head_ = {.address = address_};
+  in_request_ = keep_alive_ = head_only_ = http_1_0_ = false;
   stream_.expires_after(first_ ? server_.options().header_time : server_.options().idle_time);
   http::async_read_header(stream_, buffer_, *parser_,
                           [self = shared_from_this()](error_code error, size_t) { self->OnHead(error); });
@@ -291,14 +294,12 @@ void Connection::ReadHead() {
 void Connection::FillHead() {
   const auto& message = parser_->get();
   const auto text = [](beast::string_view view) { return std::string(view.data(), view.size()); };
-  head_ = {};
   head_.method = text(message.method_string());
   head_.path = text(message.target());
   head_.path.resize(std::min(head_.path.find('?'), head_.path.size()));
   head_.host = text(message[http::field::host]);
   head_.content_type = text(message[http::field::content_type]);
   head_.authorization = text(message[http::field::authorization]);
-  head_.address = address_;
   keep_alive_ = message.keep_alive();
   http_1_0_ = message.version() < 11;
   head_only_ = message.method() == http::verb::head;
@@ -313,6 +314,7 @@ void Connection::OnHead(error_code error) {
   }
   first_ = false;
   in_request_ = true;
+  body_bytes_ = 0;
   FillHead();
   if (const std::optional<HttpResponse> refusal = server_.handler().CheckHead(head_)) return Refuse(*refusal);
   if (!TakeBodyRoom()) return Refuse(server_.handler().Refusal(503, "too many bodies are being read"));
@@ -330,6 +332,7 @@ bool Connection::TakeBodyRoom() {
 // curl asks before it sends more than 1 MB.
 void Connection::Continue() {
   const auto expect = parser_->get()[http::field::expect];
+  parser_->eager(true);
   if (parser_->is_done() || !beast::iequals(expect, "100-continue")) return ReadBody();
   static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
   stream_.expires_after(server_.options().write_time);
@@ -340,19 +343,21 @@ void Connection::Continue() {
                     });
 }
 
+// Bytes that have come give time for more, so that one who sends none does not keep room for a body that never comes.
 void Connection::ReadBody() {
   if (closed_) return;
-  const auto length = parser_->content_length();
-  const uint64_t bytes = length ? *length : server_.options().max_body_bytes;
-  stream_.expires_after(server_.options().body_time + std::chrono::seconds(bytes / limits::kMinBodyBytesPerSecond));
-  http::async_read(stream_, buffer_, *parser_,
-                   [self = shared_from_this()](error_code error, size_t) { self->OnBody(error); });
+  if (parser_->is_done()) return Dispatch();
+  stream_.expires_at(began_ + server_.options().body_time +
+                     std::chrono::milliseconds(body_bytes_ * 1000 / limits::kMinBodyBytesPerSecond));
+  http::async_read_some(stream_, buffer_, *parser_,
+                        [self = shared_from_this()](error_code error, size_t bytes) { self->OnBody(error, bytes); });
 }
 
-void Connection::OnBody(error_code error) {
+void Connection::OnBody(error_code error, size_t bytes) {
   if (closed_) return;
   if (error) return OnReadError(error);
-  Dispatch();
+  body_bytes_ += bytes;
+  ReadBody();
 }
 
 void Connection::OnReadError(error_code error) {
@@ -691,7 +696,6 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Listen(const HttpOptions& option
 std::string_view ReasonOf(int status) {
   switch (status) {
     case 200: return "OK";
-    case 304: return "Not Modified";
     case 400: return "Bad Request";
     case 401: return "Unauthorized";
     case 403: return "Forbidden";

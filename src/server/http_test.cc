@@ -1,12 +1,14 @@
 // The server over real sockets, with a scheduler that says what the test wants.
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 
+#include "server/fetch.h"
 #include "server/server.h"
 #include "server/testing.h"
 
@@ -34,7 +36,7 @@ class ServerTest : public ::testing::Test {
         std::move(options));
     ASSERT_TRUE(server.ok()) << server.status().message();
     server_ = *std::move(server);
-    thread_ = std::thread([this] { drained_ = server_->Run(/*signals=*/false); });
+    thread_ = std::thread([this] { drained_ = server_->Run(); });
   }
 
   static std::string Post(std::string_view path, std::string_view body, std::string_view headers = "") {
@@ -191,6 +193,7 @@ TEST_F(ServerTest, RefusesWhatItCanNotAnswer) {
   EXPECT_EQ(Ask("nonsense\r\n\r\n").status, 400);
   EXPECT_EQ(Ask(Get("/health", "X-Long: " + std::string(20000, 'a') + "\r\n")).status, 431);
   EXPECT_EQ(Ask("GET /health HTTP/1.1\r\nHost: evil.example\r\n\r\n").status, 403);
+  EXPECT_EQ(Ask("GET /health HTTP/1.1\r\nHost: LocalHost:80\r\n\r\n").status, 200);
   const Reply picture = Ask(Post("/v1/chat/completions", R"({"messages": [{"role": "user", "content": [
       {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}]})"));
   EXPECT_EQ(picture.status, 415);
@@ -199,10 +202,12 @@ TEST_F(ServerTest, RefusesWhatItCanNotAnswer) {
 
 TEST_F(ServerTest, PassesTheSchedulersRefusalsOn) {
   Start();
-  scheduler_.refusal = Status(StatusCode::kLimitExceeded, "64 requests wait", "try again");
+  scheduler_.refusal = Status(StatusCode::kBusy, "64 requests wait", "try again");
   const Reply full = Ask(Post("/v1/chat/completions", kHello));
   EXPECT_EQ(full.status, 429);
   EXPECT_NE(full.head.find("Retry-After"), std::string::npos);
+  scheduler_.refusal = Status(StatusCode::kLimitExceeded, "600 frames", "send fewer");
+  EXPECT_EQ(Ask(Post("/v1/chat/completions", kHello)).status, 400) << "it would be as much the next time";
   scheduler_.refusal = Status(StatusCode::kContextFull, "too long", "ask less");
   const Reply context = Ask(Post("/v1/chat/completions", kStream));
   EXPECT_EQ(context.status, 400) << "a stream that has not begun has a status";
@@ -244,7 +249,7 @@ TEST_F(ServerTest, CancelsForAClientThatGoes) {
     scheduler.Hold();
     auto server = Server::Create({.scheduler = &scheduler}, {.http = {.port = 0}});
     ASSERT_TRUE(server.ok());
-    std::thread thread([&] { (*server)->Run(false); });
+    std::thread thread([&] { (*server)->Run(); });
     {
       Client client((*server)->port());
       client.Send(Post("/v1/chat/completions", body));
@@ -274,6 +279,39 @@ TEST_F(ServerTest, DropsAClientThatDoesNotSend) {
       "Content-Length: 100\r\n\r\n{");
   EXPECT_EQ(silent.ReadAll(), "");
   EXPECT_EQ(slow.ReadAll(), "");
+}
+
+TEST_F(ServerTest, KeepsNoRoomForBodiesThatDoNotCome) {
+  Start({.http = {.body_time = std::chrono::milliseconds(50)}});
+  std::deque<Client> idle;  // as many as there is room for
+  for (uint64_t i = 0; i < limits::kMaxBodiesBytes / limits::kMaxBodyBytes; ++i) {
+    idle.emplace_back(server_->port())
+        .Send(fmt::format("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                          "Content-Length: {}\r\n\r\n{{",
+                          limits::kMaxBodyBytes));
+  }
+  for (Client& client : idle) EXPECT_EQ(client.ReadAll(), "");
+  EXPECT_EQ(Ask(Post("/v1/chat/completions", kHello)).status, 200);
+}
+
+TEST_F(ServerTest, BooksErrorsOfReadingOnNoOtherRequest) {
+  Start();
+  Client client(server_->port());
+  client.Send(Get("/health"));
+  EXPECT_EQ(Read(client).status, 200);
+  client.Send("nonsense\r\n\r\n");
+  EXPECT_EQ(Read(client).status, 400);
+  const std::string metrics = Ask(Get("/metrics")).body;
+  EXPECT_NE(metrics.find("route=\"other\",code=\"400\"} 1\n"), std::string::npos) << metrics;
+}
+
+TEST_F(ServerTest, StreamsAnswersWithoutAWord) {
+  scheduler_.pieces = {};
+  Start();
+  const Reply reply = Ask(Post("/v1/chat/completions", kStream));
+  EXPECT_NE(reply.head.find("X-Accel-Buffering: no"), std::string::npos) << reply.head;
+  EXPECT_NE(reply.body.find("\"role\":\"assistant\""), std::string::npos) << reply.body;
+  EXPECT_TRUE(reply.body.ends_with("data: [DONE]\n\n"));
 }
 
 TEST_F(ServerTest, TellsAClientToGoOn) {
@@ -325,6 +363,46 @@ TEST_F(ServerTest, LetsAnswersEndBeforeItDoes) {
   EXPECT_TRUE(drained_);
   EXPECT_FALSE(Client(server_->port()).connected());
   server_.reset();
+}
+
+// Another server, of which pictures are fetched.
+class OtherServer final : public HttpHandler {
+ public:
+  std::optional<HttpResponse> CheckHead(const HttpRequest& /*head*/) override { return std::nullopt; }
+  void Handle(HttpRequest request, std::shared_ptr<HttpExchange> exchange) override {
+    if (request.path == "/moved") return exchange->Send({.status = 302, .headers = {{"Location", "/100"}}});
+    if (request.path == "/none") return exchange->Send({.status = 404});
+    if (request.path != "/chunks") {
+      return exchange->Send({.body = std::string(std::stoul(request.path.substr(1)), 'x')});
+    }
+    exchange->Begin({});
+    for (int i = 0; i < 11; ++i) exchange->Write("0123456789");
+    exchange->End();
+  }
+  HttpResponse Refusal(int status, std::string_view /*why*/) override { return {.status = status}; }
+  void OnAnswered(const HttpRequest& /*head*/, int /*status*/, double /*seconds*/) override {}
+};
+
+TEST(Fetching, TakesWhatAServerHasWithinItsLimit) {
+  OtherServer other;
+  const auto server = HttpServer::Listen({.port = 0}, other);
+  ASSERT_TRUE(server.ok()) << server.status().message();
+  std::thread thread([&] { (*server)->Run(); });
+  const std::vector<std::string> hosts = {"LocalHost"};
+  const auto fetch = [&](std::string_view path) {
+    return FetchUrl(fmt::format("http://LOCALHOST:{}{}", (*server)->port(), path),
+                    {.hosts = hosts, .max_bytes = 100, .allow_private_addresses = true});
+  };
+  const auto bytes = fetch("/100");
+  EXPECT_TRUE(bytes.ok() && *bytes == std::vector<uint8_t>(100, 'x')) << bytes.status().message();
+  EXPECT_EQ(fetch("/101").status().code(), StatusCode::kLimitExceeded);
+  EXPECT_EQ(fetch("/chunks").status().code(), StatusCode::kLimitExceeded) << "whose length is not said before";
+  EXPECT_EQ(fetch("/none").status().code(), StatusCode::kIo);
+  const auto moved = fetch("/moved");
+  EXPECT_EQ(moved.status().code(), StatusCode::kIo);
+  EXPECT_NE(moved.status().message().find("302"), std::string::npos) << moved.status().message();
+  (*server)->Stop();
+  thread.join();
 }
 
 TEST(ServerStart, SaysWhyItCanNot) {

@@ -4,8 +4,11 @@
 #include <tuple>
 #include <utility>
 
+#include "base/base64.h"
 #include "base/error.h"
 #include "ledger/stage.h"
+#include "media/frame_sampling.h"
+#include "server/ascii.h"
 #include "server/data_url.h"
 #include "server/fetch.h"
 
@@ -15,12 +18,6 @@ namespace {
 // vLLM's way to send a clip as pictures: data:video/jpeg;base64,FRAME,FRAME,...
 constexpr std::string_view kFrameListType = "video/jpeg";
 
-bool HasScheme(std::string_view url, std::string_view scheme) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return url.size() >= scheme.size() &&
-         std::equal(scheme.begin(), scheme.end(), url.begin(), [&](char a, char b) { return a == lower(b); });
-}
-
 uint64_t BytesOf(const Image& image) { return image.rgb.size(); }
 uint64_t BytesOf(const Frames& frames) {
   uint64_t bytes = 0;
@@ -28,22 +25,52 @@ uint64_t BytesOf(const Frames& frames) {
   return bytes;
 }
 
+// One may follow the last comma.
+int64_t CountFrames(std::string_view data) {
+  const int64_t commas = std::count(data.begin(), data.end(), ',');
+  return data.empty() || data.ends_with(',') ? commas : commas + 1;
+}
+
+// Which frames of a list are taken: all, or evenly as many as the request says.
+Result<std::vector<int64_t>> ChooseFrames(int64_t count, int max_frames, const std::string& where) {
+  const auto limit = static_cast<int64_t>(max_frames > 0 ? limits::kMaxFrameListEntries : limits::kMaxFramesPerPrompt);
+  if (count > limit) {
+    return LimitError(fmt::format("{}: {} frames, the limit is {}", where, count, limit),
+                      "send fewer, or say \"max_frames\"");
+  }
+  if (count == 0) return InvalidArgumentError(fmt::format("{}: a clip without a frame", where), "send at least one");
+  const auto wanted = static_cast<int>(max_frames > 0 ? std::min<int64_t>(count, max_frames) : count);
+  return media::UniformFrames(count, wanted, /*stream_fps=*/1, /*fps=*/1, wanted, /*skip_ends=*/false);
+}
+
 }  // namespace
+
+Status MediaLoader::CheckRequest(uint64_t bytes, const std::string& where) const {
+  if (bytes <= options_.max_media_bytes) return Status::Ok();
+  return LimitError(fmt::format("{}: {} bytes of pictures are decoded for this request, the limit is {}", where, bytes,
+                                options_.max_media_bytes),
+                    "send fewer, or smaller ones");
+}
 
 // Counts what is decoded for as long as anybody holds it.
 template <typename T>
-Result<ContentPart> MediaLoader::Share(T media, uint64_t bytes, const std::string& where) {
-  if (*bytes_ + bytes > limits::kMaxMediaBytes) {
-    return OutOfMemoryError(fmt::format("{}: {} bytes of pictures are decoded for other requests, and {} more would be "
-                                        "over the limit of {}",
-                                        where, bytes_->load(), bytes, limits::kMaxMediaBytes),
-                            "try again when they have ended");
-  }
-  *bytes_ += bytes;
-  return ContentPart(std::shared_ptr<const T>(new T(std::move(media)), [count = bytes_, bytes](const T* object) {
+Result<ContentPart> MediaLoader::Share(T media, const std::string& where, Loading& loading) {
+  const uint64_t bytes = BytesOf(media);
+  EYESHOT_RETURN_IF_ERROR(CheckRequest(loading.bytes + bytes, where));
+  auto owned = std::make_unique<const T>(std::move(media));
+  const uint64_t before = bytes_->fetch_add(bytes);
+  std::shared_ptr<const T> shared(owned.release(), [count = bytes_, bytes](const T* object) {
     delete object;
     *count -= bytes;
-  }));
+  });
+  if (before + bytes > options_.max_media_bytes) {
+    return OutOfMemoryError(fmt::format("{}: {} bytes of pictures are decoded for other requests, and {} more would be "
+                                        "over the limit of {}",
+                                        where, before - loading.bytes, loading.bytes + bytes, options_.max_media_bytes),
+                            "try again when they have ended");
+  }
+  loading.bytes += bytes;
+  return ContentPart(std::move(shared));
 }
 
 Result<std::vector<uint8_t>> MediaLoader::Fetch(const std::string& url) const {
@@ -51,12 +78,10 @@ Result<std::vector<uint8_t>> MediaLoader::Fetch(const std::string& url) const {
     EYESHOT_ASSIGN_OR_RETURN(const DataUrl data, ParseDataUrl(url));
     return DecodeData(data);
   }
-  if (HasScheme(url, "http://") || HasScheme(url, "https://")) {
-    return FetchUrl(url, {.hosts = options_.allowed_hosts,
-                          .max_bytes = options_.max_bytes,
-                          .allow_private_addresses = options_.allow_private_addresses});
+  if (StartsWithInAnyCase(url, "http://") || StartsWithInAnyCase(url, "https://")) {
+    return FetchUrl(url, {.hosts = options_.allowed_hosts, .max_bytes = options_.max_bytes});
   }
-  if (HasScheme(url, "file://")) return ReadFileUrl(url, options_.allowed_folder, options_.max_bytes);
+  if (StartsWithInAnyCase(url, "file://")) return ReadFileUrl(url, options_.allowed_folder, options_.max_bytes);
   return InvalidArgumentError("a URL that begins neither with data: nor with https://, http:// or file://",
                               "send the bytes as data:image/png;base64,...");
 }
@@ -70,72 +95,81 @@ Result<VideoOptions> MediaLoader::OptionsOf(const MediaReference& media) const {
   return options;
 }
 
-Result<ContentPart> MediaLoader::DecodePicture(const std::vector<uint8_t>& bytes, const PictureDetail& detail,
-                                               const std::string& where) {
-  DecodeOptions options = needs_.decoding ? needs_.decoding(detail) : DecodeOptions();
+DecodeOptions MediaLoader::Within(DecodeOptions options) const {
   options.limits.max_pixels = std::min(options.limits.max_pixels, options_.max_pixels);
-  EYESHOT_ASSIGN_OR_RETURN(Image image, DecodeImage(bytes, where, options));
-  const uint64_t size = BytesOf(image);
-  return Share(std::move(image), size, where);
+  return options;
+}
+
+Result<ContentPart> MediaLoader::DecodePicture(const std::vector<uint8_t>& bytes, const std::string& where,
+                                               Loading& loading) {
+  const DecodeOptions options = needs_.decoding ? needs_.decoding(loading.detail) : DecodeOptions();
+  EYESHOT_ASSIGN_OR_RETURN(Image image, DecodeImage(bytes, where, Within(options)));
+  return Share(std::move(image), where, loading);
 }
 
 Result<ContentPart> MediaLoader::DecodeClip(const std::vector<uint8_t>& bytes, const MediaReference& media,
-                                            const std::string& where) {
+                                            const std::string& where, Loading& loading) {
   EYESHOT_ASSIGN_OR_RETURN(const VideoOptions options, OptionsOf(media));
   EYESHOT_ASSIGN_OR_RETURN(Frames frames, DecodeVideo(bytes, where, options));
-  const uint64_t size = BytesOf(frames);
-  return Share(std::move(frames), size, where);
+  return Share(std::move(frames), where, loading);
+}
+
+Result<Image> MediaLoader::DecodeFrame(std::string_view base64, const VideoOptions& options, const std::string& name,
+                                       VideoInfo& source) const {
+  Result<std::vector<uint8_t>> bytes = DecodeBase64(base64);
+  if (!bytes.ok()) return bytes.status().At(name);
+  EYESHOT_ASSIGN_OR_RETURN(Image image, DecodeImage(*bytes, name, Within({})));
+  if (source.width == 0) std::tie(source.width, source.height) = std::pair(image.width, image.height);
+  if (!options.prepare) return image;
+  return options.prepare(image);
 }
 
 Result<ContentPart> MediaLoader::DecodeFrameList(std::string_view data, const MediaReference& media,
-                                                 const std::string& where) {
+                                                 const std::string& where, Loading& loading) {
   EYESHOT_ASSIGN_OR_RETURN(const VideoOptions options, OptionsOf(media));
-  std::vector<Image> images;
-  int width = 0, height = 0;
-  DecodeOptions decoding;
-  decoding.limits.max_pixels = std::min(decoding.limits.max_pixels, options_.max_pixels);
-  while (!data.empty()) {
-    const size_t comma = std::min(data.find(','), data.size());
-    if (images.size() == limits::kMaxFramesPerPrompt) {
-      return LimitError(fmt::format("{}: more than {} frames", where, limits::kMaxFramesPerPrompt), "send fewer");
-    }
-    const std::string name = fmt::format("{}, frame {}", where, images.size());
-    Result<std::vector<uint8_t>> bytes = DecodeBase64(data.substr(0, comma));
-    if (!bytes.ok()) return bytes.status().At(name);
-    EYESHOT_ASSIGN_OR_RETURN(Image image, DecodeImage(*bytes, name, decoding));
-    if (images.empty()) std::tie(width, height) = std::pair(image.width, image.height);
-    if (options.prepare) {
-      EYESHOT_ASSIGN_OR_RETURN(image, options.prepare(image));
-    }
-    images.push_back(std::move(image));
-    data.remove_prefix(std::min(comma + 1, data.size()));
-  }
-  EYESHOT_ASSIGN_OR_RETURN(Frames frames, FramesFromImages(std::move(images), options.fps));
-  frames.source.width = width;
-  frames.source.height = height;
+  const int64_t count = CountFrames(data);
+  EYESHOT_ASSIGN_OR_RETURN(const std::vector<int64_t> taken, ChooseFrames(count, media.max_frames, where));
+  Frames frames;
+  frames.duration_s = static_cast<double>(count) / options.fps;
   if (options.prepare) frames.tile_side = options.tile_side;
-  const uint64_t size = BytesOf(frames);
-  return Share(std::move(frames), size, where);
+  uint64_t bytes = loading.bytes;
+  for (int64_t i = 0; frames.images.size() < taken.size(); ++i) {
+    const size_t comma = std::min(data.find(','), data.size());
+    const std::string_view frame = data.substr(0, comma);
+    data.remove_prefix(std::min(comma + 1, data.size()));
+    if (i != taken[frames.images.size()]) continue;
+    const std::string name = fmt::format("{}, frame {}", where, i);
+    EYESHOT_ASSIGN_OR_RETURN(Image image, DecodeFrame(frame, options, name, frames.source));
+    bytes += BytesOf(image);
+    EYESHOT_RETURN_IF_ERROR(CheckRequest(bytes, name));
+    frames.images.push_back(std::move(image));
+    frames.timestamps_s.push_back(static_cast<double>(i) / options.fps);
+  }
+  return Share(std::move(frames), where, loading);
 }
 
-Result<ContentPart> MediaLoader::LoadOne(const MediaReference& media, const PictureDetail& detail,
-                                         const std::string& where, Ledger& ledger) {
-  Stage stage(ledger, StageId::kDecodeImage);
+Result<ContentPart> MediaLoader::LoadOne(const MediaReference& media, const std::string& where, Loading& loading) {
+  if (!needs_.has_vision) {
+    return UnsupportedError(fmt::format("{}: a picture for a model that reads text alone", where),
+                            "ask a server with a SmolVLM, or leave the picture out");
+  }
+  Stage stage(loading.ledger, StageId::kDecodeImage);
   if (media.video && IsDataUrl(media.url)) {
     const Result<DataUrl> data = ParseDataUrl(media.url);
     if (data.ok() && data->base64 && data->media_type == kFrameListType) {
       stage.AddBytes(data->data.size() / 4 * 3);
-      return DecodeFrameList(data->data, media, where);
+      return DecodeFrameList(data->data, media, where, loading);
     }
   }
   Result<std::vector<uint8_t>> bytes = Fetch(media.url);
   if (!bytes.ok()) return bytes.status().At(where);
   stage.AddBytes(bytes->size());
-  return media.video ? DecodeClip(*bytes, media, where) : DecodePicture(*bytes, detail, where);
+  return media.video ? DecodeClip(*bytes, media, where, loading) : DecodePicture(*bytes, where, loading);
 }
 
 Result<std::vector<Message>> MediaLoader::Load(GenerationRequest& request, Ledger& ledger) {
   std::vector<Message> messages;
+  Loading loading{.detail = request.options.detail, .ledger = ledger};
   for (size_t i = 0; i < request.messages.size(); ++i) {
     RequestMessage& from = request.messages[i];
     Message message{.role = from.role};
@@ -146,7 +180,7 @@ Result<std::vector<Message>> MediaLoader::Load(GenerationRequest& request, Ledge
       }
       MediaReference& media = std::get<MediaReference>(from.parts[j]);
       const std::string where = fmt::format("messages[{}].content[{}]", i, j);
-      EYESHOT_ASSIGN_OR_RETURN(ContentPart part, LoadOne(media, request.options.detail, where, ledger));
+      EYESHOT_ASSIGN_OR_RETURN(ContentPart part, LoadOne(media, where, loading));
       message.parts.push_back(std::move(part));
       media = {};  // the URL has the whole file
     }

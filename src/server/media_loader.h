@@ -23,11 +23,12 @@ struct MediaOptions {
   std::string allowed_folder;              // below which file:// URLs are read; empty: none
   uint64_t max_bytes = limits::kMaxBodyBytes;      // of an encoded picture or video
   uint64_t max_pixels = limits::kMaxRequestPixels;  // of a picture
-  bool allow_private_addresses = false;  // of tests: fetches from loopback
+  uint64_t max_media_bytes = limits::kMaxMediaBytes;  // of decoded pictures and frames, of all requests; tests lower it
 };
 
 // How the model wants its media (Engine::VideoDefaults(), Engine::ScaledDecoding()).
 struct MediaNeeds {
+  bool has_vision = true;  // false: pictures and videos are refused
   VideoOptions video;
   std::function<DecodeOptions(const PictureDetail&)> decoding;  // empty: as the reference
 };
@@ -38,26 +39,37 @@ class MediaLoader {
   MediaLoader(MediaOptions options, MediaNeeds needs) : options_(std::move(options)), needs_(std::move(needs)) {}
 
   // The messages with all pictures and videos decoded; `decode_image` is charged to `ledger`. Takes the strings out of
-  // `request`. Errors: kUnsupported (no picture of a known kind, a scheme that is not served), kCorrupt,
-  // kLimitExceeded, kInvalidArgument (a host or folder that is not allowed), kNotFound, kIo, kOutOfMemory (too much is
-  // decoded already).
+  // `request`. Errors: kUnsupported (no picture of a known kind, a model without vision), kCorrupt,
+  // kLimitExceeded (the pictures together too), kInvalidArgument (a host or folder that is not allowed, a scheme that
+  // is not served), kNotFound, kIo, kOutOfMemory (too much is decoded for other requests).
   Result<std::vector<Message>> Load(GenerationRequest& request, Ledger& ledger);
 
   // Of decoded media that live, in all requests.
   uint64_t bytes() const { return *bytes_; }
 
  private:
+  // One request's media.
+  struct Loading {
+    const PictureDetail& detail;
+    Ledger& ledger;
+    uint64_t bytes = 0;  // decoded by now
+  };
   Result<std::vector<uint8_t>> Fetch(const std::string& url) const;
-  Result<ContentPart> LoadOne(const MediaReference& media, const PictureDetail& detail, const std::string& where,
-                              Ledger& ledger);
-  Result<ContentPart> DecodePicture(const std::vector<uint8_t>& bytes, const PictureDetail& detail,
-                                    const std::string& where);
+  Result<ContentPart> LoadOne(const MediaReference& media, const std::string& where, Loading& loading);
+  Result<ContentPart> DecodePicture(const std::vector<uint8_t>& bytes, const std::string& where, Loading& loading);
   Result<ContentPart> DecodeClip(const std::vector<uint8_t>& bytes, const MediaReference& media,
-                                 const std::string& where);
-  Result<ContentPart> DecodeFrameList(std::string_view data, const MediaReference& media, const std::string& where);
+                                 const std::string& where, Loading& loading);
+  Result<ContentPart> DecodeFrameList(std::string_view data, const MediaReference& media, const std::string& where,
+                                      Loading& loading);
+  // The size of a clip's first frame goes to `source`.
+  Result<Image> DecodeFrame(std::string_view base64, const VideoOptions& options, const std::string& name,
+                            VideoInfo& source) const;
+  DecodeOptions Within(DecodeOptions options) const;
   Result<VideoOptions> OptionsOf(const MediaReference& media) const;
+  // Whether one request may have so much decoded. Error: kLimitExceeded.
+  Status CheckRequest(uint64_t bytes, const std::string& where) const;
   template <typename T>
-  Result<ContentPart> Share(T media, uint64_t bytes, const std::string& where);
+  Result<ContentPart> Share(T media, const std::string& where, Loading& loading);
 
   const MediaOptions options_;
   const MediaNeeds needs_;

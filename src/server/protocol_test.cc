@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "base/base64.h"
 #include "base/limits.h"
 #include "server/answer_pipe.h"
 #include "server/api_keys.h"
@@ -163,6 +164,19 @@ TEST(ChatRequests, SayWhatIsWrongWithThem) {
   }
 }
 
+TEST(ChatRequests, AreQuotedInPart) {
+  const auto message = [](const std::string& stop) {
+    return ParseChatRequest(Body("\"stop\": " + stop), {}, 100).status().message();
+  };
+  EXPECT_NE(message(R"({"a": [1, "b", {}]})").find(R"(stop is {"a":[1,"b",{}]}, expected)"), std::string::npos)
+      << message(R"({"a": [1, "b", {}]})");
+  std::string zeros = "0";
+  for (int i = 0; i < 1000; ++i) zeros += ",0";
+  const std::string quoted = message(R"({"a": [)" + zeros + "]}");
+  EXPECT_NE(quoted.find(R"(stop is {"a":[0,0,)"), std::string::npos) << quoted;
+  EXPECT_NE(quoted.find("0,0,..., expected"), std::string::npos) << quoted;
+}
+
 TEST(ChatRequests, AreBounded) {
   std::string many = R"({"messages": [{"role": "user", "content": "Hi"}], "x": [0)";
   for (size_t i = 0; i < limits::kMaxBodyValues; ++i) many += ",0";
@@ -201,7 +215,8 @@ TEST(Replies, HaveTheStatusOfTheError) {
   EXPECT_EQ(status(StatusCode::kCorrupt, RequestStep::kMedia), 422);
   EXPECT_EQ(status(StatusCode::kUnsupported, RequestStep::kMedia), 415);
   EXPECT_EQ(status(StatusCode::kLimitExceeded, RequestStep::kMedia), 413);
-  EXPECT_EQ(status(StatusCode::kLimitExceeded, RequestStep::kSubmit), 429);
+  EXPECT_EQ(status(StatusCode::kLimitExceeded, RequestStep::kSubmit), 400);
+  EXPECT_EQ(status(StatusCode::kBusy, RequestStep::kSubmit), 429);
   EXPECT_EQ(status(StatusCode::kContextFull, RequestStep::kSubmit), 400);
   EXPECT_EQ(status(StatusCode::kOutOfMemory, RequestStep::kRun), 503);
   EXPECT_EQ(ErrorReply(429, "queue_full", "full").headers[0].first, "Retry-After");
@@ -334,6 +349,62 @@ TEST(Media, FramesMayComeAsPictures) {
   const auto& frames = std::get<std::shared_ptr<const Frames>>((*messages)[0].parts[0]);
   EXPECT_EQ(frames->images.size(), 2u);
   EXPECT_EQ(frames->timestamps_s, (std::vector<double>{0, 0.5}));
+}
+
+GenerationRequest Showing(const std::string& parts) {
+  return Chat(R"({"messages": [{"role": "user", "content": [)" + parts + "]}]}");
+}
+std::string Picture() {
+  return R"({"type": "image_url", "image_url": "data:image/gif;base64,)" + std::string(kGif) + "\"}";
+}
+std::string FrameList(const std::string& frame, int count, const std::string& more = "") {
+  std::string list = frame;
+  for (int i = 1; i < count; ++i) list += "," + frame;
+  return R"({"type": "video_url", "video_url": {"url": "data:video/jpeg;base64,)" + list + "\"" + more + "}}";
+}
+
+TEST(Media, FramesMayBeMoreThanAreTaken) {
+  MediaLoader loader({}, {.video = {.fps = 2}});
+  GenerationRequest five = Showing(FrameList(kGif, 5, R"(, "max_frames": 3)"));
+  Ledger ledger;
+  const auto messages = loader.Load(five, ledger);
+  ASSERT_TRUE(messages.ok()) << messages.status().message();
+  const auto& frames = std::get<std::shared_ptr<const Frames>>((*messages)[0].parts[0]);
+  EXPECT_EQ(frames->images.size(), 3u);
+  EXPECT_EQ(frames->timestamps_s, (std::vector<double>{0, 1, 2}));
+  EXPECT_EQ(frames->duration_s, 2.5);
+  GenerationRequest many = Showing(FrameList("AA==", static_cast<int>(limits::kMaxFramesPerPrompt) + 1));
+  EXPECT_EQ(loader.Load(many, ledger).status().code(), StatusCode::kLimitExceeded);
+}
+
+TEST(Media, OfOneRequestAndOfAllAreLimited) {
+  MediaLoader loader({.max_media_bytes = 6}, {});
+  GenerationRequest one = Showing(Picture());
+  GenerationRequest two = Showing(Picture() + "," + Picture());
+  GenerationRequest three = Showing(Picture() + "," + Picture() + "," + Picture());
+  GenerationRequest clip = Showing(FrameList(kGif, 4));
+  Ledger ledger;
+  EXPECT_EQ(loader.Load(three, ledger).status().code(), StatusCode::kLimitExceeded) << "it never has room";
+  const auto broken_off = loader.Load(clip, ledger);
+  EXPECT_EQ(broken_off.status().code(), StatusCode::kLimitExceeded);
+  EXPECT_NE(broken_off.status().message().find("frame 2"), std::string::npos) << broken_off.status().message();
+  EXPECT_EQ(loader.bytes(), 0u);
+  {
+    const auto held = loader.Load(two, ledger);
+    ASSERT_TRUE(held.ok()) << held.status().message();
+    EXPECT_EQ(loader.Load(one, ledger).status().code(), StatusCode::kOutOfMemory) << "it may have room later";
+    EXPECT_EQ(loader.bytes(), 6u);
+  }
+  EXPECT_TRUE(loader.Load(one, ledger).ok());
+}
+
+TEST(Media, AreRefusedWhereTheModelReadsTextAlone) {
+  MediaLoader loader({}, {.has_vision = false});
+  GenerationRequest request = Showing(Picture());
+  Ledger ledger;
+  const auto messages = loader.Load(request, ledger);
+  EXPECT_EQ(messages.status().code(), StatusCode::kUnsupported);
+  EXPECT_NE(messages.status().message().find("text alone"), std::string::npos) << messages.status().message();
 }
 
 TEST(Media, ErrorsNameTheirPlace) {

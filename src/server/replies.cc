@@ -24,40 +24,10 @@ OrderedJson ErrorJson(int status, std::string_view code, std::string_view messag
 // OpenAI's words: a full context is a length too.
 std::string_view FinishWord(FinishReason reason) { return reason == FinishReason::kStop ? "stop" : "length"; }
 
-OrderedJson JoulesJson(const Joules& joules) {
-  if (joules.source == EnergySource::kNone) {
-    return {{"value", nullptr}, {"low", nullptr}, {"high", nullptr}, {"source", "none"}};
-  }
-  return {
-      {"value", joules.value}, {"low", joules.low}, {"high", joules.high}, {"source", EnergySourceName(joules.source)}};
-}
-
-// Of stages whose joules come from one source: what is measured and what is estimated is not added up.
-OrderedJson TotalJoules(const Ledger& ledger) {
-  Joules sum;
-  for (size_t i = 0; i < kStageCount; ++i) {
-    const Joules& joules = ledger.cost(static_cast<StageId>(i)).joules;
-    if (joules.source == EnergySource::kNone) continue;
-    if (sum.source != EnergySource::kNone && sum.source != joules.source) return JoulesJson({});
-    sum = {sum.value + joules.value, sum.low + joules.low, sum.high + joules.high, joules.source};
-  }
-  if (sum.source == EnergySource::kNone && ledger.gpu()) sum = ledger.gpu()->joules;
-  return JoulesJson(sum);
-}
-
-OrderedJson PicturesJson(const Ledger& ledger) {
-  OrderedJson pictures = OrderedJson::array();
-  for (const PictureCost& picture : ledger.pictures()) {
-    pictures.push_back({{"width", picture.width},
-                        {"height", picture.height},
-                        {"rows", picture.rows},
-                        {"cols", picture.cols},
-                        {"frames", picture.frames},
-                        {"visual_tokens", picture.visual_tokens},
-                        {"reference_visual_tokens", picture.reference_visual_tokens},
-                        {"shrunk", picture.shrunk}});
-  }
-  return pictures;
+// Of the stages; where nobody knows them, of the GPU as a whole.
+Joules TotalJoules(const Ledger& ledger) {
+  const Joules total = ledger.total_joules();
+  return total.source == EnergySource::kNone && ledger.gpu() ? ledger.gpu()->joules : total;
 }
 
 OrderedJson UsageJson(const Answer& answer, const ReplyTimes& times) {
@@ -72,9 +42,9 @@ OrderedJson UsageJson(const Answer& answer, const ReplyTimes& times) {
             {"finish_reason", FinishReasonName(answer.finish_reason)},
             {"first_token_ms", times.first_token_ms},
             {"total_ms", times.total_ms},
-            {"pictures", PicturesJson(answer.ledger)},
+            {"pictures", OrderedJson::parse(answer.ledger.PicturesJson())},
             {"stages", OrderedJson::parse(answer.ledger.Json())},
-            {"joules", TotalJoules(answer.ledger)}}}};
+            {"joules", OrderedJson::parse(JoulesAsJson(TotalJoules(answer.ledger)))}}}};
 }
 
 OrderedJson ReplyJson(const ReplyName& name, bool chunk) {
@@ -82,7 +52,7 @@ OrderedJson ReplyJson(const ReplyName& name, bool chunk) {
   return {{"id", name.id}, {"object", object}, {"created", name.created}, {"model", name.model}};
 }
 
-// `text` null: there is none in this piece.
+// `delta`: {"content": TEXT}, and in a chat {"role": ...} too; empty: nothing is new but `finish`, which else is null.
 OrderedJson ChunkJson(const ReplyName& name, const OrderedJson& delta, const OrderedJson& finish) {
   OrderedJson chunk = ReplyJson(name, true);
   OrderedJson choice = {{"index", 0}};
@@ -122,8 +92,8 @@ ErrorKind KindOf(StatusCode code, RequestStep step) {
     case StatusCode::kContextFull: return {400, "context_length_exceeded"};
     case StatusCode::kOutOfMemory: return {503, "out_of_memory"};
     case StatusCode::kCancelled: return {503, step == RequestStep::kSubmit ? "shutting_down" : "timeout"};
+    case StatusCode::kBusy: return {429, "queue_full"};
     case StatusCode::kLimitExceeded:
-      if (step == RequestStep::kSubmit) return {429, "queue_full"};
       return step == RequestStep::kMedia ? ErrorKind{413, "media_too_large"} : ErrorKind{400, "limit_exceeded"};
     case StatusCode::kUnsupported:
       return step == RequestStep::kMedia ? ErrorKind{415, "unsupported_media"} : ErrorKind{400, "unsupported"};

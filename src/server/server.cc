@@ -41,8 +41,11 @@ class ServerImpl final : public Server {
     return fmt::format("http://{}{}{}:{}", v6 ? "[" : "", address_, v6 ? "]" : "", port());
   }
 
-  bool Run(bool signals) override {
-    if (signals) http_->CatchSignals([this] { OnSignal(); });
+  void CatchSignals() override {
+    http_->CatchSignals([this] { OnSignal(); });
+  }
+
+  bool Run() override {
     http_->Run();
     if (drainer_.joinable()) drainer_.join();
     return drained_;

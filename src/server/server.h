@@ -50,9 +50,10 @@ class Server {
   virtual uint16_t port() const = 0;
   // "http://127.0.0.1:8080"
   virtual std::string url() const = 0;
-  // Serves on this thread until it has shut down. With `signals`, SIGINT and SIGTERM do that, and a second one ends at
-  // once. True: nothing was cut off.
-  virtual bool Run(bool signals) = 0;
+  // From now on SIGINT and SIGTERM do what ShutDown() does, and a second one ends Run() at once.
+  virtual void CatchSignals() = 0;
+  // Serves on this thread until it has shut down. True: nothing was cut off.
+  virtual bool Run() = 0;
   // From any thread: takes no more questions, lets answers end within the drain time, then ends Run().
   virtual void ShutDown() = 0;
 };

@@ -1,4 +1,4 @@
-// LayerHook: how a token reducer looks into a tower or a decoder and drops or merges tokens between layers.
+// LayerHook: how a token reducer looks into a tower, and drops or merges tokens within its layers.
 #ifndef EYESHOT_VISION_LAYER_HOOK_H_
 #define EYESHOT_VISION_LAYER_HOOK_H_
 
@@ -13,19 +13,19 @@ namespace eyeshot {
 struct TokenRuns {
   MatrixView x;                          // [tokens, width]; x.rows is the current count
   std::vector<int32_t> cu_tokens;        // [runs + 1] on the host; a hook keeps it true
-  DeviceSpan<int32_t> device_cu_tokens;  // the same on the device, uploaded after each hook
+  DeviceSpan<int32_t> device_cu_tokens;  // the same on the device, uploaded after AfterAttention()
   DeviceSpan<float> key_bias;            // [tokens] log of how many tokens each one stands for
   bool use_key_bias = false;             // a hook that merges tokens sets it
-  DeviceSpan<float> column_mean;         // [tokens] of the layer that just ran, where WantsColumnMean
+  DeviceSpan<float> column_mean;         // [tokens] of this layer's attention, where WantsColumnMean
 };
 
-// Called by VisionTower::RunLayers. A hook may compact rows of `runs.x` (Backend::CopyRows) and must then
+// Called by VisionTower::RunLayers. AfterAttention() may compact rows of `runs.x` (Backend::CopyRows) and must then
 // update x.rows, cu_tokens and, when in use, key_bias alike; it may not add rows. Layer 0 begins with other tiles.
 class LayerHook {
  public:
   virtual ~LayerHook() = default;
 
-  // Whether the attention of `layer` shall leave the mean probability that each token received.
+  // Whether the attention of `layer` (0 is the first) shall leave the mean probability that each token received.
   virtual bool WantsColumnMean(int64_t layer) const = 0;
 
   // Whether AfterAttention() shall be called for `layer`.
@@ -44,9 +44,6 @@ class LayerHook {
     static_cast<void>(runs);
     return Status::Ok();
   }
-
-  // After layer `layer` (0 is the first) has run.
-  virtual Status AfterLayer(Backend&, Stream&, int64_t, TokenRuns&) { return Status::Ok(); }
 
   // After the tower's final norm: runs.x is what the connector will see, all patches of the tiles. A hook that took
   // rows away must give them back, and may point runs.x at memory of its own, until its next call or its end.

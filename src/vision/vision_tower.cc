@@ -120,9 +120,6 @@ Status VisionTower::RunLayers(Stream& stream, TowerWorkspace& workspace, TokenRu
       UploadRuns(stream, runs);
     }
     RunMlp(stream, workspace, runs, layer);
-    if (hook == nullptr) continue;
-    EYESHOT_RETURN_IF_ERROR(hook->AfterLayer(*backend_, stream, i, runs));
-    UploadRuns(stream, runs);
   }
   return Status::Ok();
 }

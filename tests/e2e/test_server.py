@@ -144,7 +144,7 @@ class Serve(unittest.TestCase):
 
 
 class Start(unittest.TestCase):
-    """What keeps it from starting."""
+    """What keeps it from starting, and what it does from its first line on."""
 
     def test_bad_flags_are_told(self):
         """Exit codes and messages."""
@@ -154,6 +154,11 @@ class Start(unittest.TestCase):
             done = subprocess.run([PROGRAM, "serve", *flags], capture_output=True, text=True, timeout=60, check=False)
             self.assertEqual(done.returncode, code, done.stderr)
             self.assertIn(words, done.stderr)
+
+    def test_a_signal_right_after_its_first_line_ends_it_in_order(self):
+        """Whoever reads the line may end it."""
+        code, log = Server().end()
+        self.assertEqual(code, 0, log)
 
 
 if __name__ == "__main__":
