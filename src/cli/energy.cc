@@ -21,6 +21,7 @@
 #include "cli/energy_workload.h"
 #include "cli/generation_flags.h"
 #include "cli/help.h"
+#include "cli/interrupt.h"
 #include "cli/report.h"
 #include "energy/meters/cpu_model.h"
 #include "energy/meters/find.h"
@@ -49,7 +50,8 @@ constexpr double kMaxSeconds = 3600;
 int MeasureWorkload(const EnergyFlags& flags, FoundMeters found, const PerKwh& rates) {
   WorkloadFlags workload = flags.workload;
   if (flags.idle_s > 0) workload.idle_seconds = flags.idle_s;
-  Result<WorkloadReport> report = RunWorkload(workload, std::move(found));
+  const Interrupt interrupt;
+  Result<WorkloadReport> report = RunWorkload(workload, std::move(found), interrupt);
   if (!report.ok()) return ReportError(report.status(), flags.json);
   report->rates = rates;
   if (!flags.html.empty()) {

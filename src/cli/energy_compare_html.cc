@@ -115,7 +115,7 @@ Section InflationSection(const Comparison& comparison) {
 ChartLegend ModelLegend(const Comparison& comparison) {
   ChartLegend legend;
   for (size_t i = 0; i < comparison.models.size(); ++i) {
-    legend.emplace_back(fmt::format("s{}", i % 8), comparison.models[i].work.model.name);
+    legend.emplace_back(SeriesStyle(i), comparison.models[i].work.model.name);
   }
   return legend;
 }

@@ -34,17 +34,6 @@ std::string Line(std::string_view style, double x1, double y1, double x2, double
   return fmt::format(R"(<line class="{}" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>)", style, x1, y1, x2, y2);
 }
 
-// 1, 2 and 5 times powers of ten within the range.
-std::vector<double> LogTicks(double low, double high) {
-  std::vector<double> ticks;
-  for (double power = std::pow(10, std::floor(std::log10(low))); power <= high; power *= 10) {
-    for (const double factor : {1.0, 2.0, 5.0}) {
-      if (factor * power >= low && factor * power <= high) ticks.push_back(factor * power);
-    }
-  }
-  return ticks;
-}
-
 struct Box {
   double left;
   double top;
@@ -98,7 +87,7 @@ Figure DrawLines(const LinesChart& chart) {
   const auto y_of = [&](double value) { return kTop + kHeight * std::log(high / value) / std::log(high / low); };
   Figure figure = Open(kTop + kHeight + kBottom, chart.description);
   figure.svg += Text(0, 12, "start", chart.unit);
-  for (const double tick : LogTicks(low, high)) {
+  for (const double tick : LogTicksOf(low, high)) {
     figure.svg += Line("grid", kLeft, y_of(tick), kChartWidth - kRight, y_of(tick));
     figure.svg += Text(kLeft - 6, y_of(tick) + 4, "end", fmt::format("{:g}", tick));
   }
@@ -116,7 +105,8 @@ Figure DrawLines(const LinesChart& chart) {
           R"(<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3.5"><title>{}, {}: {:.4g} {}</title></circle>)", x_of(i),
           y_of(*value), HtmlText(chart.series[s].name), HtmlText(chart.places[i]), *value, HtmlText(chart.unit));
     }
-    figure.svg += fmt::format(R"(<g class="s{}"><polyline class="line" points="{}"/>{}</g>)", s, points, dots);
+    figure.svg +=
+        fmt::format(R"(<g class="{}"><polyline class="line" points="{}"/>{}</g>)", SeriesStyle(s), points, dots);
   }
   figure.svg += "</svg>\n";
   return figure;

@@ -11,7 +11,7 @@
 
 namespace eyeshot::cli {
 
-// One line for each series, in the colours s0, s1 and so on, over places that are equally far from each other.
+// One line for each series, in the colours of SeriesStyle(), over places that are equally far from each other.
 struct LinesChart {
   std::vector<std::string> places;  // of the x axis
   struct Series {
@@ -28,7 +28,7 @@ struct NamedPoint {
   std::string name;
   double x = 0;
   double y = 0;
-  std::string style;  // a class of the style, s0 and so on
+  std::string style;  // a class of the style, of SeriesStyle()
 };
 struct PointsChart {
   std::vector<NamedPoint> points;

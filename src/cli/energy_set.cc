@@ -28,7 +28,11 @@ Result<bool> IsRight(Engine& engine, const eval::Question& question, const SetOp
   settings.options.detail = options.detail;
   settings.options.reduce = options.reduce;
   settings.options.cancel = options.cancel;
+  settings.options.stage_observer = options.governor->observer();
+  ledger.Observe(options.governor->observer());  // for the decoding of pictures
+  const uint64_t begin = SteadyNowNs();
   EYESHOT_ASSIGN_OR_RETURN(const Answer answer, eval::AskQuestion(engine, *chat, question, settings, ledger));
+  options.governor->RequestDone(static_cast<double>(SteadyNowNs() - begin) * 1e-9);
   if (answer.finish_reason == FinishReason::kCancelled) return CancelledError("cancelled");
   return exact->score(question, answer.text) == 1;
 }

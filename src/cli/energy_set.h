@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/energy_phases.h"
+#include "cli/governor_flags.h"
 #include "energy/meters/meter.h"
 #include "energy/meters/phases.h"
 #include "eval/question.h"
@@ -35,6 +36,7 @@ struct SetOptions {
   PictureDetail detail;
   std::string reduce = "none";  // AskOptions::reduce
   const std::atomic<bool>* cancel = nullptr;
+  Governor* governor = nullptr;  // which is told of stages and ends; not null
 };
 
 // Asks all questions `runs` times, each in a conversation of its own, greedily, up to the model's own end. Errors:

@@ -12,7 +12,6 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/threads.h"
-#include "cli/interrupt.h"
 #include "cli/pictures.h"
 #include "cli/png_writer.h"
 #include "cli/synthetic_picture.h"
@@ -125,7 +124,8 @@ std::vector<std::optional<IdlePower>> PowersOf(const PhaseResult& phase) {
 
 class Workload {
  public:
-  Workload(const WorkloadFlags& flags, FoundMeters found) : flags_(flags), found_(std::move(found)) {}
+  Workload(const WorkloadFlags& flags, FoundMeters found, const Interrupt& interrupt)
+      : flags_(flags), found_(std::move(found)), interrupt_(interrupt) {}
   Result<WorkloadReport> Run();
 
  private:
@@ -152,7 +152,7 @@ class Workload {
   FoundMeters found_;
   std::vector<Input> wanted_;
   eval::QuestionSet set_;
-  Interrupt interrupt_;
+  const Interrupt& interrupt_;
   std::shared_ptr<Engine> engine_;
   std::unique_ptr<Governor> governor_;
   std::optional<ImageProcessor> processor_;
@@ -227,15 +227,18 @@ Result<Ledger> Workload::Ask(const std::vector<std::shared_ptr<const Image>>& pi
 
 Result<Ledger> Workload::DecodeAgain(const Input& input) const {
   Ledger ledger;
+  ledger.Observe(governor_->observer());
   for (const std::vector<uint8_t>& file : input.files) {
     EYESHOT_ASSIGN_OR_RETURN(const Image image, DecodePicture(file, input.name, {}, ledger));
     static_cast<void>(image);
   }
+  ledger.Observe(nullptr);  // the ledger may outlive the governor
   return ledger;
 }
 
 Result<Ledger> Workload::PreprocessAgain(const Input& input) {
   Ledger ledger;
+  ledger.Observe(governor_->observer());
   Stage stage(ledger, StageId::kPreprocess);
   for (const std::shared_ptr<const Image>& picture : input.pictures) {
     Tiles tiles;
@@ -243,6 +246,7 @@ Result<Ledger> Workload::PreprocessAgain(const Input& input) {
     EYESHOT_RETURN_IF_ERROR(processor_->Append(*picture, budget, *pool_, tiles));
   }
   stage.Finish();
+  ledger.Observe(nullptr);
   return ledger;
 }
 
@@ -449,7 +453,8 @@ Result<WorkloadReport> Workload::Run() {
                                                       .runs = flags_.runs,
                                                       .detail = flags_.detail,
                                                       .reduce = flags_.reduce,
-                                                      .cancel = interrupt_.flag()}));
+                                                      .cancel = interrupt_.flag(),
+                                                      .governor = governor_.get()}));
   }
   if (report_.groups.empty()) UseModel();
   EYESHOT_RETURN_IF_ERROR(governor_->Finish());
@@ -460,8 +465,8 @@ Result<WorkloadReport> Workload::Run() {
 
 }  // namespace
 
-Result<WorkloadReport> RunWorkload(const WorkloadFlags& flags, FoundMeters found) {
-  return Workload(flags, std::move(found)).Run();
+Result<WorkloadReport> RunWorkload(const WorkloadFlags& flags, FoundMeters found, const Interrupt& interrupt) {
+  return Workload(flags, std::move(found), interrupt).Run();
 }
 
 }  // namespace eyeshot::cli

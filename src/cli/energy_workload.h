@@ -13,6 +13,7 @@
 #include "cli/energy_set.h"
 #include "cli/energy_solution.h"
 #include "cli/governor_flags.h"
+#include "cli/interrupt.h"
 #include "cli/model_flags.h"
 #include "energy/cost.h"
 #include "energy/meters/find.h"
@@ -58,8 +59,9 @@ struct WorkloadReport {
   PerKwh rates;  // when it was begun
 };
 
-// Progress and the plan are told on standard error. `found`: the meters of this machine.
-Result<WorkloadReport> RunWorkload(const WorkloadFlags& flags, FoundMeters found);
+// Progress and the plan are told on standard error. `found`: the meters of this machine. Error: kCancelled (Ctrl-C),
+// and others.
+Result<WorkloadReport> RunWorkload(const WorkloadFlags& flags, FoundMeters found, const Interrupt& interrupt);
 
 }  // namespace eyeshot::cli
 

@@ -167,7 +167,7 @@ Status Tuning::MeasureAt(ClockControl& control, double mhz) {
   std::this_thread::sleep_for(kSettle);
   WorkloadFlags workload = flags_.workload;
   for (int attempt = 1;; ++attempt) {
-    EYESHOT_ASSIGN_OR_RETURN(const WorkloadReport report, RunWorkload(workload, FindMeters(SysfsRoot())));
+    EYESHOT_ASSIGN_OR_RETURN(const WorkloadReport report, RunWorkload(workload, FindMeters(SysfsRoot()), interrupt_));
     const auto request = std::find_if(report.requests.begin(), report.requests.end(),
                                       [](const RequestFigure& one) { return one.pictures > 0; });
     if (request == report.requests.end()) {
@@ -187,7 +187,7 @@ Status Tuning::MeasureAt(ClockControl& control, double mhz) {
 
 Status Tuning::TuneClocks() {
   if (!flags_.allow_clocks) return Status::Ok();
-  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<ClockSession> session, BeginClocks(model_, true, "tune"));
+  EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<ClockSession> session, BeginClocks(model_));
   ClockControl& control = session->control();
   clocks_mhz_ = control.clocks_mhz();
   std::vector<double> wanted = Thinned(clocks_mhz_, static_cast<size_t>(flags_.clocks));
@@ -241,8 +241,7 @@ Status Tuning::Write() const {
   const std::string path = flags_.output.empty() ? DefaultProfilePath() : flags_.output;
   std::error_code error;
   if (flags_.output.empty()) std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
-  const std::string text = ProfileText(profile_);
-  EYESHOT_RETURN_IF_ERROR(WriteFile(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()}));
+  EYESHOT_RETURN_IF_ERROR(WriteTextFile(path, ProfileText(profile_)));
   fmt::print(stderr, "profile written to {}\n", path);
   return Status::Ok();
 }
@@ -313,7 +312,7 @@ void Tuning::Print() const {
              profile_.switch_s * 1e3);
   const PlannedCost& base = outcomes_.front().cost;
   for (const PolicyOutcome& outcome : outcomes_) {
-    fmt::print("{:<14}{:<50}{:>9.1f} ms {:>+6.1f} %", outcome.name, outcome.plan.why, outcome.cost.seconds * 1e3,
+    fmt::print("{:<14}{:<50}{:>9.1f} ms {:>+6.1f} %", outcome.name, Described(outcome.plan), outcome.cost.seconds * 1e3,
                100 * (outcome.cost.seconds / base.seconds - 1));
     if (base.joules > 0) {
       fmt::print("{:>11.4g} J {:>+6.1f} %", outcome.cost.joules, 100 * (outcome.cost.joules / base.joules - 1));

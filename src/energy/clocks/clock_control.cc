@@ -5,8 +5,8 @@
 
 namespace eyeshot {
 
-double ClockControl::Nearest(double mhz) const {
-  return *std::min_element(clocks_mhz().begin(), clocks_mhz().end(),
+double NearestOf(const std::vector<double>& clocks_mhz, double mhz) {
+  return *std::min_element(clocks_mhz.begin(), clocks_mhz.end(),
                            [&](double a, double b) { return std::abs(a - mhz) < std::abs(b - mhz); });
 }
 

@@ -3,7 +3,6 @@
 #define EYESHOT_ENERGY_CLOCKS_CLOCK_CONTROL_H_
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +15,6 @@ class ClockControl {
  public:
   virtual ~ClockControl() = default;
 
-  virtual const std::string& name() const = 0;  // "gpu 00000000:1B:00.0", "cpu"
   // What may be asked for, MHz, ascending, not empty.
   virtual const std::vector<double>& clocks_mhz() const = 0;
   // What the calls below may write.
@@ -30,13 +28,9 @@ class ClockControl {
   // A processor's: "performance", "balance_performance", "balance_power", "power". Errors: kUnsupported (of a GPU, or
   // the driver has no such preference; names what there is), of WriteSetting().
   virtual Status SetPreference(const std::string& preference) = 0;
-  // The clock of this moment, if the device says it.
-  virtual std::optional<double> CurrentMhz() = 0;
 
   double lowest_mhz() const { return clocks_mhz().front(); }
   double highest_mhz() const { return clocks_mhz().back(); }
-  // The one of clocks_mhz() that is nearest.
-  double Nearest(double mhz) const;
 };
 
 // The cores of the processor, by cpufreq's policies under `sysfs`. Kernels limit each policy to what it can. Errors:
@@ -45,6 +39,9 @@ Result<std::unique_ptr<ClockControl>> OpenCpuClocks(const std::string& sysfs);
 
 // A GPU, by NVML. Errors: of GpuSettings.
 Result<std::unique_ptr<ClockControl>> OpenGpuClocks(const std::string& pci_bus_id);
+
+// The one of `clocks_mhz`, which isn't empty, that is nearest.
+double NearestOf(const std::vector<double>& clocks_mhz, double mhz);
 
 // About `most` of ascending clocks, evenly apart, the lowest and the highest among them.
 std::vector<double> Thinned(const std::vector<double>& clocks, size_t most);

@@ -20,13 +20,14 @@ Result<std::unique_ptr<ClockSession>> ClockSession::Begin(std::unique_ptr<ClockC
                                                           const std::vector<std::string>& guard) {
   EYESHOT_RETURN_IF_ERROR(TakeLease(lease, control->settings()));
   std::unique_ptr<ClockSession> session(new ClockSession(std::move(control), std::move(lease)));
-  if (!guard.empty()) EYESHOT_RETURN_IF_ERROR(session->StartGuard(guard));
   // Whether it may be set is told now, and not in the middle of a run: a limit at the highest clock changes nothing.
   const Status allowed = session->control().SetHighest(session->control().highest_mhz());
   if (!allowed.ok()) {
     if (!session->End().ok()) DropLease(session->lease_);
     return allowed;
   }
+  // Only now: of a run that is refused there is nothing to guard.
+  if (!guard.empty()) EYESHOT_RETURN_IF_ERROR(session->StartGuard(guard));
   return session;
 }
 
@@ -42,7 +43,7 @@ Status ClockSession::End() {
   } else if (*lease) {
     status = EndLease(lease_, **lease);
   }
-  StopGuard();
+  StopGuard(/*wait=*/status.ok());
   return status;
 }
 
@@ -76,10 +77,10 @@ Status ClockSession::StartGuard(const std::vector<std::string>& guard) {
   return Status::Ok();
 }
 
-void ClockSession::StopGuard() {
+void ClockSession::StopGuard(bool wait) {
   if (guard_pid_ < 0) return;
   close(guard_pipe_);
-  while (waitpid(guard_pid_, nullptr, 0) < 0 && errno == EINTR) continue;
+  while (wait && waitpid(guard_pid_, nullptr, 0) < 0 && errno == EINTR) continue;
   guard_pid_ = -1;
 }
 

@@ -34,7 +34,9 @@ class ClockSession {
   ClockSession(std::unique_ptr<ClockControl> control, std::string lease)
       : control_(std::move(control)), lease_(std::move(lease)) {}
   Status StartGuard(const std::vector<std::string>& guard);
-  void StopGuard();
+  // Waits for its end only where the lease is gone: a guard that finds one waits for this process' end, and then tries
+  // again to put back what couldn't be.
+  void StopGuard(bool wait);
 
   std::unique_ptr<ClockControl> control_;
   std::string lease_;

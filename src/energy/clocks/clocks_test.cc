@@ -15,20 +15,10 @@
 #include "energy/clocks/lease.h"
 #include "energy/meters/sysfs.h"
 #include "energy/meters/testing.h"
+#include "energy/testing.h"
 
 namespace eyeshot {
 namespace {
-
-// Of lists and arrays, to be compared with one another.
-std::vector<double> List(std::initializer_list<double> values) { return values; }
-template <typename Values>
-std::vector<double> List(const Values& values) {
-  return {values.begin(), values.end()};
-}
-testing::AssertionResult Has(const std::string& text, const std::string& part) {
-  if (text.find(part) != std::string::npos) return testing::AssertionSuccess();
-  return testing::AssertionFailure() << "'" << text << "' lacks '" << part << "'";
-}
 
 constexpr const char* kPolicies = "devices/system/cpu/cpufreq/";
 constexpr const char* kGpu = "00000000:1B:00.0";
@@ -54,7 +44,6 @@ class ClocksTest : public SysfsTest {
     Write(folder + "/cpuinfo_min_freq", lowest);
     Write(folder + "/cpuinfo_max_freq", highest);
     Write(folder + "/scaling_max_freq", highest);
-    Write(folder + "/scaling_cur_freq", lowest);
     Write(folder + "/energy_performance_available_preferences", "default performance balance_power power");
     Write(folder + "/energy_performance_preference", "performance");
   }
@@ -87,6 +76,31 @@ TEST_F(ClocksTest, AProcessorsClockIsLimitedInEachPolicyAndPutBack) {
   EXPECT_FALSE(FileExists(lease_));
 }
 
+TEST_F(ClocksTest, WhatNobodyChangedIsNotWritten) {
+  // As of a user who was given scaling_max_freq alone.
+  const std::filesystem::path preference = root_ + "/" + kPolicies + "policy0/energy_performance_preference";
+  const auto before = std::filesystem::last_write_time(preference) - std::chrono::hours(1);
+  std::filesystem::last_write_time(preference, before);
+  {
+    const auto session = ClockSession::Begin(*OpenCpuClocks(root_), lease_, {});
+    ASSERT_TRUE(session.ok()) << session.status().message();
+    ASSERT_TRUE((*session)->control().SetHighest(2500).ok());
+    ASSERT_TRUE((*session)->End().ok());
+  }
+  EXPECT_EQ(Text("policy0/scaling_max_freq"), "3600000");
+  EXPECT_TRUE(std::filesystem::last_write_time(preference) == before);
+  EXPECT_FALSE(FileExists(lease_));
+}
+
+TEST_F(ClocksTest, AClockIsSetAsItsDriverNamesIt) {
+  constexpr const char* kOdd = "1024003";  // whose MHz times 1,000 are a little less
+  Write(std::string(kPolicies) + "policy0/scaling_available_frequencies", std::string("3600000 ") + kOdd);
+  const auto control = OpenCpuClocks(root_);
+  ASSERT_TRUE(control.ok());
+  ASSERT_TRUE((*control)->SetHighest((*control)->lowest_mhz()).ok());
+  EXPECT_EQ(Text("policy0/scaling_max_freq"), kOdd);
+}
+
 TEST_F(ClocksTest, ALimitThatWasThereIsNotRaised) {
   Write(std::string(kPolicies) + "policy0/scaling_max_freq", "2200000");
   const auto control = OpenCpuClocks(root_);
@@ -99,7 +113,7 @@ TEST_F(ClocksTest, ClocksThatADriverNamesAreTheOnesThatAreOffered) {
   const auto control = OpenCpuClocks(root_);
   ASSERT_TRUE(control.ok());
   EXPECT_EQ(List((*control)->clocks_mhz()), List({800, 2400, 3600}));
-  EXPECT_EQ((*control)->Nearest(2000), 2400);
+  EXPECT_EQ(NearestOf((*control)->clocks_mhz(), 2000), 2400);
   EXPECT_EQ(List(Thinned({1, 2, 3, 4, 5}, 3)), List({1, 3, 5}));
 }
 
@@ -120,7 +134,7 @@ TEST_F(ClocksTest, AGpusClockAndPowerAreSetAndPutBack) {
     ASSERT_TRUE(session.ok()) << session.status().message();
     ClockControl& gpu = (*session)->control();
     ASSERT_TRUE(gpu.SetHighest(1200).ok());
-    EXPECT_EQ(gpu.CurrentMhz(), 1200);
+    EXPECT_EQ(GpuState("clock_mhz"), "1200");
     ASSERT_TRUE(gpu.SetPowerLimit(300).ok());
     EXPECT_EQ(GpuState("power_mw"), "300000");
     EXPECT_TRUE(Has(gpu.SetPowerLimit(50).message(), "200 to 700 W"));
@@ -137,6 +151,30 @@ TEST_F(ClocksTest, WithoutPermissionNothingIsLeftBehind) {
   ASSERT_FALSE(session.ok());
   EXPECT_TRUE(Has(session.status().message(), "sudo"));
   EXPECT_FALSE(FileExists(lease_));
+}
+
+TEST_F(ClocksTest, OfARefusedRunNoGuardIsStarted) {
+  unsetenv("EYESHOT_FAKE_NVML_STATE");
+  const std::string started = root_ + "/started";
+  const auto session = ClockSession::Begin(*OpenGpuClocks(kGpu), lease_, {"/bin/sh", "-c", "touch " + started});
+  ASSERT_FALSE(session.ok());
+  EXPECT_FALSE(FileExists(started));
+  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1);  // there is no child
+  EXPECT_FALSE(FileExists(lease_));
+}
+
+TEST_F(ClocksTest, WhoCannotPutBackDoesNotWaitForAGuardThatWaitsForIt) {
+  // As GuardLease() does it, but for ever: while the lease is there, its holder is waited for.
+  const std::string guard = "cat > /dev/null; while [ -e " + lease_ + " ]; do sleep 0.01; done";
+  const auto session = ClockSession::Begin(*OpenGpuClocks(kGpu), lease_, {"/bin/sh", "-c", guard});
+  ASSERT_TRUE(session.ok()) << session.status().message();
+  unsetenv("EYESHOT_FAKE_NVML_STATE");
+  EXPECT_FALSE((*session)->End().ok());
+  EXPECT_TRUE(FileExists(lease_));
+  DropLease(lease_);
+  int status = -1;
+  EXPECT_GT(waitpid(-1, &status, 0), 0);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(ClocksTest, OneRunAtATime) {
@@ -199,10 +237,13 @@ TEST_F(ClocksTest, ALeaseOfOtherFilesIsRefused) {
   }
 }
 
-TEST_F(ClocksTest, HalfALeaseHasChangedNothing) {
+TEST_F(ClocksTest, ADamagedLeaseIsNamedAndKept) {
   Write("run/clocks.json", R"({"pid": 1, "sav)");
-  EXPECT_FALSE(*RepairLease(lease_));
-  EXPECT_FALSE(FileExists(lease_));
+  const Result<bool> repaired = RepairLease(lease_);
+  ASSERT_FALSE(repaired.ok());
+  EXPECT_TRUE(Has(repaired.status().message(), lease_));
+  EXPECT_TRUE(Has(repaired.status().message(), "remove the file"));
+  EXPECT_TRUE(FileExists(lease_));
 }
 
 }  // namespace

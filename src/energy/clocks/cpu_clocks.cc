@@ -4,7 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
+#include <cmath>
 #include <sstream>
 
 #include "base/error.h"
@@ -88,7 +88,6 @@ class CpuClocks final : public ClockControl {
   CpuClocks(std::vector<CpuPolicy> policies, std::vector<double> clocks)
       : policies_(std::move(policies)), clocks_(std::move(clocks)) {}
 
-  const std::string& name() const override { return name_; }
   const std::vector<double>& clocks_mhz() const override { return clocks_; }
 
   std::vector<MachineSetting> settings() const override {
@@ -102,7 +101,7 @@ class CpuClocks final : public ClockControl {
   }
 
   Status SetHighest(double mhz) override {
-    const auto khz = static_cast<uint64_t>(mhz * kKhzPerMhz);
+    const auto khz = static_cast<uint64_t>(std::llround(mhz * kKhzPerMhz));
     for (const CpuPolicy& policy : policies_) {
       const uint64_t own = std::clamp(khz, policy.lowest_khz, policy.highest_khz);
       EYESHOT_RETURN_IF_ERROR(
@@ -138,17 +137,7 @@ class CpuClocks final : public ClockControl {
     return Status::Ok();
   }
 
-  std::optional<double> CurrentMhz() override {
-    double highest = 0;
-    for (const CpuPolicy& policy : policies_) {
-      const Result<uint64_t> khz = ReadSysfsNumber(JoinPath(policy.folder, "scaling_cur_freq"));
-      if (khz.ok()) highest = std::max(highest, static_cast<double>(*khz) / kKhzPerMhz);
-    }
-    return highest > 0 ? std::optional(highest) : std::nullopt;
-  }
-
  private:
-  std::string name_ = "cpu";
   std::vector<CpuPolicy> policies_;
   std::vector<double> clocks_;
 };

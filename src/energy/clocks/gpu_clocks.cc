@@ -4,7 +4,6 @@
 #include "base/error.h"
 #include "energy/clocks/clock_control.h"
 #include "energy/clocks/gpu_settings.h"
-#include "ledger/nvml.h"
 
 namespace eyeshot {
 namespace {
@@ -13,15 +12,9 @@ constexpr double kMilliwatts = 1000;
 
 class GpuClocks final : public ClockControl {
  public:
-  GpuClocks(std::string address, std::unique_ptr<GpuSettings> settings, std::unique_ptr<GpuMeter> meter,
-            std::vector<double> clocks)
-      : address_(std::move(address)),
-        name_("gpu " + address_),
-        settings_(std::move(settings)),
-        meter_(std::move(meter)),
-        clocks_(std::move(clocks)) {}
+  GpuClocks(std::string address, std::unique_ptr<GpuSettings> settings, std::vector<double> clocks)
+      : address_(std::move(address)), settings_(std::move(settings)), clocks_(std::move(clocks)) {}
 
-  const std::string& name() const override { return name_; }
   const std::vector<double>& clocks_mhz() const override { return clocks_; }
 
   std::vector<MachineSetting> settings() const override {
@@ -39,7 +32,7 @@ class GpuClocks final : public ClockControl {
     const double milliwatts = watts * kMilliwatts;
     if (milliwatts < range.first || milliwatts > range.second) {
       return InvalidArgumentError(
-          fmt::format("a power limit of {:g} W for {}", watts, name_),
+          fmt::format("a power limit of {:g} W for GPU {}", watts, address_),
           fmt::format("this board takes {:g} to {:g} W", range.first / kMilliwatts, range.second / kMilliwatts));
     }
     return settings_->SetPowerLimitMw(static_cast<uint32_t>(milliwatts));
@@ -50,18 +43,9 @@ class GpuClocks final : public ClockControl {
                             "it is for processors; use --power-limit WATTS");
   }
 
-  std::optional<double> CurrentMhz() override {
-    if (meter_ == nullptr) return std::nullopt;
-    const GpuReading reading = meter_->Read();
-    if (!reading.sm_clock_mhz) return std::nullopt;
-    return static_cast<double>(*reading.sm_clock_mhz);
-  }
-
  private:
   std::string address_;
-  std::string name_;
   std::unique_ptr<GpuSettings> settings_;
-  std::unique_ptr<GpuMeter> meter_;  // may be null
   std::vector<double> clocks_;
 };
 
@@ -70,9 +54,7 @@ class GpuClocks final : public ClockControl {
 Result<std::unique_ptr<ClockControl>> OpenGpuClocks(const std::string& pci_bus_id) {
   EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<GpuSettings> settings, GpuSettings::Open(pci_bus_id));
   EYESHOT_ASSIGN_OR_RETURN(std::vector<double> clocks, settings->Clocks());
-  Result<std::unique_ptr<GpuMeter>> meter = GpuMeter::Open(pci_bus_id);
-  return std::unique_ptr<ClockControl>(std::make_unique<GpuClocks>(
-      pci_bus_id, std::move(settings), meter.ok() ? *std::move(meter) : nullptr, std::move(clocks)));
+  return std::unique_ptr<ClockControl>(std::make_unique<GpuClocks>(pci_bus_id, std::move(settings), std::move(clocks)));
 }
 
 }  // namespace eyeshot

@@ -24,11 +24,7 @@ Status GpuSettings::Call(Function function, const char* what, Arguments... argum
 
 Result<std::unique_ptr<GpuSettings>> GpuSettings::Open(const std::string& pci_bus_id) {
   EYESHOT_ASSIGN_OR_RETURN(std::unique_ptr<NvmlLibrary> library, NvmlLibrary::Load());
-  void* device = nullptr;
-  if (const int error = library->by_pci(pci_bus_id.c_str(), &device); error != kNvmlSuccess) {
-    return NotFoundError(fmt::format("NVML has no GPU {}: {}", pci_bus_id, library->error_string(error)),
-                         "check nvidia-smi");
-  }
+  EYESHOT_ASSIGN_OR_RETURN(void* const device, library->Device(pci_bus_id));
   return std::unique_ptr<GpuSettings>(new GpuSettings(std::move(library), device, pci_bus_id));
 }
 

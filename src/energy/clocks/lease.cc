@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "energy/json_list.h"
 #include "energy/meters/sysfs.h"
 #include "formats/json.h"
 
@@ -22,6 +23,7 @@ namespace {
 
 constexpr const char* kFileName = "clocks.json";
 constexpr const char* kMend = "see that the clocks are as you want them, and remove the file";
+constexpr JsonRules kRules{.mend = kMend, .mend_missing = kMend};
 
 std::string FolderOf(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -102,7 +104,7 @@ Result<MachineSetting::Kind> ParseKind(const JsonObject& entry) {
 }
 
 Result<SavedSetting> ParseSaved(const Json& tree, const std::string& file) {
-  EYESHOT_ASSIGN_OR_RETURN(const JsonObject entry, JsonObject::Root(tree, file));
+  EYESHOT_ASSIGN_OR_RETURN(const JsonObject entry, JsonObject::Root(tree, file, kRules));
   SavedSetting saved;
   EYESHOT_ASSIGN_OR_RETURN(saved.setting.kind, ParseKind(entry));
   EYESHOT_ASSIGN_OR_RETURN(saved.setting.target, entry.String("target"));
@@ -123,16 +125,25 @@ std::string LeaseText(const Lease& lease) {
   return json.dump(2) + "\n";
 }
 
-// On the disk before anything is changed.
+// On the disk before anything is changed, and never half of it. Whoever calls has the lock.
 Status WriteLease(const std::string& path, const std::string& text) {
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
+  const std::string temporary = path + ".partial";
+  const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
   bool written = fd >= 0 && write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && fsync(fd) == 0;
+  if (written) written = rename(temporary.c_str(), path.c_str()) == 0;
   const int error = errno;
-  if (fd >= 0) written = close(fd) == 0 && written;
+  if (fd >= 0) close(fd);
   if (written) return Status::Ok();
-  unlink(path.c_str());
+  unlink(temporary.c_str());
   return IoError(fmt::format("{} can't be written: {}", path, std::strerror(error)),
                  "no clock was changed; free space there, or name another place with $EYESHOT_LEASE");
+}
+
+// Whether it is another one now than before. Of locked clocks, which can't be asked, that is taken for granted.
+bool IsChanged(const SavedSetting& saved) {
+  if (saved.setting.kind == MachineSetting::Kind::kGpuClocks) return true;
+  const Result<std::string> now = ReadSetting(saved.setting);
+  return !now.ok() || *now != saved.before;
 }
 
 Result<bool> Repair(const std::string& path) {
@@ -155,21 +166,15 @@ std::string LeasePath() {
 }
 
 Result<Lease> ParseLease(std::string_view text, const std::string& file) {
-  EYESHOT_ASSIGN_OR_RETURN(const Json tree, ParseJsonTree(text, file));
-  EYESHOT_ASSIGN_OR_RETURN(const JsonObject root, JsonObject::Root(tree, file));
+  EYESHOT_ASSIGN_OR_RETURN(const Json tree, ParseJsonTree(text, file, kRules));
+  EYESHOT_ASSIGN_OR_RETURN(const JsonObject root, JsonObject::Root(tree, file, kRules));
   Lease lease;
   constexpr int64_t kMost = int64_t{1} << 62;
   EYESHOT_ASSIGN_OR_RETURN(lease.pid, root.Integer("pid", 1, kMost));
   EYESHOT_ASSIGN_OR_RETURN(const int64_t ticks, root.Integer("start_ticks", 0, kMost));
   lease.start_ticks = static_cast<uint64_t>(ticks);
   EYESHOT_ASSIGN_OR_RETURN(lease.boot_id, root.String("boot_id"));
-  const auto saved = tree.find("saved");
-  if (saved == tree.end() || !saved->is_array()) {
-    return root.Error(StatusCode::kCorrupt, "saved", "a list of settings", kMend);
-  }
-  if (saved->size() > limits::kMaxSysfsEntries) {
-    return root.Error(StatusCode::kLimitExceeded, "saved", fmt::format("at most {}", limits::kMaxSysfsEntries), kMend);
-  }
+  EYESHOT_ASSIGN_OR_RETURN(const Json* const saved, ListOf(root, "saved", limits::kMaxSysfsEntries, kMend));
   for (const Json& entry : *saved) {
     EYESHOT_ASSIGN_OR_RETURN(SavedSetting one, ParseSaved(entry, file));
     lease.saved.push_back(std::move(one));
@@ -182,11 +187,6 @@ Result<std::optional<Lease>> ReadLease(const std::string& path) {
   EYESHOT_RETURN_IF_ERROR(CheckOwner(FolderOf(path)));
   EYESHOT_RETURN_IF_ERROR(CheckOwner(path));
   EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, limits::kMaxLeaseBytes));
-  // Written in one go before any setting was changed: who died at it has changed none.
-  if (!text.ends_with("}\n")) {
-    unlink(path.c_str());
-    return std::optional<Lease>();
-  }
   EYESHOT_ASSIGN_OR_RETURN(Lease lease, ParseLease(text, path));
   return std::optional(std::move(lease));
 }
@@ -216,6 +216,8 @@ Status EndLease(const std::string& path, const Lease& lease) {
   Status first;
   if (lease.boot_id == BootId()) {
     for (const SavedSetting& saved : lease.saved) {
+      // What nobody changed isn't written: this user may be allowed to set the clock alone.
+      if (!IsChanged(saved)) continue;
       const Status status = WriteSetting(saved.setting, saved.before);
       if (!status.ok() && first.ok()) first = status;
     }

@@ -45,8 +45,8 @@ Status TakeLease(const std::string& path, const std::vector<MachineSetting>& set
 // Whether the process that holds it still runs.
 bool IsHeld(const Lease& lease);
 
-// Puts back what the lease at `path` saved, and removes it; all settings are tried, the first error is returned and the
-// lease then stays. Of a boot that is over there is nothing to put back.
+// Puts back what the lease at `path` saved and is another now, and removes it; all settings are tried, the first error
+// is returned and the lease then stays. Of a boot that is over there is nothing to put back.
 Status EndLease(const std::string& path, const Lease& lease);
 
 // Removes it although its settings are not put back: of who was not allowed to change any.

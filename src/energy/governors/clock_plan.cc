@@ -9,6 +9,8 @@
 #include <span>
 
 #include "base/error.h"
+#include "energy/clocks/clock_control.h"
+#include "energy/governors/lagrange.h"
 
 namespace eyeshot {
 namespace {
@@ -41,13 +43,8 @@ constexpr double kGoodPowerFit = 0.1;
 // What "keeps its time" means for kMemorySafe: within what repeated measurements differ by.
 constexpr double kSameTime = 0.01;
 
-struct Cost {
-  double seconds = 0;
-  double joules = 0;
-};
-
 // Of one stage at a clock between the measured ones.
-Cost At(const StageCurve& curve, double mhz) {
+PlannedCost At(const StageCurve& curve, double mhz) {
   if (curve.points.empty()) return {};
   const bool good_power = !curve.fit.has_power || curve.fit.power_error <= kGoodPowerFit;
   if (curve.fit.time_error <= kGoodTimeFit && good_power) {
@@ -111,16 +108,15 @@ double OneClock(const TuneProfile& profile, const std::vector<double>& candidate
   return best;
 }
 
-// At the optimum a second costs equally much in all stages: the Lagrange multiplier, found by bisection.
 Clocks Oracle(const TuneProfile& profile, const std::vector<double>& candidates, double slowdown) {
   Clocks clocks;
   clocks.fill(candidates.front());
   const double allowed = (1 + slowdown) * CostOf(profile, clocks).seconds;
-  const auto seconds_at = [&](double lambda) {
+  const auto choose = [&](double lambda) {
     for (size_t s = 0; s < kGovernedStages; ++s) {
       double least = std::numeric_limits<double>::infinity();
       for (const double mhz : candidates) {
-        const Cost cost = At(profile.stages[s], mhz);
+        const PlannedCost cost = At(profile.stages[s], mhz);
         const double value = cost.joules + lambda * cost.seconds;
         if (value >= least) continue;
         least = value;
@@ -129,15 +125,8 @@ Clocks Oracle(const TuneProfile& profile, const std::vector<double>& candidates,
     }
     return CostOf(profile, clocks).seconds;
   };
-  double low = 0;
-  double high = 1e6;  // W: more than any device takes
-  if (seconds_at(low) <= allowed) return clocks;
-  constexpr int kHalvings = 60;
-  for (int i = 0; i < kHalvings; ++i) {
-    const double middle = (low + high) / 2;
-    (seconds_at(middle) <= allowed ? high : low) = middle;
-  }
-  seconds_at(high);
+  constexpr double kMostWatts = 1e6;  // more than any device takes
+  ChooseWithin(allowed, kMostWatts, choose);
   return clocks;
 }
 
@@ -148,8 +137,8 @@ Clocks StageTable(const TuneProfile& profile, const std::vector<double>& candida
   for (size_t s = 0; s < kGovernedStages; ++s) {
     const StageCurve& curve = profile.stages[s];
     const double cheapest = CheapestClock(curve, candidates, slowdown);
-    const Cost high = At(curve, candidates.front());
-    const Cost low = At(curve, cheapest);
+    const PlannedCost high = At(curve, candidates.front());
+    const PlannedCost low = At(curve, cheapest);
     const double switches_s = 2 * profile.switch_s;
     const double switches_j = high.seconds > 0 ? switches_s * high.joules / high.seconds : 0;
     const bool pays =
@@ -157,10 +146,6 @@ Clocks StageTable(const TuneProfile& profile, const std::vector<double>& candida
     clocks[s] = pays ? cheapest : candidates.front();
   }
   return clocks;
-}
-
-std::string Described(const Clocks& clocks) {
-  return fmt::format("encode {:.0f}, prefill {:.0f}, decode {:.0f} MHz", clocks[0], clocks[1], clocks[2]);
 }
 
 Result<double> ParseValue(const std::string& text, const std::string& name) {
@@ -211,29 +196,30 @@ Result<GovernorChoice> ParseGovernor(const std::string& text) {
 PlannedCost CostOf(const TuneProfile& profile, const std::array<double, kGovernedStages>& clock_mhz) {
   PlannedCost cost;
   for (size_t s = 0; s < kGovernedStages; ++s) {
-    const Cost stage = At(profile.stages[s], clock_mhz[s]);
+    const PlannedCost stage = At(profile.stages[s], clock_mhz[s]);
     cost.seconds += stage.seconds;
     cost.joules += stage.joules;
   }
   return cost;
 }
 
+std::string Described(const ClockPlan& plan) {
+  return fmt::format("encode {:.0f}, prefill {:.0f}, decode {:.0f} MHz", plan.clock_mhz[0], plan.clock_mhz[1],
+                     plan.clock_mhz[2]);
+}
+
 Result<ClockPlan> PlanClocks(const GovernorChoice& choice, const std::vector<double>& clocks_mhz,
                              const TuneProfile* profile, double slowdown) {
   ClockPlan plan;
   const double highest = clocks_mhz.back();
-  const double half = *std::min_element(clocks_mhz.begin(), clocks_mhz.end(), [&](double a, double b) {
-    return std::abs(a - highest / 2) < std::abs(b - highest / 2);
-  });
+  const double half = NearestOf(clocks_mhz, highest / 2);
   plan.clock_mhz.fill(highest);
   if (choice.kind == Kind::kFixed) {
     if (choice.value < clocks_mhz.front() || choice.value > highest) {
       return InvalidArgumentError(fmt::format("a clock of {:g} MHz", choice.value),
                                   fmt::format("this device takes {:g} to {:g} MHz", clocks_mhz.front(), highest));
     }
-    plan.clock_mhz.fill(*std::min_element(clocks_mhz.begin(), clocks_mhz.end(), [&](double a, double b) {
-      return std::abs(a - choice.value) < std::abs(b - choice.value);
-    }));
+    plan.clock_mhz.fill(NearestOf(clocks_mhz, choice.value));
   }
   if (choice.kind == Kind::kOndemand) plan.idle_mhz = clocks_mhz.front();
   if (choice.kind == Kind::kSlo) plan.target_s = choice.value * 1e-3;
@@ -252,7 +238,6 @@ Result<ClockPlan> PlanClocks(const GovernorChoice& choice, const std::vector<dou
     }
     plan.clock_mhz = PlanFromProfile(choice.kind, Candidates(*profile, clocks_mhz), *profile, slowdown);
   }
-  plan.why = Described(plan.clock_mhz);
   return plan;
 }
 

@@ -42,8 +42,10 @@ struct ClockPlan {
   std::array<double, kGovernedStages> clock_mhz{};  // by GovernedStage
   double idle_mhz = 0;  // between requests; 0: as the last stage left it
   double target_s = 0;  // of kSlo: of a request
-  std::string why;      // in words
 };
+
+// "encode 1410, prefill 1410, decode 705 MHz": how it begins, where it has a target.
+std::string Described(const ClockPlan& plan);
 
 // `clocks_mhz`: what the device takes, ascending, not empty. `profile` may be null where the choice needs none.
 // `slowdown`: that a request may take longer, as a share. Errors: kNotFound (no profile), kUnsupported (one without

@@ -10,20 +10,10 @@
 #include "energy/governors/profile.h"
 #include "energy/governors/slo_feedback.h"
 #include "energy/governors/stage_governor.h"
+#include "energy/testing.h"
 
 namespace eyeshot {
 namespace {
-
-// Of lists and arrays, to be compared with one another.
-std::vector<double> List(std::initializer_list<double> values) { return values; }
-template <typename Values>
-std::vector<double> List(const Values& values) {
-  return {values.begin(), values.end()};
-}
-testing::AssertionResult Has(const std::string& text, const std::string& part) {
-  if (text.find(part) != std::string::npos) return testing::AssertionSuccess();
-  return testing::AssertionFailure() << "'" << text << "' lacks '" << part << "'";
-}
 
 const std::vector<double> kClocks = {500, 1000, 1500, 2000};
 
@@ -175,7 +165,6 @@ TEST(SloFeedbackTest, GoesUpOnMissesAndDownWhenCalm) {
 // Notes what is set.
 class FakeControl final : public ClockControl {
  public:
-  const std::string& name() const override { return name_; }
   const std::vector<double>& clocks_mhz() const override { return kClocks; }
   std::vector<MachineSetting> settings() const override { return {}; }
   Status SetHighest(double mhz) override {
@@ -185,7 +174,6 @@ class FakeControl final : public ClockControl {
   }
   Status SetPowerLimit(double) override { return Status::Ok(); }
   Status SetPreference(const std::string&) override { return Status::Ok(); }
-  std::optional<double> CurrentMhz() override { return std::nullopt; }
 
   // Waits until so many were set; what there is then.
   std::vector<double> WaitFor(size_t count) {
@@ -201,7 +189,6 @@ class FakeControl final : public ClockControl {
   void Fail() { failing_ = true; }
 
  private:
-  std::string name_ = "fake";
   std::mutex mutex_;
   std::vector<double> set_;
   std::atomic<bool> failing_ = false;

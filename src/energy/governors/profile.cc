@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "energy/json_list.h"
 #include "formats/json.h"
 
 namespace eyeshot {
@@ -51,14 +52,8 @@ Line FitLine(const std::vector<double>& x, const std::vector<double>& y) {
 }
 
 Result<std::vector<JsonObject>> Entries(const JsonObject& parent, const char* key, size_t most) {
+  EYESHOT_ASSIGN_OR_RETURN(const Json* const list, ListOf(parent, key, most, kMend));
   std::vector<JsonObject> entries;
-  const auto list = parent.json().find(key);
-  if (list == parent.json().end() || !list->is_array()) {
-    return parent.Error(StatusCode::kCorrupt, key, "a list", kMend);
-  }
-  if (list->size() > most) {
-    return parent.Error(StatusCode::kLimitExceeded, key, fmt::format("at most {}", most), kMend);
-  }
   for (const Json& entry : *list) {
     EYESHOT_ASSIGN_OR_RETURN(JsonObject object, JsonObject::Root(entry, parent.file()));
     entries.push_back(std::move(object));

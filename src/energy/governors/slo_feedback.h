@@ -19,8 +19,6 @@ class SloFeedback {
   void Observe(double latency_s);
 
  private:
-  double Nearest(double mhz) const;
-
   std::vector<double> clocks_mhz_;
   double target_s_;
   int window_;

@@ -18,13 +18,8 @@ constexpr std::chrono::milliseconds kDwellLook{1};
 }  // namespace
 
 StageGovernor::StageGovernor(ClockControl& control, const ClockPlan& plan, double dwell_s)
-    : control_(control),
-      plan_(plan),
-      dwell_s_(dwell_s),
-      feedback_(plan.target_s > 0),
-      slo_(control.clocks_mhz(), plan.target_s, kFeedbackWindow),
-      one_clock_mhz_(control.highest_mhz()),
-      wanted_(kIdle) {
+    : control_(control), plan_(plan), dwell_s_(dwell_s), one_clock_mhz_(control.highest_mhz()), wanted_(kIdle) {
+  if (plan.target_s > 0) feedback_.emplace(control.clocks_mhz(), plan.target_s, kFeedbackWindow);
   // What is the same for all stages holds before the first one begins.
   if (!feedback_ && plan_.clock_mhz[0] == plan_.clock_mhz[1] && plan_.clock_mhz[1] == plan_.clock_mhz[2]) {
     Set(plan_.clock_mhz[0]);
@@ -46,8 +41,8 @@ void StageGovernor::OnStage(StageId id) noexcept {
 
 void StageGovernor::RequestDone(double seconds) {
   if (feedback_) {
-    slo_.Observe(seconds);
-    one_clock_mhz_.store(slo_.clock_mhz(), std::memory_order_relaxed);
+    feedback_->Observe(seconds);
+    one_clock_mhz_.store(feedback_->clock_mhz(), std::memory_order_relaxed);
   }
   const uint32_t before = wanted_.load(std::memory_order_relaxed);
   wanted_.store(((before >> kWhatBits) + 1) << kWhatBits | kIdle, std::memory_order_release);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "energy/clocks/clock_control.h"
@@ -44,8 +45,7 @@ class StageGovernor final : public StageObserver {
   ClockControl& control_;
   ClockPlan plan_;
   double dwell_s_;
-  bool feedback_;
-  SloFeedback slo_;
+  std::optional<SloFeedback> feedback_;  // of a plan with a target
   std::atomic<double> one_clock_mhz_;  // of feedback
   // A GovernedStage, kIdle or kEnd, in the low bits, and a count that makes each note another value.
   std::atomic<uint32_t> wanted_;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "energy/governors/lagrange.h"
 #include "energy/simulator/find_by_name.h"
 
 namespace eyeshot::simulator {
@@ -74,7 +75,7 @@ StageClocks OracleClocks(const Machine& machine, const BatchWork& batch, double 
     allowed += batch.steps[s] * RunAt(machine, batch.work[s], machine.clock_max_mhz).seconds * (1 + slowdown);
   }
   StageClocks clocks{};
-  const auto seconds_at = [&](double lambda) {
+  const auto choose = [&](double lambda) {
     double seconds = 0;
     for (int s = 0; s < kStages; ++s) {
       const Point best = Cheapest(machine, batch.work[s], lambda, std::numeric_limits<double>::infinity());
@@ -84,14 +85,7 @@ StageClocks OracleClocks(const Machine& machine, const BatchWork& batch, double 
     return seconds;
   };
   // A second is worth nothing, or as much as the machine can ever draw in it and far more.
-  double low = 0;
-  double high = 100 * machine.tdp_w;
-  if (seconds_at(low) <= allowed) return clocks;
-  for (int i = 0; i < 40; ++i) {
-    const double middle = (low + high) / 2;
-    (seconds_at(middle) <= allowed ? high : low) = middle;
-  }
-  seconds_at(high);
+  ChooseWithin(allowed, 100 * machine.tdp_w, choose);
   return clocks;
 }
 

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "energy/json_list.h"
 #include "formats/json.h"
 
 namespace eyeshot::simulator {
@@ -73,14 +74,8 @@ Result<MeasuredRows> ParseMeasured(std::string_view text, const std::string& fil
   EYESHOT_ASSIGN_OR_RETURN(measured.software, root.String("software"));
   EYESHOT_ASSIGN_OR_RETURN(measured.source, root.String("source"));
   EYESHOT_ASSIGN_OR_RETURN(measured.relative_error, root.Number("relative_error", 0, 1));
-  const Json* const rows = root.Find("rows");
-  if (rows == nullptr || !rows->is_array()) {
-    return root.Error(StatusCode::kCorrupt, "rows", "an array", "give a row for each model and input");
-  }
-  if (rows->size() > limits::kMaxMeasuredRows) {
-    return LimitError(fmt::format("{}: {} rows, the limit is {}", file, rows->size(), limits::kMaxMeasuredRows),
-                      "leave some out");
-  }
+  EYESHOT_ASSIGN_OR_RETURN(const Json* const rows, ListOf(root, "rows", limits::kMaxMeasuredRows,
+                                                          "give a row for each model and input, and no more"));
   for (size_t i = 0; i < rows->size(); ++i) {
     EYESHOT_ASSIGN_OR_RETURN(MeasuredRow row, ParseRow((*rows)[i], fmt::format("{}: rows[{}]", file, i)));
     measured.rows.push_back(std::move(row));

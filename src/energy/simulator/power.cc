@@ -82,6 +82,14 @@ std::vector<double> Clocks(const Machine& machine) {
   return clocks;
 }
 
+std::vector<double> TriedClocks(const Machine& machine, size_t count) {
+  const std::vector<double> all = Clocks(machine);
+  const size_t stride = std::max<size_t>(all.size() / count, 1);
+  std::vector<double> tried;
+  for (size_t i = (all.size() - 1) % stride; i < all.size(); i += stride) tried.push_back(all[i]);
+  return tried;
+}
+
 double NearestClock(const Machine& machine, double clock_mhz) {
   const double steps = std::round((machine.clock_max_mhz - clock_mhz) / machine.clock_step_mhz);
   const double most = std::floor((machine.clock_max_mhz - machine.clock_min_mhz) / machine.clock_step_mhz);

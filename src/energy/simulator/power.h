@@ -2,6 +2,7 @@
 #ifndef EYESHOT_ENERGY_SIMULATOR_POWER_H_
 #define EYESHOT_ENERGY_SIMULATOR_POWER_H_
 
+#include <cstddef>
 #include <vector>
 
 #include "energy/simulator/machine.h"
@@ -39,6 +40,9 @@ double BusySeconds(const Machine& machine, const Work& work, double clock_mhz);
 
 // From the lowest clock to the highest.
 std::vector<double> Clocks(const Machine& machine);
+
+// About `count` of them, evenly apart, the highest among them.
+std::vector<double> TriedClocks(const Machine& machine, size_t count);
 
 // The nearest clock that the machine has.
 double NearestClock(const Machine& machine, double clock_mhz);

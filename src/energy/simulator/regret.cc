@@ -49,14 +49,6 @@ class Load {
   std::vector<double> arrivals_;
 };
 
-std::vector<double> TriedClocks(const Machine& machine) {
-  const std::vector<double> all = Clocks(machine);
-  const size_t stride = std::max<size_t>(all.size() / kTriedClocks, 1);
-  std::vector<double> tried;
-  for (size_t i = (all.size() - 1) % stride; i < all.size(); i += stride) tried.push_back(all[i]);
-  return tried;
-}
-
 struct Tuned {
   Profile profile;
   ServingResult result;
@@ -95,7 +87,7 @@ TunedModel Tune(const Machine& machine, const Load& load, const PictureWork& wor
   tuned.profile = highest;
   tuned.tuned = tuned.untuned;
   const double most_p95_s = (1 + setup.slowdown) * tuned.untuned.p95_s;
-  const std::vector<double> clocks = TriedClocks(machine);
+  const std::vector<double> clocks = TriedClocks(machine, kTriedClocks);
   for (const int batch : kBatches) {
     highest.batch = batch;
     const Tuned best = TuneClocks(load, clocks, highest, most_p95_s, setup.layout);
