@@ -46,7 +46,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 1: {
       const auto points = plan::ParsePoints(text, "points");
       if (!points.ok()) break;
-      for (const plan::MeasuredPoint& point : *points) EYESHOT_CHECK(plan::ParseReduction(point.reduce).ok());
+      for (const plan::MeasuredPoint& point : *points) {
+        EYESHOT_CHECK((point.reduction.keep >= 1) == !point.reduction.name.empty());
+        EYESHOT_CHECK(point.reduction.keep >= 0);
+      }
       break;
     }
     case 2: TryGrid(text); break;

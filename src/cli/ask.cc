@@ -67,12 +67,11 @@ Status Load(const AskFlags& flags, Run& run) {
 
 // The detail that keeps the question within its budget.
 Status PlanDetail(const AskFlags& flags, const std::vector<ContentPart>& parts, Run& run, AskOptions& options) {
-  if (flags.budget.empty()) return Status::Ok();
+  if (run.budget == nullptr) return Status::Ok();
   if (run.engine->info().device != "cpu") {
     return UnsupportedError(fmt::format("--budget on {}", run.engine->info().device),
                             "leave it out, or use --device cpu: a GPU's speed isn't known");
   }
-  EYESHOT_ASSIGN_OR_RETURN(run.budget, PictureBudget::Create(flags.budget, flags.model));
   EYESHOT_ASSIGN_OR_RETURN(options.detail, run.budget->Plan(parts, options));
   if (flags.json || flags.quiet) return Status::Ok();
   for (const std::string& doubt : run.budget->doubts()) fmt::print(stderr, "careful: {}\n", doubt);
@@ -94,10 +93,14 @@ Result<std::vector<ContentPart>> ReadMedia(const AskFlags& flags, Run& run) {
   return parts;
 }
 
-// Loads and asks. Bad pictures are told before a model is loaded, unless how many frames are taken hangs on the model.
+// Loads and asks. A bad budget and bad pictures are told before a model is loaded, pictures unless how many frames are
+// taken hangs on the model.
 Result<Answer> Ask(const AskFlags& flags, Run& run) {
   const bool chatty = !flags.json && !flags.quiet;
   run.ledger.KeepRuns(run.meter.Runs(0));
+  if (!flags.budget.empty()) {
+    EYESHOT_ASSIGN_OR_RETURN(run.budget, PictureBudget::Create(flags.budget, flags.model));
+  }
   if (flags.clip.fits_context()) EYESHOT_RETURN_IF_ERROR(Load(flags, run));
   EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts, ReadMedia(flags, run));
   parts.emplace_back(flags.arguments.back());

@@ -22,14 +22,14 @@ constexpr char kColours[] =
 
 // Of charts, in a page or a file of their own.
 constexpr char kShapes[] =
-    R"(svg text{font:12px system-ui,sans-serif;fill:var(--soft)}svg .label{fill:var(--text);font-size:13px}
+    R"(svg{overflow:visible}svg text{font:12px system-ui,sans-serif;fill:var(--soft)}svg .label{fill:var(--text);font-size:13px}
 svg .over{fill:var(--text);paint-order:stroke;stroke:var(--back);stroke-width:4px}svg rect{stroke:var(--back);stroke-width:.7}
 svg .inside{fill:#fff;paint-order:stroke;stroke:#0007;stroke-width:2px}.grid{stroke:var(--line)}.whisker{stroke:var(--text);stroke-width:1.5}
 .curve{fill:none;stroke:var(--curve);stroke-width:1.5;vector-effect:non-scaling-stroke}
 .mark{stroke:var(--text);stroke-dasharray:5 4}.band{opacity:.28}.estimate{opacity:.45}
 .line{fill:none;stroke:currentColor;stroke-width:2}.dot{fill:currentColor;background:currentColor}.heat{fill:var(--compute)}
 .own{fill:none;stroke:var(--text);stroke-width:1.5}.axis{stroke:var(--soft)}.title{font-size:16px;font-weight:600;fill:var(--text)}
-.small{font-size:11px}.back{fill:var(--back);stroke:none}
+.back{fill:var(--back);stroke:none}
 .reach{stroke:var(--soft);stroke-width:1;opacity:.6}.point{stroke:var(--back);stroke-width:1.5}
 svg .hollow{fill:var(--back)!important;stroke-width:1.5}svg .number{font-size:11px;fill:var(--text)}svg .front{fill:#fff;font-weight:600}
 )";
@@ -40,7 +40,7 @@ constexpr char kPage[] =
 color:var(--text);font:16px/1.5 system-ui,sans-serif}h1{font-size:1.5em;line-height:1.25;margin:.4em 0}
 h2{font-size:1.2em;margin:2em 0 .3em}p{margin:.4em 0 .8em;max-width:75ch}.soft{color:var(--soft)}
 .card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 14px;margin:12px 0}
-.warn{border-left:5px solid var(--latency)}svg{display:block;overflow:visible;margin:10px 0 4px}
+.warn{border-left:5px solid var(--latency)}svg{display:block;margin:10px 0 4px}
 .legend{display:flex;flex-wrap:wrap;gap:4px 16px;padding:0;margin:6px 0;list-style:none;font-size:.88em}
 .legend i{display:inline-block;width:12px;height:12px;border-radius:3px;margin-right:6px;vertical-align:-1px}
 .scroll{overflow-x:auto}.wide{min-width:640px}table{border-collapse:collapse;font-size:.84em;font-variant-numeric:tabular-nums}
@@ -51,7 +51,7 @@ th:first-child,td:first-child{text-align:left;padding-left:0}summary{cursor:poin
 // Classes that fill a shape, or the box of a legend, with the colour of that name.
 constexpr std::string_view kFills[] = {"compute", "memory", "latency", "host",   "decode_image", "preprocess", "encode",
                                        "connect", "reduce", "prefill", "decode", "detokenize",   "between"};
-// Of the series of a chart, s0, s1 and so on.
+// Colours of SeriesStyle().
 constexpr std::string_view kSeries[] = {"encode",     "decode_image", "decode", "prefill",
                                         "preprocess", "connect",      "reduce", "detokenize"};
 
@@ -61,8 +61,8 @@ std::string Style(bool page) {
   if (page) css += kPage;
   for (const std::string_view name : kFills) css += fmt::format(".{0}{{fill:var(--{0});background:var(--{0})}}", name);
   for (size_t i = 0; i < std::size(kSeries); ++i) {
-    css += fmt::format(".s{0}{{color:var(--{1})}}.series{0}{{fill:var(--{1});background:var(--{1});stroke:var(--{1})}}",
-                       i, kSeries[i]);
+    css += fmt::format(".{0}{{color:var(--{1});fill:var(--{1});background:var(--{1});stroke:var(--{1})}}",
+                       SeriesStyle(i), kSeries[i]);
   }
   return "<style>\n" + css + "</style>\n";
 }
@@ -90,6 +90,8 @@ std::string SvgLegend(const ChartLegend& entries, int top, int* height) {
 
 }  // namespace
 
+std::string SeriesStyle(size_t series) { return fmt::format("series{}", series % std::size(kSeries)); }
+
 std::string HtmlLegend(const ChartLegend& entries) {
   std::string html = R"(<ul class="legend">)";
   for (const auto& [style, text] : entries) {
@@ -97,8 +99,6 @@ std::string HtmlLegend(const ChartLegend& entries) {
   }
   return html + "</ul>\n";
 }
-
-std::string ChartStyle() { return Style(false); }
 
 std::string OpenPage(std::string_view title) {
   return fmt::format(

@@ -2,6 +2,7 @@
 #ifndef EYESHOT_CLI_CHART_PAGE_H_
 #define EYESHOT_CLI_CHART_PAGE_H_
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,10 +12,9 @@ namespace eyeshot::cli {
 
 // CSS classes of the style, and what they stand for.
 using ChartLegend = std::vector<std::pair<std::string, std::string>>;
+// Of the series of a chart, by its number: colours come again after some.
+std::string SeriesStyle(size_t series);
 std::string HtmlLegend(const ChartLegend& entries);
-
-// The style element of a drawing outside of a page.
-std::string ChartStyle();
 
 // From the doctype to the body's begin, with the style; who opens it closes body and html.
 std::string OpenPage(std::string_view title);

@@ -42,6 +42,17 @@ inline std::vector<double> TicksOf(const Scale& scale) {
   return ticks;
 }
 
+// 1, 2 and 5 times powers of ten from `low` to `high`, both above zero: ticks of a logarithmic axis.
+inline std::vector<double> LogTicksOf(double low, double high) {
+  std::vector<double> ticks;
+  for (double power = std::pow(10, std::floor(std::log10(low))); power <= high; power *= 10) {
+    for (const double factor : {1.0, 2.0, 5.0}) {
+      if (factor * power >= low && factor * power <= high) ticks.push_back(factor * power);
+    }
+  }
+  return ticks;
+}
+
 // Of a tick's text, so that it stays within the chart.
 inline std::string_view Anchor(double percent) { return percent < 2 ? "start" : percent > 98 ? "end" : "middle"; }
 

@@ -19,7 +19,6 @@ constexpr int kPlotHeight = 200;
 constexpr int kScatterHeight = 320;
 constexpr int kDot = 9;  // radius of a point
 constexpr double kLogarithmicFrom = 10;  // times the cheapest point's cost
-constexpr int kTicks = 4;  // at most so many steps
 constexpr double kLetter = 1.7;  // percent of a narrow page's width that a letter takes
 
 std::string XAxis(const Scale& scale, int top, int bottom, std::string_view unit) {
@@ -70,15 +69,7 @@ class CostScale {
 
   // 1, 2, 5, 10, ... where it is logarithmic.
   std::vector<double> Ticks() const {
-    if (!logarithmic_) return TicksOf(scale_);
-    std::vector<double> ticks;
-    for (double power = std::pow(10, std::floor(scale_.low)); power <= std::pow(10, scale_.high); power *= 10) {
-      for (const double factor : {1.0, 2.0, 5.0}) {
-        const double at = Of(factor * power);
-        if (at >= 0 && at <= 100) ticks.push_back(factor * power);
-      }
-    }
-    return ticks;
+    return logarithmic_ ? LogTicksOf(std::pow(10, scale_.low), std::pow(10, scale_.high)) : TicksOf(scale_);
   }
 
  private:

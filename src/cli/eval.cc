@@ -46,8 +46,21 @@ struct EvalFlags {
   bool json = false;
 };
 
-Status WriteText(const std::string& path, const std::string& text) {
-  return WriteFile(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+// What can be told before anything is asked.
+Status CheckFlags(const EvalFlags& flags) {
+  if (flags.set.empty() == flags.compare.empty()) {
+    return InvalidArgumentError(
+        flags.set.empty() ? "there is no set of questions" : "a set of questions and --compare together",
+        "eyeshot eval SET, or eyeshot eval --compare A.jsonl B.jsonl");
+  }
+  if (!flags.svg.empty() && flags.sweep.empty()) {
+    return InvalidArgumentError("--svg without --sweep", "add --sweep, whose points the chart shows, or use --html");
+  }
+  if (!flags.answers.empty() && !flags.sweep.empty()) {
+    return InvalidArgumentError("--answers and --sweep together",
+                                "compare with another engine's answers at one point of the sweep");
+  }
+  return flags.cost.empty() ? Status::Ok() : CheckCostName(flags.cost);
 }
 
 // The rest of how a set is asked and scored comes from its name and content.
@@ -101,16 +114,26 @@ EvalReport ReportOf(const EvalJob& job, const EvalOutcome& outcome) {
                     .seconds = outcome.seconds,
                     .resumed = outcome.resumed,
                     .ledger = outcome.ledger};
-  const std::vector<const eval::Record*> first = RecordsAt(outcome, job.points[0]);
-  for (const eval::Point& point : job.points) {
-    const std::vector<const eval::Record*> records = RecordsAt(outcome, point);
-    report.points.push_back({point, eval::SummarizeByTask(records, *job.scorer, eval::kDefaultSeed),
-                             eval::Compare(first, records, *job.scorer, eval::kDefaultSeed).difference});
+  const std::vector<const eval::Record*> first = RecordsAt(job, outcome, 0);
+  for (size_t i = 0; i < job.points.size(); ++i) {
+    const std::vector<const eval::Record*> records = RecordsAt(job, outcome, i);
+    EvalPoint point{job.points[i], eval::SummarizeByTask(records, *job.scorer, eval::kDefaultSeed), {}};
+    if (i > 0) point.difference = eval::Difference(first, records, eval::kDefaultSeed);
+    report.points.push_back(std::move(point));
   }
+  report.costs = CostsOf(report.points);
   return report;
 }
 
-Status Evaluate(const EvalFlags& flags) {
+Status WritePages(const EvalFlags& flags, const EvalReport& report) {
+  if (!flags.html.empty()) EYESHOT_RETURN_IF_ERROR(WriteTextFile(flags.html, EvalHtml(report)));
+  if (flags.svg.empty()) return Status::Ok();
+  EYESHOT_ASSIGN_OR_RETURN(const std::string svg, EvalSvg(report, flags.cost));
+  return WriteTextFile(flags.svg, svg);
+}
+
+// The exit code, of a run whose report was printed.
+Result<int> Evaluate(const EvalFlags& flags) {
   EYESHOT_ASSIGN_OR_RETURN(eval::QuestionSet set, eval::QuestionSet::Load(flags.set));
   set.Thin(flags.every, flags.limit);
   EvalJob job{.set = &set};
@@ -122,17 +145,14 @@ Status Evaluate(const EvalFlags& flags) {
   EYESHOT_ASSIGN_OR_RETURN(const EvalOutcome outcome, RunEvaluation(job));
   EvalReport report = ReportOf(job, outcome);
   if (job.axes.empty()) CompareAnswers(others, outcome, report);
-  if (!flags.html.empty()) EYESHOT_RETURN_IF_ERROR(WriteText(flags.html, EvalHtml(report)));
-  if (!flags.svg.empty()) {
-    EYESHOT_ASSIGN_OR_RETURN(const std::string svg, EvalSvg(report, flags.cost));
-    EYESHOT_RETURN_IF_ERROR(WriteText(flags.svg, svg));
-  }
   if (flags.json) {
     PrintJson(ReportJson(report));
   } else {
     PrintReport(report);
   }
-  return Status::Ok();
+  // The answers took long: a page that can't be written must not take the report with it.
+  const Status written = WritePages(flags, report);
+  return written.ok() ? kExitOk : ReportError(written, false);
 }
 
 // One side of a comparison: "FILE", or "FILE#precision=int8 detail=low" of a sweep.
@@ -147,6 +167,9 @@ Result<Side> LoadSide(const std::string& text) {
   const std::string wanted = mark == std::string::npos ? "" : text.substr(mark + 1);
   Side side;
   EYESHOT_ASSIGN_OR_RETURN(side.results, eval::LoadResults(path));
+  if (side.results.scorer.empty()) {
+    return CorruptError(fmt::format("{}:1: names no 'scorer'", path), "name a file that `eyeshot eval --out` wrote");
+  }
   std::map<std::string, std::vector<const eval::Record*>> points;
   for (const eval::Record& record : side.results.records) points[eval::PointName(record.point)].push_back(&record);
   std::string names;
@@ -163,13 +186,13 @@ Result<Side> LoadSide(const std::string& text) {
 Status Compare(const EvalFlags& flags) {
   EYESHOT_ASSIGN_OR_RETURN(const Side a, LoadSide(flags.compare[0]));
   EYESHOT_ASSIGN_OR_RETURN(const Side b, LoadSide(flags.compare[1]));
-  const auto scorer_of = [](const Side& side) { return side.results.header.value("scorer", std::string()); };
-  if (scorer_of(a) != scorer_of(b)) {
-    return InvalidArgumentError(fmt::format("the scores are of two kinds: {} and {}", scorer_of(a), scorer_of(b)),
-                                "score both with the same --scorer");
+  if (a.results.scorer != b.results.scorer) {
+    return InvalidArgumentError(
+        fmt::format("the scores are of two kinds: {} and {}", a.results.scorer, b.results.scorer),
+        "score both with the same --scorer");
   }
   EvalComparison comparison{.a = flags.compare[0], .b = flags.compare[1]};
-  EYESHOT_ASSIGN_OR_RETURN(comparison.scorer, eval::FindScorer(scorer_of(a)));
+  EYESHOT_ASSIGN_OR_RETURN(comparison.scorer, eval::FindScorer(a.results.scorer));
   comparison.result = eval::Compare(a.records, b.records, *comparison.scorer, eval::kDefaultSeed);
   if (comparison.result.questions == 0) {
     return InvalidArgumentError("the two files have no question in common", "compare results of one set");
@@ -183,15 +206,16 @@ Status Compare(const EvalFlags& flags) {
 }
 
 int RunEval(const EvalFlags& flags) {
-  if (flags.set.empty() == flags.compare.empty()) {
-    ReportError(InvalidArgumentError(
-                    flags.set.empty() ? "there is no set of questions" : "a set of questions and --compare together",
-                    "eyeshot eval SET, or eyeshot eval --compare A.jsonl B.jsonl"),
-                flags.json);
+  if (const Status status = CheckFlags(flags); !status.ok()) {
+    ReportError(status, flags.json);
     return kExitUsage;
   }
-  const Status status = flags.compare.empty() ? Evaluate(flags) : Compare(flags);
-  return status.ok() ? kExitOk : ReportError(status, flags.json);
+  if (!flags.compare.empty()) {
+    const Status status = Compare(flags);
+    return status.ok() ? kExitOk : ReportError(status, flags.json);
+  }
+  const Result<int> code = Evaluate(flags);
+  return code.ok() ? *code : ReportError(code.status(), flags.json);
 }
 
 std::string ScorerNames() {

@@ -12,22 +12,19 @@
 namespace eyeshot::cli {
 namespace {
 
-constexpr size_t kSeries = 6;  // colours
-
 std::string Percent(const eval::Interval& interval) {
   return fmt::format("{:.1f} % ({:.1f} to {:.1f})", 100 * interval.value, 100 * interval.low, 100 * interval.high);
 }
 
-// The colour of a point is its value of the first axis.
+// A point's place among the values of the first axis, which its colour says.
 size_t SeriesOf(const EvalReport& report, size_t index) {
   const std::vector<std::string>& values = report.axes[0].values;
   const auto found = std::find(values.begin(), values.end(), report.points[index].point[0].second);
-  return static_cast<size_t>(found - values.begin()) % kSeries;
+  return static_cast<size_t>(found - values.begin());
 }
 
 std::string Scatter(const EvalReport& report, const EvalCost& cost) {
   ScatterChart chart{.x_unit = cost.unit, .y_unit = "%", .description = fmt::format("Score over {}", cost.title)};
-  const std::vector<bool> front = FrontOf(report, cost);
   for (size_t i = 0; i < report.points.size(); ++i) {
     const eval::Interval& score = report.points[i].summary.total.score;
     const auto same = std::find_if(chart.points.begin(), chart.points.end(), [&](const ScatterPoint& other) {
@@ -45,24 +42,23 @@ std::string Scatter(const EvalReport& report, const EvalCost& cost) {
          .low = 100 * score.low,
          .high = 100 * score.high,
          .label = std::to_string(i + 1),
-         .style = fmt::format("series{}", SeriesOf(report, i)),
+         .style = SeriesStyle(SeriesOf(report, i)),
          .title = fmt::format("{}: {}, {}, {:.4g} {}", i + 1, eval::PointName(report.points[i].point), Percent(score),
                               cost.values[i], cost.unit),
-         .front = front[i]});
+         .front = cost.front[i]});
   }
   return DrawScatter(chart);
 }
 
-std::vector<std::pair<std::string, std::string>> SeriesEntries(const EvalReport& report) {
-  std::vector<std::pair<std::string, std::string>> entries;
+ChartLegend SeriesEntries(const EvalReport& report) {
+  ChartLegend entries;
   for (size_t i = 0; i < report.axes[0].values.size(); ++i) {
-    entries.emplace_back(fmt::format("series{}", i % kSeries),
-                         fmt::format("{} {}", report.axes[0].name, report.axes[0].values[i]));
+    entries.emplace_back(SeriesStyle(i), fmt::format("{} {}", report.axes[0].name, report.axes[0].values[i]));
   }
   return entries;
 }
 
-std::string PointRow(const EvalReport& report, size_t index, const std::vector<EvalCost>& costs) {
+std::string PointRow(const EvalReport& report, size_t index) {
   const EvalPoint& point = report.points[index];
   const eval::Score& total = point.summary.total;
   std::string row = fmt::format("<tr><td>{}</td>", index + 1);
@@ -74,26 +70,23 @@ std::string PointRow(const EvalReport& report, size_t index, const std::vector<E
                                   100 * point.difference.low, 100 * point.difference.high);
   row += fmt::format("<td>{:.3f}</td><td>{:.1f}</td><td>{:.0f}</td><td>{:.1f}</td>", total.error_rate.value, total.ms,
                      total.visual_tokens, total.completion_tokens);
-  std::string fronts;
-  for (const EvalCost& cost : costs) {
+  for (const EvalCost& cost : report.costs) {
     if (cost.unit == "J") row += fmt::format("<td>{:.3g}</td>", cost.values[index]);
-    if (FrontOf(report, cost)[index]) fronts += (fronts.empty() ? "" : ", ") + cost.key;
   }
-  return row + fmt::format("<td>{}</td></tr>\n", fronts);
+  return row + fmt::format("<td>{}</td></tr>\n", FrontNames(report, index));
 }
 
 std::string PointsTable(const EvalReport& report) {
-  const std::vector<EvalCost> costs = CostsOf(report);
   std::string html = "<div class=\"scroll\"><table><tr><th>#</th>";
   for (const eval::SweepAxis& axis : report.axes) html += fmt::format("<th>{}</th>", HtmlText(axis.name));
   html +=
       "<th>score %</th><th>95 %</th><th>against 1</th><th>CER</th><th>ms</th><th>visual tokens</th>"
       "<th>answer tokens</th>";
-  for (const EvalCost& cost : costs) {
+  for (const EvalCost& cost : report.costs) {
     if (cost.unit == "J") html += fmt::format("<th>J ({})</th>", cost.key);
   }
   html += "<th>on the front of</th></tr>\n";
-  for (size_t i = 0; i < report.points.size(); ++i) html += PointRow(report, i, costs);
+  for (size_t i = 0; i < report.points.size(); ++i) html += PointRow(report, i);
   return html + "</table></div>\n";
 }
 
@@ -102,7 +95,7 @@ std::string TasksChart(const eval::Summary& summary) {
   for (const auto& [task, score] : summary.tasks) {
     const std::string name = task.empty() ? "all" : task;
     bars.push_back({.label = fmt::format("{}: {} of {} questions", name, Percent(score.score), score.questions),
-                    .parts = {{"series0", 100 * score.score.value, false, Percent(score.score)}},
+                    .parts = {{SeriesStyle(0), 100 * score.score.value, false, Percent(score.score)}},
                     .low = 100 * score.score.low,
                     .high = 100 * score.score.high});
   }
@@ -132,7 +125,7 @@ std::string SweepSections(const EvalReport& report) {
       "are on the Pareto front: nothing else is as cheap and as good. \"1+\": others stand in the same place. "
       "Colours:</p>\n" +
       HtmlLegend(SeriesEntries(report));
-  for (const EvalCost& cost : CostsOf(report)) {
+  for (const EvalCost& cost : report.costs) {
     html += fmt::format("<h2>Score over {}</h2>\n", HtmlText(cost.title)) + Scatter(report, cost);
   }
   html += "<h2>Points</h2>\n" + PointsTable(report);
@@ -173,7 +166,7 @@ std::string EvalHtml(const EvalReport& report) {
 }
 
 Result<std::string> EvalSvg(const EvalReport& report, const std::string& cost) {
-  const std::vector<EvalCost> costs = CostsOf(report);
+  const std::vector<EvalCost>& costs = report.costs;
   std::string keys;
   for (const EvalCost& some : costs) keys += (keys.empty() ? "" : ", ") + some.key;
   const auto found =
@@ -183,26 +176,21 @@ Result<std::string> EvalSvg(const EvalReport& report, const std::string& cost) {
                                             keys.empty() ? "no cost" : keys),
                                 "sweep a setting that costs something, or name a cost of these");
   }
-  constexpr int kWidth = 760;
-  constexpr int kTop = 36;
-  constexpr int kLine = 17;
-  const int below = kTop + ScatterHeight() + 20;
-  const int height = below + kLine * static_cast<int>(report.points.size());
-  std::string svg = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} "
-      "{1}\">\n{2}"
-      "<rect width=\"{0}\" height=\"{1}\" style=\"fill:var(--back)\"/>\n"
-      "<text class=\"label\" x=\"16\" y=\"22\">Score over {3}: {4} questions, lines are 95 % intervals</text>\n"
-      "<svg x=\"16\" y=\"{5}\" width=\"{6}\" height=\"{7}\" overflow=\"visible\">",
-      kWidth, height, ChartStyle(), HtmlText(found->title), report.points[0].summary.total.questions, kTop, kWidth - 40,
-      ScatterHeight());
-  svg += Scatter(report, *found) + "</svg>\n";
+  // Around the chart, room for what stands over its edges.
+  constexpr int kAbove = 18;
+  constexpr int kBeside = 12;
+  const Figure figure{fmt::format("<svg x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\">{}</svg>", kBeside, kAbove,
+                                  kChartWidth - 2 * kBeside, ScatterHeight(), Scatter(report, *found)),
+                      kAbove + ScatterHeight()};
+  std::vector<std::string> lines;
   for (size_t i = 0; i < report.points.size(); ++i) {
-    svg += fmt::format("<text class=\"label\" x=\"16\" y=\"{}\">{}: {}, {}, {:.4g} {}</text>\n",
-                       below + kLine * static_cast<int>(i), i + 1, HtmlText(eval::PointName(report.points[i].point)),
-                       Percent(report.points[i].summary.total.score), found->values[i], found->unit);
+    lines.push_back(fmt::format("{}: {}, {}, {:.4g} {}", i + 1, eval::PointName(report.points[i].point),
+                                Percent(report.points[i].summary.total.score), found->values[i], found->unit));
   }
-  return svg + "</svg>\n";
+  const std::string words = fmt::format("{} questions, lines are 95 % intervals, filled points are on the Pareto front",
+                                        report.points[0].summary.total.questions);
+  return SvgFile(fmt::format("Score over {}", found->title),
+                 {{{words}, SeriesEntries(report), figure}, {std::move(lines), {}, {}}});
 }
 
 }  // namespace eyeshot::cli

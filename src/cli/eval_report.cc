@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/error.h"
+
 namespace eyeshot::cli {
 namespace {
 
@@ -82,7 +84,6 @@ void PrintTasks(const EvalReport& report, const EvalPoint& point) {
 }
 
 void PrintPoints(const EvalReport& report) {
-  const std::vector<EvalCost> costs = CostsOf(report);
   size_t width = 5;
   for (const EvalPoint& point : report.points) width = std::max(width, eval::PointName(point.point).size());
   fmt::print("{:<{}}{:>10}  {:<15}{:>10}{:>9}  {:<24}{}\n", "point", width, "score", "95 %", "ms", "tokens",
@@ -90,29 +91,27 @@ void PrintPoints(const EvalReport& report) {
   for (size_t i = 0; i < report.points.size(); ++i) {
     const EvalPoint& point = report.points[i];
     const eval::Score& total = point.summary.total;
-    std::string fronts;
-    for (const EvalCost& cost : costs) {
-      if (FrontOf(report, cost)[i]) fronts += (fronts.empty() ? "" : ", ") + cost.key;
-    }
     fmt::print("{:<{}}{:>8} %  {:<15}{:>10.1f}{:>9.0f}  {:<24}{}\n", eval::PointName(point.point), width,
                Percent(total.score.value), Bounds(total.score), total.ms, total.visual_tokens,
-               i == 0 ? "" : Signed(point.difference), fronts);
+               i == 0 ? "" : Signed(point.difference), FrontNames(report, i));
   }
 }
 
 }  // namespace
 
-std::vector<EvalCost> CostsOf(const EvalReport& report) {
-  std::vector<EvalCost> costs = {{"ms", "milliseconds a question", "ms", {}},
-                                 {"tokens", "visual tokens a question", "tokens", {}}};
-  for (const EvalPoint& point : report.points) {
+std::vector<EvalCost> CostsOf(const std::vector<EvalPoint>& points) {
+  std::vector<EvalCost> costs = {{"ms", "milliseconds a question", "ms", {}, {}},
+                                 {"tokens", "visual tokens a question", "tokens", {}, {}}};
+  std::vector<double> scores;
+  for (const EvalPoint& point : points) {
+    scores.push_back(point.summary.total.score.value);
     costs[0].values.push_back(point.summary.total.ms);
     costs[1].values.push_back(point.summary.total.visual_tokens);
   }
-  for (const Joules& first : report.points[0].summary.total.joules) {
+  for (const Joules& first : points[0].summary.total.joules) {
     const std::string name(EnergySourceName(first.source));
-    EvalCost cost{name, fmt::format("joules a question ({})", name), "J", {}};
-    for (const EvalPoint& point : report.points) {
+    EvalCost cost{name, fmt::format("joules a question ({})", name), "J", {}, {}};
+    for (const EvalPoint& point : points) {
       for (const Joules& joules : point.summary.total.joules) {
         if (joules.source == first.source) cost.values.push_back(joules.value);
       }
@@ -121,15 +120,31 @@ std::vector<EvalCost> CostsOf(const EvalReport& report) {
   }
   std::erase_if(costs, [&](const EvalCost& cost) {
     const auto [low, high] = std::minmax_element(cost.values.begin(), cost.values.end());
-    return cost.values.size() != report.points.size() || *low <= 0 || *low == *high;
+    return cost.values.size() != points.size() || *low <= 0 || *low == *high;
   });
+  for (EvalCost& cost : costs) cost.front = eval::ParetoFront(cost.values, scores);
   return costs;
 }
 
-std::vector<bool> FrontOf(const EvalReport& report, const EvalCost& cost) {
-  std::vector<double> scores;
-  for (const EvalPoint& point : report.points) scores.push_back(point.summary.total.score.value);
-  return eval::ParetoFront(cost.values, scores);
+Status CheckCostName(std::string_view key) {
+  std::string names = "ms, tokens";
+  bool known = key == "ms" || key == "tokens";
+  for (const EnergySource source :
+       {EnergySource::kRapl, EnergySource::kNvmlCounter, EnergySource::kNvmlPower, EnergySource::kModel}) {
+    known = known || key == EnergySourceName(source);
+    names += fmt::format(", {}", EnergySourceName(source));
+  }
+  return known ? Status::Ok()
+               : InvalidArgumentError(fmt::format("--cost: there is no cost '{}'", key),
+                                      fmt::format("take one of {}", names));
+}
+
+std::string FrontNames(const EvalReport& report, size_t point) {
+  std::string names;
+  for (const EvalCost& cost : report.costs) {
+    if (cost.front[point]) names += (names.empty() ? "" : ", ") + cost.key;
+  }
+  return names;
 }
 
 void PrintReport(const EvalReport& report) {
@@ -168,8 +183,8 @@ OrderedJson ReportJson(const EvalReport& report) {
     for (const auto& [axis, value] : report.points[i].point) point["point"][axis] = value;
     point["difference"] = IntervalJson(report.points[i].difference);
     point["front"] = OrderedJson::array();
-    for (const EvalCost& cost : CostsOf(report)) {
-      if (FrontOf(report, cost)[i]) point["front"].push_back(cost.key);
+    for (const EvalCost& cost : report.costs) {
+      if (cost.front[i]) point["front"].push_back(cost.key);
     }
     point.update(SummaryJson(report, report.points[i]));
     json["points"].push_back(std::move(point));

@@ -2,9 +2,11 @@
 #ifndef EYESHOT_CLI_EVAL_REPORT_H_
 #define EYESHOT_CLI_EVAL_REPORT_H_
 
+#include <cstddef>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/eval_run.h"
@@ -17,7 +19,16 @@ namespace eyeshot::cli {
 struct EvalPoint {
   eval::Point point;
   eval::Summary summary;
-  eval::Interval difference;  // to the first point, by pairs of questions
+  eval::Interval difference;  // to the first point, by pairs of questions; of that itself 0
+};
+
+// What a sweep's points are drawn over: a mean of their questions.
+struct EvalCost {
+  std::string key;    // "ms", "tokens", "rapl", ...
+  std::string title;  // "milliseconds a question"
+  std::string unit;
+  std::vector<double> values;  // by point
+  std::vector<bool> front;     // which points are on the Pareto front of score over it
 };
 
 struct EvalReport {
@@ -25,6 +36,7 @@ struct EvalReport {
   const eval::Scorer* scorer = nullptr;
   std::vector<eval::SweepAxis> axes;
   std::vector<EvalPoint> points;
+  std::vector<EvalCost> costs;  // CostsOf(points)
   ModelInfo info;  // name empty: nothing was asked
   double seconds = 0;
   size_t resumed = 0;
@@ -34,16 +46,12 @@ struct EvalReport {
   std::optional<double> total_agreement;
 };
 
-// What a sweep's points are drawn over: a mean of their questions.
-struct EvalCost {
-  std::string key;    // "ms", "tokens", "rapl", ...
-  std::string title;  // "milliseconds a question"
-  std::string unit;
-  std::vector<double> values;  // by point
-};
-// Those in which the points differ and that all of them have.
-std::vector<EvalCost> CostsOf(const EvalReport& report);
-std::vector<bool> FrontOf(const EvalReport& report, const EvalCost& cost);
+// Those in which the points differ and that all of them have. REQUIRES: a point.
+std::vector<EvalCost> CostsOf(const std::vector<EvalPoint>& points);
+// Error: kInvalidArgument (no key that EvalCost may have).
+Status CheckCostName(std::string_view key);
+// "ms, tokens": the keys of the costs on whose front a point is.
+std::string FrontNames(const EvalReport& report, size_t point);
 
 void PrintReport(const EvalReport& report);
 OrderedJson ReportJson(const EvalReport& report);

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
@@ -161,11 +162,12 @@ void Evaluation::ShowProgress(const eval::Point& point) {
 
 Result<EvalOutcome> RunEvaluation(const EvalJob& job) { return Evaluation(job).Run(); }
 
-std::vector<const eval::Record*> RecordsAt(const EvalOutcome& outcome, const eval::Point& point) {
+std::vector<const eval::Record*> RecordsAt(const EvalJob& job, const EvalOutcome& outcome, size_t index) {
+  const size_t count = job.set->questions().size();
+  EYESHOT_CHECK(outcome.records.size() >= (index + 1) * count);
   std::vector<const eval::Record*> records;
-  for (const eval::Record& record : outcome.records) {
-    if (record.point == point) records.push_back(&record);
-  }
+  records.reserve(count);
+  for (size_t i = index * count; i < (index + 1) * count; ++i) records.push_back(&outcome.records[i]);
   return records;
 }
 

@@ -2,6 +2,7 @@
 #ifndef EYESHOT_CLI_EVAL_RUN_H_
 #define EYESHOT_CLI_EVAL_RUN_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -39,8 +40,8 @@ struct EvalOutcome {
 // kCancelled. What was answered until then is in the file.
 Result<EvalOutcome> RunEvaluation(const EvalJob& job);
 
-// Those of one point, in the set's order.
-std::vector<const eval::Record*> RecordsAt(const EvalOutcome& outcome, const eval::Point& point);
+// Those of the point job.points[index], in the set's order.
+std::vector<const eval::Record*> RecordsAt(const EvalJob& job, const EvalOutcome& outcome, size_t index);
 
 }  // namespace eyeshot::cli
 

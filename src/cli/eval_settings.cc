@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <iterator>
+#include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "base/error.h"
@@ -63,6 +65,14 @@ Status SetPrompt(const std::string& value, EvalSettings& settings) {
   EYESHOT_RETURN_IF_ERROR(eval::FindPromptKind(value).status());
   return SetText(value, settings.prompt);
 }
+
+// A setting that a sweep may vary.
+struct EvalAxis {
+  std::string_view name;
+  bool reloads;  // the model is loaded anew for each value
+  // Sets it. Error: kInvalidArgument (no such value).
+  Status (*apply)(const std::string& value, EvalSettings& settings);
+};
 
 constexpr EvalAxis kAxes[] = {
     {"model", true, SetModel},          {"precision", true, SetPrecision},   {"kv-cache", true, SetKvCache},

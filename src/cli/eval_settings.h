@@ -3,7 +3,6 @@
 #define EYESHOT_CLI_EVAL_SETTINGS_H_
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "cli/model_flags.h"
@@ -21,14 +20,6 @@ struct EvalSettings {
   AskOptions options;
   std::string prompt;  // a name of eval::PromptKinds()
   bool jpeg_scaling = false;
-};
-
-// A setting that a sweep may vary.
-struct EvalAxis {
-  std::string_view name;
-  bool reloads;  // the model is loaded anew for each value
-  // Sets it. Error: kInvalidArgument (no such value).
-  Status (*apply)(const std::string& value, EvalSettings& settings);
 };
 
 // Puts axes that reload the model first, so that it is loaded once for each of their combinations. Errors:

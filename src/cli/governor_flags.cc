@@ -82,11 +82,7 @@ void RepairClocks() {
   }
 }
 
-Result<std::unique_ptr<ClockSession>> BeginClocks(const ModelInfo& model, bool allowed, const std::string& what_for) {
-  if (!allowed) {
-    return InvalidArgumentError(fmt::format("{} sets clocks or power limits of this machine", what_for),
-                                "add --allow-clocks if that is meant: all is put back at the end");
-  }
+Result<std::unique_ptr<ClockSession>> BeginClocks(const ModelInfo& model) {
   std::unique_ptr<ClockControl> control;
   if (model.pci_bus_id.empty()) {
     EYESHOT_ASSIGN_OR_RETURN(control, OpenCpuClocks(SysfsRoot()));
@@ -134,8 +130,7 @@ Status Governor::CheckProfile(const ModelInfo& model) const {
 Status Governor::Start(const ModelInfo& model) {
   EYESHOT_RETURN_IF_ERROR(CheckProfile(model));
   if (!SetsSomething(flags_, choice_)) return Status::Ok();
-  EYESHOT_ASSIGN_OR_RETURN(session_,
-                           BeginClocks(model, flags_.allow_clocks, fmt::format("--governor {}", choice_.name)));
+  EYESHOT_ASSIGN_OR_RETURN(session_, BeginClocks(model));
   ClockControl& control = session_->control();
   if (flags_.power_limit_w > 0) EYESHOT_RETURN_IF_ERROR(control.SetPowerLimit(flags_.power_limit_w));
   if (!flags_.energy_preference.empty()) EYESHOT_RETURN_IF_ERROR(control.SetPreference(flags_.energy_preference));
@@ -173,7 +168,12 @@ std::string Governor::Summary() const {
                                                                          ? std::string("all")
                                                                          : fmt::format("{}", profile_->decode_threads));
   }
-  return fmt::format("governor {}: {}; {} settings of the clock, {:.3g} s; {} kept waiting", choice_.name, plan_.why,
+  // Where nothing was set, it is as it begins.
+  const double at_end = report_.switches > 0 ? report_.clock_mhz : plan_.clock_mhz[0];
+  const std::string clocks = choice_.kind == GovernorChoice::Kind::kSlo
+                                 ? fmt::format("one clock, {:.0f} MHz at the end", at_end)
+                                 : Described(plan_);
+  return fmt::format("governor {}: {}; {} settings of the clock, {:.3g} s; {} kept waiting", choice_.name, clocks,
                      report_.switches, report_.switch_s, report_.delayed);
 }
 

@@ -43,9 +43,9 @@ inline constexpr const char* kGuardCommand = "clock-guard";
 // $EYESHOT_SYSFS, else /sys.
 std::string SysfsRoot();
 
-// The clocks of the device that runs the model, with a lease and a guard. Errors: kInvalidArgument (not allowed), those
-// of OpenCpuClocks(), OpenGpuClocks() and ClockSession.
-Result<std::unique_ptr<ClockSession>> BeginClocks(const ModelInfo& model, bool allowed, const std::string& what_for);
+// The clocks of the device that runs the model, with a lease and a guard; whoever calls has seen --allow-clocks.
+// Errors: those of OpenCpuClocks(), OpenGpuClocks() and ClockSession.
+Result<std::unique_ptr<ClockSession>> BeginClocks(const ModelInfo& model);
 
 class Governor {
  public:

@@ -19,6 +19,10 @@ constexpr int64_t kBytesPerToken = 4;
 Result<std::unique_ptr<PictureBudget>> PictureBudget::Create(const std::string& text, const ModelFlags& flags) {
   std::unique_ptr<PictureBudget> budget(new PictureBudget());
   EYESHOT_ASSIGN_OR_RETURN(budget->budget_, plan::ParseBudget(text));
+  if (flags.device != "auto" && flags.device != "cpu") {
+    return UnsupportedError(fmt::format("--budget on {}", flags.device),
+                            "leave it out, or use --device cpu: a GPU's speed isn't known");
+  }
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel found, FindModel(flags.model));
   EYESHOT_ASSIGN_OR_RETURN(const ModelSource source, ModelSource::Open(LocationOf(flags, found.dir)));
   if (!source.config().has_vision()) {

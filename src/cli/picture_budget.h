@@ -14,14 +14,15 @@
 
 namespace eyeshot::cli {
 
-// Plans questions of one model on this machine's CPU, one after the other, and learns from what they took.
+// Plans questions of one model on this machine's CPU, one after the other, and learns from what they took. Reads no
+// weights: what is wrong with a budget is told before a model is loaded.
 class PictureBudget {
  public:
   // An answer is planned to have so many tokens, or --max-tokens where that is less.
   static constexpr int64_t kAnswerTokens = 32;
 
-  // `text` as of plan::ParseBudget. Errors: those of ParseBudget, ModelSource and FindSpeed; kUnsupported (a GPU, or a
-  // model of text alone).
+  // `text` as of plan::ParseBudget. Errors: those of ParseBudget, ModelSource and FindSpeed; kUnsupported (a GPU by
+  // --device, or a model of text alone).
   static Result<std::unique_ptr<PictureBudget>> Create(const std::string& text, const ModelFlags& flags);
 
   // The detail for the pictures of `parts`. Errors: kInvalidArgument (clips), those of plan::PlanFor.

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -220,14 +219,6 @@ Status FindPlace(const PlanFlags& flags, PlaceParts& parts, PlanReport& report) 
   return Status::Ok();
 }
 
-Status WriteFile(const std::string& path, const std::string& text) {
-  if (path.empty()) return Status::Ok();
-  std::ofstream file(path, std::ios::binary);
-  file << text;
-  file.close();
-  return file ? Status::Ok() : IoError(fmt::format("{}: can't be written", path), "name another file");
-}
-
 Status RunPlanning(const PlanFlags& flags) {
   PlanReport report;
   PlaceParts parts;
@@ -251,8 +242,8 @@ Status RunPlanning(const PlanFlags& flags) {
   report.front = plan::ParetoFront(report.candidates);
   report.why =
       plan::Explain(report.models, report.candidates, report.chosen, report.aim, report.workload, report.knowledge);
-  if (!flags.svg.empty()) EYESHOT_RETURN_IF_ERROR(WriteFile(flags.svg, PlanSvg(report)));
-  if (!flags.html.empty()) EYESHOT_RETURN_IF_ERROR(WriteFile(flags.html, PlanHtml(report)));
+  if (!flags.svg.empty()) EYESHOT_RETURN_IF_ERROR(WriteTextFile(flags.svg, PlanSvg(report)));
+  if (!flags.html.empty()) EYESHOT_RETURN_IF_ERROR(WriteTextFile(flags.html, PlanHtml(report)));
   if (flags.json) {
     PrintJson(PlanJson(report));
   } else {

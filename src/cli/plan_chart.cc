@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <string_view>
 #include <vector>
 
+#include "cli/chart_page.h"
+#include "cli/chart_scale.h"
 #include "cli/charts.h"
 
 namespace eyeshot::cli {
@@ -15,20 +15,12 @@ namespace {
 
 using plan::Candidate;
 
-constexpr double kWidth = 900;
-constexpr double kHeight = 520;
+constexpr double kWidth = kChartWidth;
+constexpr int kHeight = 470;
 constexpr double kLeft = 64;
 constexpr double kRight = 18;
-constexpr double kTop = 58;
+constexpr double kTop = 8;
 constexpr double kBottom = 52;
-// Of models, in their order; told apart with any kind of colour vision (Okabe and Ito).
-constexpr std::array<std::string_view, 6> kColours = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"};
-
-constexpr std::string_view kStyle =
-    ".back{fill:#fff}text{font:13px system-ui,sans-serif;fill:#5b6570}.title{font-size:15px;fill:#1b1f24}"
-    ".grid{stroke:#e2e6ea}.front{fill:none;stroke:#1b1f24;stroke-width:1.5}.limit{stroke:#1b1f24;stroke-dasharray:5 4}"
-    ".beyond{opacity:.3}.chosen{fill:none;stroke:#1b1f24;stroke-width:2}.note{fill:#1b1f24;paint-order:stroke;"
-    "stroke:#fff;stroke-width:4px}";
 
 // Time by its logarithm, accuracy as it is.
 struct Axes {
@@ -62,15 +54,11 @@ std::string TimeText(double ms) { return ms < 1000 ? fmt::format("{:g} ms", ms) 
 
 std::string Grid(const Axes& axes) {
   std::string svg;
-  for (double power = std::pow(10, std::floor(std::log10(axes.low_ms))); power <= axes.high_ms; power *= 10) {
-    for (const double digit : {1.0, 2.0, 5.0}) {
-      const double ms = power * digit;
-      if (ms < axes.low_ms || ms > axes.high_ms) continue;
-      svg += fmt::format(R"(<line class="grid" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>)", axes.X(ms), kTop,
-                         kHeight - kBottom);
-      svg += fmt::format(R"(<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>)", axes.X(ms),
-                         kHeight - kBottom + 18, TimeText(ms));
-    }
+  for (const double ms : LogTicksOf(axes.low_ms, axes.high_ms)) {
+    svg += fmt::format(R"(<line class="grid" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>)", axes.X(ms), kTop,
+                       kHeight - kBottom);
+    svg += fmt::format(R"(<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>)", axes.X(ms), kHeight - kBottom + 18,
+                       TimeText(ms));
   }
   const double step = axes.high - axes.low > 0.4 ? 0.1 : 0.05;
   for (double accuracy = std::ceil(axes.low / step) * step; accuracy <= axes.high + 1e-9; accuracy += step) {
@@ -87,11 +75,11 @@ std::string Grid(const Axes& axes) {
 std::string Limits(const Axes& axes, const plan::Aim& aim) {
   std::string svg;
   if (aim.most_ms && *aim.most_ms > axes.low_ms && *aim.most_ms < axes.high_ms) {
-    svg += fmt::format(R"(<line class="limit" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>)", axes.X(*aim.most_ms),
+    svg += fmt::format(R"(<line class="mark" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>)", axes.X(*aim.most_ms),
                        kTop, kHeight - kBottom);
   }
   if (aim.least_accuracy > axes.low && aim.least_accuracy < axes.high) {
-    svg += fmt::format(R"(<line class="limit" x1="{0}" x2="{1}" y1="{2:.1f}" y2="{2:.1f}"/>)", kLeft, kWidth - kRight,
+    svg += fmt::format(R"(<line class="mark" x1="{0}" x2="{1}" y1="{2:.1f}" y2="{2:.1f}"/>)", kLeft, kWidth - kRight,
                        axes.Y(aim.least_accuracy));
   }
   return svg;
@@ -106,11 +94,9 @@ std::string Dots(const PlanReport& report, const Axes& axes) {
                     candidate.accuracy.value, plan::EvidenceName(candidate.accuracy.evidence));
     // Measured ones are filled, the others are rings.
     const bool measured = candidate.accuracy.evidence == plan::Evidence::kMeasured && !candidate.accuracy.carried;
-    const std::string_view colour = kColours[candidate.model % kColours.size()];
-    svg += fmt::format(R"(<circle{} cx="{:.1f}" cy="{:.1f}" r="4.5" fill="{}" stroke="{}" stroke-width="1.6">)"
-                       R"(<title>{}</title></circle>)",
-                       within ? "" : R"( class="beyond")", axes.X(candidate.ms), axes.Y(candidate.accuracy.value),
-                       measured ? colour : "#fff", colour, HtmlText(title));
+    svg += fmt::format(R"(<circle class="{}{}" cx="{:.1f}" cy="{:.1f}" r="4.5"{}><title>{}</title></circle>)",
+                       SeriesStyle(candidate.model), measured ? "" : " hollow", axes.X(candidate.ms),
+                       axes.Y(candidate.accuracy.value), within ? "" : R"( opacity=".3")", HtmlText(title));
   }
   return svg;
 }
@@ -126,7 +112,7 @@ std::string Front(const PlanReport& report, const Axes& axes) {
     y = axes.Y(candidate.accuracy.value);
     path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x, y);
   }
-  return fmt::format(R"(<path class="front" d="{}"/>)", path);
+  return fmt::format(R"(<path class="curve" d="{}"/>)", path);
 }
 
 std::string Chosen(const PlanReport& report, const Axes& axes) {
@@ -137,23 +123,33 @@ std::string Chosen(const PlanReport& report, const Axes& axes) {
   // Above and to the left: nothing can be there, since nothing beats the plan there.
   constexpr double kLetter = 7;
   const double left = std::max(kLeft + 4, x - 14 - kLetter * static_cast<double>(name.size()));
-  return fmt::format(R"(<circle class="chosen" cx="{:.1f}" cy="{:.1f}" r="9"/>)"
-                     R"(<text class="note" x="{:.1f}" y="{:.1f}">{}</text>)",
+  return fmt::format(R"(<circle class="own" cx="{:.1f}" cy="{:.1f}" r="9"/>)"
+                     R"(<text class="label over" x="{:.1f}" y="{:.1f}">{}</text>)",
                      x, y, left, y - 16, HtmlText(name));
 }
 
-std::string Legend(const PlanReport& report) {
-  std::string svg;
-  double x = kLeft;
-  for (size_t i = 0; i < report.models.size() && i < kColours.size(); ++i) {
+ChartLegend Legend(const PlanReport& report) {
+  ChartLegend legend;
+  for (size_t i = 0; i < report.models.size(); ++i) {
     const std::string& name = report.models[i].name;
-    const std::string shown = name.substr(name.rfind('/', name.size() - 2) + 1);
-    svg += fmt::format(R"(<circle cx="{:.0f}" cy="39" r="5" fill="{}"/><text x="{:.0f}" y="44">{}</text>)", x + 5,
-                       kColours[i], x + 15, HtmlText(shown));
-    x += 38 + 7.2 * static_cast<double>(shown.size());
+    legend.emplace_back(SeriesStyle(i), name.substr(name.rfind('/', name.size() - 2) + 1));
   }
-  return svg + fmt::format(R"(<text x="{}" y="44" text-anchor="end">filled: measured; rings: estimated</text>)",
-                           kWidth - kRight);
+  return legend;
+}
+
+std::string Title(const PlanReport& report) {
+  return fmt::format("{}accuracy ({}) against time, {}", report.simulated ? "Simulated: " : "",
+                     plan::TaskName(report.knowledge.task), report.machine);
+}
+
+constexpr char kWords[] = "Filled: measured; rings: estimated; pale: beyond the limits";
+
+Figure Chart(const PlanReport& report) {
+  const Axes axes = AxesOf(report);
+  return {fmt::format(R"(<svg width="{}" height="{}" role="img" aria-label="{}">{}{}{}{}{}</svg>)", kChartWidth,
+                      kHeight, HtmlText(Title(report)), Grid(axes), Limits(axes, report.aim), Front(report, axes),
+                      Dots(report, axes), Chosen(report, axes)),
+          kHeight};
 }
 
 std::string Cells(const PlanReport& report, size_t index) {
@@ -161,7 +157,7 @@ std::string Cells(const PlanReport& report, size_t index) {
   return fmt::format(
       "<tr{}><td>{}</td><td>{}</td><td>{}</td><td>{:.1f}</td><td>{}</td><td>{:.0f}</td><td>{:.3f}</td>"
       "<td>{}{}</td></tr>\n",
-      index == report.chosen ? " class=\"plan\"" : "", HtmlText(CandidateName(report, candidate)),
+      index == report.chosen ? " style=\"font-weight:600\"" : "", HtmlText(CandidateName(report, candidate)),
       candidate.cost.request.tiles, candidate.cost.request.visual_tokens, candidate.ms,
       candidate.joules ? fmt::format("{:.3g}", *candidate.joules) : "-", candidate.cost.memory.total() / 1e6,
       candidate.accuracy.value, plan::EvidenceName(candidate.accuracy.evidence),
@@ -171,38 +167,26 @@ std::string Cells(const PlanReport& report, size_t index) {
 }  // namespace
 
 std::string PlanSvg(const PlanReport& report) {
-  const Axes axes = AxesOf(report);
-  const std::string title = fmt::format("{}accuracy ({}) against time, {}", report.simulated ? "Simulated: " : "",
-                                        plan::TaskName(report.knowledge.task), report.machine);
-  return fmt::format(R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {1}" width="{0}" height="{1}" )"
-                     R"(role="img" aria-label="{2}"><style>{3}</style><rect class="back" width="{0}" height="{1}"/>)"
-                     R"(<text class="title" x="{4}" y="22">{2}</text>{5}{6}{7}{8}{9}{10}</svg>)"
-                     "\n",
-                     kWidth, kHeight, HtmlText(title), kStyle, kLeft, Legend(report), Grid(axes),
-                     Limits(axes, report.aim), Front(report, axes), Dots(report, axes), Chosen(report, axes));
+  return SvgFile(Title(report), {{{kWords}, Legend(report), Chart(report)}});
 }
 
 std::string PlanHtml(const PlanReport& report) {
-  std::string html = R"(<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" )"
-                     R"(content="width=device-width,initial-scale=1"><title>Eyeshot plan</title><style>)"
-                     "body{margin:0 auto;padding:20px 16px 60px;max-width:960px;background:#fff;color:#1b1f24;"
-                     "font:16px/1.5 system-ui,sans-serif}svg{width:100%;height:auto}table{border-collapse:collapse;"
-                     "font-size:.85em;font-variant-numeric:tabular-nums}.scroll{overflow-x:auto}"
-                     "th,td{padding:3px 9px;text-align:right;white-space:nowrap;border-bottom:1px solid #d9dee4}"
-                     "th:first-child,td:first-child{text-align:left}.plan{font-weight:600;background:#f0f4f8}"
-                     ".warn{border-left:5px solid #dd9100;padding-left:10px}</style>\n<h1>A plan</h1>\n";
+  std::string html = OpenPage("Eyeshot plan") + "<h1>A plan</h1>\n";
   html += fmt::format("<p>{}{}</p>\n", report.simulated ? "Simulated: " : "", HtmlText(report.machine));
-  for (const std::string& doubt : report.doubts) html += fmt::format("<p class=\"warn\">{}</p>\n", HtmlText(doubt));
+  for (const std::string& doubt : report.doubts) {
+    html += fmt::format("<div class=\"card warn\">{}</div>\n", HtmlText(doubt));
+  }
   html += "<p>";
   for (const std::string& sentence : report.why) html += HtmlText(sentence) + " ";
-  html += "</p>\n" + PlanSvg(report);
+  html += fmt::format("</p>\n<h2>{}</h2>\n<p>{}</p>\n", HtmlText(Title(report)), kWords) + HtmlLegend(Legend(report));
+  html += "<div class=\"scroll\">" + Chart(report).svg + "</div>\n";
   html +=
       "<h2>Ways that no other beats in both time and accuracy</h2>\n<div class=\"scroll\"><table><tr><th>way</th>"
       "<th>tiles</th><th>tokens</th><th>ms</th><th>joules</th><th>MB</th><th>accuracy</th><th>from</th></tr>\n";
   std::vector<size_t> rows = report.front;
   if (std::find(rows.begin(), rows.end(), report.chosen) == rows.end()) rows.push_back(report.chosen);
   for (const size_t index : rows) html += Cells(report, index);
-  return html + "</table></div></html>\n";
+  return html + "</table></div></body></html>\n";
 }
 
 }  // namespace eyeshot::cli

@@ -8,7 +8,7 @@
 
 namespace eyeshot::cli {
 
-// A file of its own, 900 x 520.
+// A file of its own.
 std::string PlanSvg(const PlanReport& report);
 // A page with the chart, the words and a table.
 std::string PlanHtml(const PlanReport& report);

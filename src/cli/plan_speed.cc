@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
-#include <fstream>
 #include <system_error>
 
 #include "base/cpu.h"
@@ -16,22 +15,6 @@
 #include "cli/progress.h"
 
 namespace eyeshot::cli {
-namespace {
-
-Status WriteText(const std::string& path, const std::string& text) {
-  std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
-  // Beside it first: a reader never sees half a file.
-  const std::string unfinished = path + ".part";
-  std::ofstream file(unfinished, std::ios::binary);
-  file << text;
-  file.close();
-  if (file) std::filesystem::rename(unfinished, path, error);
-  if (file && !error) return Status::Ok();
-  return IoError(fmt::format("{}: can't be written", path), "free space, or name another file with --speed");
-}
-
-}  // namespace
 
 Result<std::string> SpeedPath(const std::string& path, const Backend& backend) {
   if (!path.empty()) return path;
@@ -51,7 +34,9 @@ Result<plan::Calibration> CalibrateInto(const std::string& path, Backend& backen
   progress.Clear();
   calibration.speed.version = EYESHOT_VERSION;
   calibration.speed.date = fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::time(nullptr)));
-  EYESHOT_RETURN_IF_ERROR(WriteText(file, plan::MachineSpeedJson(calibration.speed)));
+  std::error_code error;  // of which the writing tells
+  std::filesystem::create_directories(std::filesystem::path(file).parent_path(), error);
+  EYESHOT_RETURN_IF_ERROR(WriteTextFile(file, plan::MachineSpeedJson(calibration.speed)));
   return calibration;
 }
 

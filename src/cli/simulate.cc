@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -143,21 +142,19 @@ int SimulateStages(const SimulateFlags& flags, const Setting& setting, bool swee
   OrderedJson json = Head(flags.what, setting);
   json["rows"] = OrderedJson::array();
   const BatchWork batch = BatchWorkFor(setting.model, setting.software, setting.request, 1);
-  std::vector<double> clocks = Clocks(setting.machine);
-  if (!sweep) clocks.erase(clocks.begin(), clocks.end() - 1);
-  const size_t stride = std::max<size_t>(clocks.size() / 20, 1);
+  const std::vector<double> clocks = TriedClocks(setting.machine, sweep ? 20 : 1);
   double joules = 0;
   if (!flags.json) PrintHead(setting);
   for (int s = 0; s < kStages; ++s) {
     if (batch.steps[s] <= 0) continue;
-    for (size_t i = (clocks.size() - 1) % stride; i < clocks.size(); i += stride) {
-      const Point point = RunAt(setting.machine, batch.work[s], clocks[i]);
+    for (const double clock : clocks) {
+      const Point point = RunAt(setting.machine, batch.work[s], clock);
       if (flags.json) {
         json["rows"].push_back(PointJson(static_cast<Stage>(s), batch.steps[s], point));
       } else {
         PrintPoint(static_cast<Stage>(s), batch.steps[s], point);
       }
-      if (i + 1 == clocks.size()) joules += batch.steps[s] * point.joules();
+      if (clock == clocks.back()) joules += batch.steps[s] * point.joules();
     }
   }
   const PerKwh rates = MeanOf(setting.rates, setting.start_s, setting.start_s);
@@ -268,6 +265,9 @@ OrderedJson PolicyJson(const PolicyRow& row, const ServingResult& base) {
 
 std::string PoliciesSvg(const SimulateFlags& flags, const Setting& setting, const std::vector<PolicyRow>& rows) {
   const ServingResult& base = rows.front().result;
+  const std::string one_device = SeriesStyle(0);
+  const std::string two_devices = SeriesStyle(1);
+  const std::string bound = SeriesStyle(3);
   PointsChart chart{.x_title = "p95 against race-to-idle, %",
                     .y_title = "joules of a request against race-to-idle, %, simulated",
                     .description = "Policies by joules and p95"};
@@ -275,15 +275,15 @@ std::string PoliciesSvg(const SimulateFlags& flags, const Setting& setting, cons
     const bool two = row.name.starts_with("2 ");
     chart.points.push_back({row.name, 100 * (row.result.p95_s / base.p95_s - 1),
                             100 * (row.result.joules_per_request / base.joules_per_request - 1),
-                            two                          ? "s1"
-                            : row.name == "oracle-bound" ? "s3"
-                                                         : "s0"});
+                            two                          ? two_devices
+                            : row.name == "oracle-bound" ? bound
+                                                         : one_device});
   }
   const std::string load = flags.arrivals.empty() ? fmt::format("{} requests a second", flags.rate) : "a trace";
   return SvgFile(fmt::format("Governors, {} on {}", setting.model.name, setting.machine.name),
                  {{{fmt::format("Simulated: {}, {}, up to {} together, {} tokens out, slowdown {} %", load,
                                 setting.software.name, flags.batch, flags.output_tokens, flags.slowdown_percent)},
-                   {{"s0", "one device"}, {"s1", "two devices"}, {"s3", "a bound: switches are free"}},
+                   {{one_device, "one device"}, {two_devices, "two devices"}, {bound, "a bound: switches are free"}},
                    DrawPoints(chart)}});
 }
 

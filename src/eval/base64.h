@@ -11,7 +11,7 @@
 
 namespace eyeshot::eval {
 
-// The bytes of RFC 4648 base64; white space is skipped, the padding may be missing, "data:...;base64," may stand before
+// The bytes of base64 (base/base64.h); white space is skipped, "data:...;base64," may stand before
 // it. `where` names the text in errors: kCorrupt (says at which character), kLimitExceeded (kMaxImageBytes).
 Result<std::vector<uint8_t>> DecodeBase64(std::string_view text, const std::string& where);
 

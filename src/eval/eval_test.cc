@@ -263,6 +263,21 @@ Record MakeRecord(const std::string& id, double score) {
   return record;
 }
 
+// Stages that are shorter than a meter can tell have estimates, which are shares of what it read.
+TEST(RecordTest, EstimatedSharesAreFiledUnderTheMeter) {
+  Ledger ledger;
+  ledger.Add(StageId::kDecodeImage, {.wall_ns = 5'000'000, .runs = 1});
+  ledger.SetJoules(StageId::kDecodeImage, {.value = 1, .low = 0.5, .high = 2, .source = EnergySource::kModel});
+  ledger.Add(StageId::kEncode, {.wall_ns = 10'000'000, .runs = 1});
+  ledger.SetJoules(StageId::kEncode, {.value = 4, .low = 3, .high = 5, .source = EnergySource::kRapl});
+  Record record;
+  AddCost(Answer(), ledger, 15, record);
+  ASSERT_EQ(record.joules.size(), 1u);
+  EXPECT_EQ(record.joules[0].source, EnergySource::kRapl);
+  EXPECT_EQ(record.joules[0].value, 5);
+  EXPECT_TRUE(RecordJson(record)["joules"].contains("rapl"));
+}
+
 TEST(ResultFileTest, GoesOnAfterAKill) {
   const std::string path = TempPath("r.jsonl");
   std::remove(path.c_str());
@@ -303,6 +318,8 @@ TEST(ResultFileTest, RefusesWhatIsNoResults) {
   ExpectError(LoadResults(Write("d", head + line + line)).status(), {"question 1 stands twice"});
   ExpectError(LoadResults(Write("e", "")).status(), {"no results"});
   ExpectError(LoadResults(Write("f", "{\"eyeshot_eval\": 2}\n")).status(), {"eyeshot_eval"});
+  ExpectError(LoadResults(Write("g", "{\"eyeshot_eval\": 1, \"scorer\": 7}\n")).status(), {"g:1", "scorer", "7"});
+  EXPECT_EQ(LoadResults(Write("h", "{\"eyeshot_eval\": 1, \"scorer\": \"anls\"}\n"))->scorer, "anls");
   EXPECT_EQ(*ReadTextFile(TempPath("a"), 100), "my notes");
 }
 
@@ -343,6 +360,10 @@ TEST(SummaryTest, ComparesTheSameQuestions) {
   EXPECT_EQ(comparison.tasks.size(), 1u);
   EXPECT_TRUE(Compare(Pointers({a[0], a[1]}), Pointers({b[0], b[1]}), exact, 1).tasks.empty());
   EXPECT_EQ(Compare(Pointers(a), Pointers(a), exact, 1).Verdict(), 0);
+  const Interval difference = Difference(Pointers(a), Pointers(b), 1);
+  EXPECT_EQ(difference.value, comparison.difference.value);
+  EXPECT_EQ(difference.low, comparison.difference.low);
+  EXPECT_EQ(difference.high, comparison.difference.high);
   EXPECT_EQ(Compare({}, Pointers(a), exact, 1).questions, 0u);
 }
 

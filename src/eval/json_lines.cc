@@ -79,20 +79,20 @@ class LineReader {
     EYESHOT_ASSIGN_OR_RETURN(question_.video, doc_.BoolOr("video", false));
     const Found found = FindEither({"images", "image", "image_path"});
     if (found.value == nullptr) return Status::Ok();
-    const Status error = doc_.Error(StatusCode::kCorrupt, found.key, "a list of paths", kMendImages);
+    const auto error = [&] { return doc_.Error(StatusCode::kCorrupt, found.key, "a list of paths", kMendImages); };
     // "images" is ours, and is a list; others write a path alone.
     if (found.value->is_string() && found.key != "images") {
       question_.pictures.push_back({PathOf(found.value->get<std::string>()), {}});
       return Status::Ok();
     }
-    if (!found.value->is_array()) return error;
+    if (!found.value->is_array()) return error();
     if (found.value->size() > limits::kMaxFramesPerPrompt) {
       return LimitError(fmt::format("{}: {} pictures, more than kMaxFramesPerPrompt ({})", line_.file(),
                                     found.value->size(), limits::kMaxFramesPerPrompt),
                         "name fewer");
     }
     for (const Json& image : *found.value) {
-      if (!image.is_string()) return error;
+      if (!image.is_string()) return error();
       question_.pictures.push_back({PathOf(image.get<std::string>()), {}});
     }
     return Status::Ok();
@@ -101,15 +101,16 @@ class LineReader {
   // A list, an object by letter, or a key for each letter.
   Status ReadChoices() {
     const Found found = FindEither({"options", "choices"});
-    const Status error =
-        doc_.Error(StatusCode::kCorrupt, found.key, "up to 26 texts", "write \"options\": [\"a\", \"b\"]");
+    const auto error = [&] {
+      return doc_.Error(StatusCode::kCorrupt, found.key, "up to 26 texts", R"(write "options": ["a", "b"])");
+    };
     char letter = 'A';
     if (found.value != nullptr && (found.value->is_array() || found.value->is_object())) {
       for (const auto& [key, value] : found.value->items()) {
         const std::optional<std::string> text = TextOf(value);
         const bool keyed = found.value->is_object();
-        if (keyed && (key.size() != 1 || key[0] < 'A' || key[0] > 'Z')) return error;
-        if (!text || letter > 'Z') return error;
+        if (keyed && (key.size() != 1 || key[0] < 'A' || key[0] > 'Z')) return error();
+        if (!text || letter > 'Z') return error();
         question_.choices.emplace_back(keyed ? key[0] : letter, *text);
         ++letter;
       }

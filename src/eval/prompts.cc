@@ -107,17 +107,9 @@ AskedText VideoMme(const Question& question) {
 }
 
 constexpr PromptKind kPromptKinds[] = {
-    {"plain", "the question as it is", Plain},
-    {"mcq", "choices, \"Answer with the letter.\", the answer begun with \"Answer:\"", Mcq},
-    {"mmbench", "the same, with the hint after the question", MmBench},
-    {"mcq-default", "choices as VLMEvalKit writes them for any model", McqDefault},
-    {"chartqa", "ChartQA's list of instructions", ChartQa},
-    {"docvqa", "DocVQA's instruction", DocVqa},
-    {"textvqa", "TextVQA's list of instructions", TextVqa},
-    {"vqa", "\"Answer the question using a single word or phrase.\"", Vqa},
-    {"vqa-brief", "the same and \"Give a very brief answer.\"", VqaBrief},
-    {"brief", "\"Give a very brief answer.\"", Brief},
-    {"video-mme", "Video-MME's instruction", VideoMme},
+    {"plain", Plain},        {"mcq", Mcq},       {"mmbench", MmBench},    {"mcq-default", McqDefault},
+    {"chartqa", ChartQa},    {"docvqa", DocVqa}, {"textvqa", TextVqa},    {"vqa", Vqa},
+    {"vqa-brief", VqaBrief}, {"brief", Brief},   {"video-mme", VideoMme},
 };
 
 constexpr SetKind kSetKinds[] = {

@@ -22,7 +22,6 @@ struct AskedText {
 
 struct PromptKind {
   std::string_view name;  // "plain", "mcq", ...
-  std::string_view what;  // a line for people
   AskedText (*build)(const Question& question);
 };
 

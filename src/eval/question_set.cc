@@ -134,8 +134,7 @@ Result<std::vector<ContentPart>> ReadPictures(const Question& question, const De
 }
 
 Result<std::map<std::string, std::string>> LoadAnswers(const std::string& path) {
-  constexpr uint64_t kMaxAnswersBytes = uint64_t{1} << 30;
-  EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, kMaxAnswersBytes));
+  EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, limits::kMaxAnswersBytes));
   EYESHOT_ASSIGN_OR_RETURN(const Json tree, ParseJsonTree(text, path));
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, JsonObject::Root(tree, path));
   std::map<std::string, std::string> answers;

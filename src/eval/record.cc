@@ -18,20 +18,6 @@ constexpr int64_t kMostCharacters = int64_t{1} << 32;
 constexpr EnergySource kSources[] = {EnergySource::kRapl, EnergySource::kNvmlCounter, EnergySource::kNvmlPower,
                                      EnergySource::kModel};
 
-// The sum of the stages' joules; source kNone where a stage that took time has none.
-Joules SumOfStages(const Ledger& ledger) {
-  Joules sum;
-  for (size_t i = 0; i < kStageCount; ++i) {
-    const StageCost& cost = ledger.cost(static_cast<StageId>(i));
-    if (cost.joules.source == EnergySource::kNone) continue;
-    if (sum.source == EnergySource::kNone) sum.source = cost.joules.source;
-    sum.value += cost.joules.value;
-    sum.low += cost.joules.low;
-    sum.high += cost.joules.high;
-  }
-  return sum;
-}
-
 Result<std::vector<std::string>> Texts(const JsonObject& object, const std::string& key) {
   const Json* const value = object.Find(key);
   std::vector<std::string> texts;
@@ -108,7 +94,7 @@ void AddCost(const Answer& answer, const Ledger& ledger, double ms, Record& reco
     const uint64_t ns = cost.device_ns > 0 ? cost.device_ns : cost.wall_ns;
     if (cost.runs > 0) record.stages_ms.emplace_back(StageName(id), static_cast<double>(ns) * 1e-6);
   }
-  const Joules stages = SumOfStages(ledger);
+  const Joules stages = ledger.total_joules();
   if (stages.source != EnergySource::kNone) record.joules.push_back(stages);
   if (!ledger.gpu() || ledger.gpu()->joules.source == EnergySource::kNone) return;
   if (ledger.gpu()->joules.source != stages.source) record.joules.push_back(ledger.gpu()->joules);

@@ -73,7 +73,7 @@ Status CheckTwice(const std::vector<Record>& records, const std::string& path) {
   return Status::Ok();
 }
 
-Result<OrderedJson> ParseHeader(std::string_view line, const std::string& path) {
+Status ParseHeader(std::string_view line, const std::string& path, Results& results) {
   const std::string where = path + ":1";
   EYESHOT_ASSIGN_OR_RETURN(const Json tree, ParseJsonTree(line, where));
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, JsonObject::Root(tree, where));
@@ -81,7 +81,9 @@ Result<OrderedJson> ParseHeader(std::string_view line, const std::string& path) 
     return CorruptError(fmt::format("{}: no results of `eyeshot eval --out`", where), kMendFile);
   }
   EYESHOT_RETURN_IF_ERROR(object.Integer(kHeaderKey, kHeaderVersion, kHeaderVersion).status());
-  return OrderedJson::parse(line, nullptr, false);
+  EYESHOT_ASSIGN_OR_RETURN(results.scorer, object.StringOr("scorer", ""));
+  results.header = OrderedJson::parse(line, nullptr, false);
+  return Status::Ok();
 }
 
 }  // namespace
@@ -95,7 +97,7 @@ Result<Results> ParseResults(std::string_view text, const std::string& path, siz
     const std::string_view line = text.substr(at, end - at);
     at = end + 1;
     if (number == 1) {
-      EYESHOT_ASSIGN_OR_RETURN(results.header, ParseHeader(line, path));
+      EYESHOT_RETURN_IF_ERROR(ParseHeader(line, path, results));
       continue;
     }
     if (results.records.size() == limits::kMaxEvalRecords) {

@@ -18,6 +18,7 @@ inline constexpr int kHeaderVersion = 1;
 
 struct Results {
   OrderedJson header;
+  std::string scorer;  // of the header; "": it names none
   std::vector<Record> records;
 };
 

@@ -34,26 +34,30 @@ std::vector<double> ScoresOf(std::span<const Record* const> records) {
   return scores;
 }
 
-// Of a value alone, without bounds.
-Interval Alone(double value) { return {value, value, value}; }
+// The records of the same questions, in the order of `a`.
+std::vector<std::pair<const Record*, const Record*>> PairsOf(std::span<const Record* const> a,
+                                                             std::span<const Record* const> b) {
+  std::map<std::string_view, const Record*> by_id;
+  for (const Record* record : b) by_id[record->id] = record;
+  std::vector<std::pair<const Record*, const Record*>> pairs;
+  for (const Record* record : a) {
+    const auto other = by_id.find(record->id);
+    if (other != by_id.end()) pairs.emplace_back(record, other->second);
+  }
+  return pairs;
+}
 
 }  // namespace
 
-Score Summarize(std::span<const Record* const> records, const Scorer& scorer, uint64_t seed, bool with_intervals) {
+Score Summarize(std::span<const Record* const> records, const Scorer& scorer, uint64_t seed) {
   Score sum{.questions = records.size()};
   if (records.empty()) return sum;
   std::vector<double> edits;
   std::vector<double> characters;
-  double all_edits = 0;
-  double all_characters = 0;
-  double scores = 0;
   for (const Record* record : records) {
     sum.exact += record->exact ? 1 : 0;
-    scores += record->score;
     edits.push_back(static_cast<double>(record->edits));
     characters.push_back(static_cast<double>(record->characters));
-    all_edits += edits.back();
-    all_characters += characters.back();
     sum.ms += record->ms;
     sum.prompt_tokens += static_cast<double>(record->prompt_tokens);
     sum.visual_tokens += static_cast<double>(record->visual_tokens);
@@ -62,9 +66,8 @@ Score Summarize(std::span<const Record* const> records, const Scorer& scorer, ui
   const auto count = static_cast<double>(records.size());
   for (double* mean : {&sum.ms, &sum.prompt_tokens, &sum.visual_tokens, &sum.completion_tokens}) *mean /= count;
   sum.joules = MeanJoules(records);
-  sum.score = with_intervals ? ScoreInterval(ScoresOf(records), scorer.share, seed) : Alone(scores / count);
-  sum.error_rate = with_intervals ? BootstrapRatio(edits, characters, seed)
-                                  : Alone(all_characters == 0 ? 0 : all_edits / all_characters);
+  sum.score = ScoreInterval(ScoresOf(records), scorer.share, seed);
+  sum.error_rate = BootstrapRatio(edits, characters, seed);
   return sum;
 }
 
@@ -83,20 +86,13 @@ Summary SummarizeByTask(std::span<const Record* const> records, const Scorer& sc
 
 Comparison Compare(std::span<const Record* const> a, std::span<const Record* const> b, const Scorer& scorer,
                    uint64_t seed) {
-  std::map<std::string_view, const Record*> by_id;
-  for (const Record* record : b) by_id[record->id] = record;
   Comparison comparison;
   std::vector<double> scores_a;
   std::vector<double> scores_b;
   std::map<std::string, std::pair<std::vector<double>, std::vector<double>>> by_task;
-  for (const Record* record : a) {
-    const auto other = by_id.find(record->id);
-    if (other == by_id.end()) {
-      ++comparison.only_a;
-      continue;
-    }
+  for (const auto& [record, other] : PairsOf(a, b)) {
     scores_a.push_back(record->score);
-    scores_b.push_back(other->second->score);
+    scores_b.push_back(other->score);
     auto& [task_a, task_b] = by_task[record->task];
     task_a.push_back(scores_a.back());
     task_b.push_back(scores_b.back());
@@ -104,6 +100,7 @@ Comparison Compare(std::span<const Record* const> a, std::span<const Record* con
     comparison.worse += scores_b.back() < scores_a.back() ? 1 : 0;
   }
   comparison.questions = scores_a.size();
+  comparison.only_a = a.size() - comparison.questions;
   comparison.only_b = b.size() - comparison.questions;
   comparison.a = ScoreInterval(scores_a, scorer.share, seed);
   comparison.b = ScoreInterval(scores_b, scorer.share, seed);
@@ -113,6 +110,16 @@ Comparison Compare(std::span<const Record* const> a, std::span<const Record* con
     comparison.tasks[task] = PairedDifference(scores.first, scores.second, seed);
   }
   return comparison;
+}
+
+Interval Difference(std::span<const Record* const> a, std::span<const Record* const> b, uint64_t seed) {
+  std::vector<double> scores_a;
+  std::vector<double> scores_b;
+  for (const auto& [record, other] : PairsOf(a, b)) {
+    scores_a.push_back(record->score);
+    scores_b.push_back(other->score);
+  }
+  return PairedDifference(scores_a, scores_b, seed);
 }
 
 }  // namespace eyeshot::eval

@@ -34,9 +34,7 @@ struct Score {
   double ExactShare() const { return questions == 0 ? 0 : static_cast<double>(exact) / static_cast<double>(questions); }
 };
 
-// `with_intervals` false: bounds are the values, which saves the drawing.
-Score Summarize(std::span<const Record* const> records, const Scorer& scorer, uint64_t seed,
-                bool with_intervals = true);
+Score Summarize(std::span<const Record* const> records, const Scorer& scorer, uint64_t seed);
 
 struct Summary {
   Score total;
@@ -62,6 +60,8 @@ struct Comparison {
 };
 Comparison Compare(std::span<const Record* const> a, std::span<const Record* const> b, const Scorer& scorer,
                    uint64_t seed);
+// Compare().difference alone.
+Interval Difference(std::span<const Record* const> a, std::span<const Record* const> b, uint64_t seed);
 
 }  // namespace eyeshot::eval
 

@@ -31,9 +31,7 @@ class TsvReader {
   // end), kLimitExceeded (kMaxSetColumns).
   Result<bool> Next(std::vector<TsvField>& row);
 
-  size_t line() const { return row_line_; }  // of the last row's first line
-  size_t offset() const { return at_; }  // where the next row begins
-  std::string Where() const;  // "set.tsv:12"
+  std::string Where() const;  // of the last row's first line: "set.tsv:12"
 
  private:
   Result<TsvField> Field();

@@ -15,25 +15,19 @@ namespace {
 // Of a run: shorter stages are mostly the clock's and the scheduler's.
 constexpr double kLeastShare = 0.02;
 
-double Joule(const Ledger& ledger) {
-  double sum = 0;
-  for (size_t i = 0; i < kStageCount; ++i) sum += ledger.cost(static_cast<StageId>(i)).joules.value;
-  return sum;
-}
-
 double Ms(const Ledger& ledger) { return static_cast<double>(ledger.total_wall_ns()) / 1e6; }
 
 // 1 or less: within.
 double Excess(const Ledger& ledger, const Budget& budget) {
   double excess = 0;
   if (budget.ms) excess = std::max(excess, Ms(ledger) / *budget.ms);
-  if (budget.joules) excess = std::max(excess, Joule(ledger) / *budget.joules);
+  if (budget.joules) excess = std::max(excess, ledger.total_joules().value / *budget.joules);
   return excess;
 }
 
 Status CheckBudget(const Budget& budget, const Ledger& ledger) {
   if (!budget.ms && !budget.joules) return InvalidArgumentError("a budget of nothing", "give milliseconds or joules");
-  if (budget.joules && Joule(ledger) <= 0) {
+  if (budget.joules && ledger.total_joules().value <= 0) {
     return InvalidArgumentError("a budget in joules, and the power of this machine is not known",
                                 "give a budget in milliseconds, or the machine's watts");
   }
@@ -90,8 +84,8 @@ bool StageWatch::Observe(const Ledger& planned, const Ledger& measured, std::str
     factors_[i] *= ratio;
     changed = true;
     if (log == nullptr) continue;
-    *log += fmt::format("{}{} took {:.0f} ms and not {:.0f}", log->empty() ? "the next plan heeds that " : "; ",
-                        StageName(id), now / 1e6, before / 1e6);
+    *log += fmt::format("{}{} took {:.0f} ms and not {:.0f}", log->empty() ? "not as planned: " : "; ", StageName(id),
+                        now / 1e6, before / 1e6);
   }
   return changed;
 }

@@ -29,7 +29,6 @@ constexpr int64_t kFewCallsAtOnce = 64;  // of what takes microseconds
 
 TimedCalls MakePoint(const Operation& op, std::string shape) {
   TimedCalls point;
-  point.op = op;
   point.class_name = ClassOf(op);
   point.features = FeaturesOf(op);
   point.shape = std::move(shape);
@@ -194,7 +193,6 @@ Status PointMaker::AddEncodeAttention(bool reduced, int64_t tiles, int64_t full_
   op.kind = OperationKind::kEncodeAttention;
   op.reduced = reduced;
   op.rows = static_cast<double>(tiles * tokens);
-  op.runs = static_cast<double>(tiles);
   op.heads = static_cast<double>(heads);
   op.head_dim = static_cast<double>(dim);
   op.context = static_cast<double>(tokens);

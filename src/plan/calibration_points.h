@@ -21,7 +21,6 @@ using CalibrationCall = std::function<void(Stream&)>;
 // Calls that are timed together, one after the other: workers sleep between steps, but not inside of one, and weights
 // that follow one another come from memory, as a model's do.
 struct TimedCalls {
-  Operation op;
   std::string class_name;
   std::string shape;
   Features features{};

@@ -134,22 +134,21 @@ void Simulate(const ModelAtHand& model, const Variant& variant, const Place& pla
 }
 
 Status AddPreprocess(const ModelAtHand& model, const Workload& workload, const Variant& variant, const Place& place,
-                     Ledger& ledger) {
+                     const std::vector<TileGrid>& grids, Ledger& ledger) {
   EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(model.processing));
   double seconds = 0;
   double bytes = 0;
-  for (const auto& [width, height] : workload.pictures) {
+  for (size_t i = 0; i < grids.size(); ++i) {
+    const auto& [width, height] = workload.pictures[i];
+    const double side = model.processing.max_image_edge;
+    bytes += 3 * (static_cast<double>(width) * height + grids[i].tiles() * side * side);
+    if (place.speed == nullptr) continue;
     Image size;
     size.width = width;
     size.height = height;
     EYESHOT_ASSIGN_OR_RETURN(const TileBudget budget, processor.Budget(size, variant.detail));
-    const TileGrid grid = processor.Plan(width, height, budget);
-    const double side = model.processing.max_image_edge;
     seconds +=
-        place.speed == nullptr
-            ? 0
-            : place.speed->Seconds(kPreprocess, PreprocessFeatures(processor, model.processing, width, height, budget));
-    bytes += 3 * (static_cast<double>(width) * height + grid.tiles() * side * side);
+        place.speed->Seconds(kPreprocess, PreprocessFeatures(processor, model.processing, width, height, budget));
   }
   ledger.Add(StageId::kPreprocess, {.wall_ns = static_cast<uint64_t>(1e9 * seconds),
                                     .bytes = static_cast<uint64_t>(bytes),
@@ -200,7 +199,8 @@ void AddJoules(const Place& place, Ledger& ledger) {
 }
 
 Result<MemoryEstimate> EstimateMemory(const ModelAtHand& model, const Workload& workload, const Variant& variant,
-                                      const Place& place, const Request& request) {
+                                      const Place& place, const CutRequest& cut) {
+  const Request& request = cut.request;
   EYESHOT_ASSIGN_OR_RETURN(const ModelFamily* family, FindModelFamily(model.config.model_type));
   const int64_t context = request.prompt_tokens + request.output_tokens;
   const MemoryPlan plan = family->plan(model.config, *place.backend, variant.precision, context, request.tiles);
@@ -217,9 +217,8 @@ Result<MemoryEstimate> EstimateMemory(const ModelAtHand& model, const Workload& 
   memory.pictures = bytes(plan.pictures);
   // The picture as it was decoded, and resized: an allocator seldom gives back what it has.
   for (const auto& [width, height] : workload.pictures) memory.pictures += 3.0 * width * height;
-  EYESHOT_ASSIGN_OR_RETURN(const std::vector<TileGrid> grids, GridsOf(model, workload, variant.detail));
   double largest = 0;
-  for (const TileGrid& grid : grids) largest = std::max(largest, 3.0 * grid.resized_width * grid.resized_height);
+  for (const TileGrid& grid : cut.grids) largest = std::max(largest, 3.0 * grid.resized_width * grid.resized_height);
   memory.pictures += largest;
   return memory;
 }
@@ -246,16 +245,6 @@ double VisionParameters(const ModelConfig& config) {
          shuffled * static_cast<double>(config.text.hidden_size);
 }
 
-Joules CostEstimate::joules() const {
-  Joules sum;
-  for (size_t i = 0; i < kStageCount; ++i) {
-    const Joules& stage = ledger.cost(static_cast<StageId>(i)).joules;
-    if (stage.source == EnergySource::kNone) continue;
-    sum = {sum.value + stage.value, sum.low + stage.low, sum.high + stage.high, EnergySource::kModel};
-  }
-  return sum;
-}
-
 Result<std::vector<TileGrid>> GridsOf(const ModelAtHand& model, const Workload& workload, const PictureDetail& detail) {
   std::vector<TileGrid> grids;
   if (workload.pictures.empty()) return grids;
@@ -274,12 +263,13 @@ Result<std::vector<TileGrid>> GridsOf(const ModelAtHand& model, const Workload& 
   return grids;
 }
 
-Result<Request> RequestOf(const ModelAtHand& model, const Workload& workload, const Variant& variant) {
+Result<CutRequest> CutRequestOf(const ModelAtHand& model, const Workload& workload, const Variant& variant) {
   EYESHOT_RETURN_IF_ERROR(CheckKeep(model, variant));
-  EYESHOT_ASSIGN_OR_RETURN(const std::vector<TileGrid> grids, GridsOf(model, workload, variant.detail));
-  Request request;
-  for (const TileGrid& grid : grids) request.tiles += grid.tiles();
-  EYESHOT_ASSIGN_OR_RETURN(const int64_t whole, PromptTokens(model, grids, request.tiles));
+  CutRequest cut;
+  EYESHOT_ASSIGN_OR_RETURN(cut.grids, GridsOf(model, workload, variant.detail));
+  Request& request = cut.request;
+  for (const TileGrid& grid : cut.grids) request.tiles += grid.tiles();
+  EYESHOT_ASSIGN_OR_RETURN(const int64_t whole, PromptTokens(model, cut.grids, request.tiles));
   const int64_t all = request.tiles * model.config.visual_tokens_per_tile();
   request.visual_tokens = request.tiles * KeptOfTile(model.config, variant);
   request.prompt_tokens = whole - all + request.visual_tokens + workload.question_tokens;
@@ -293,20 +283,31 @@ Result<Request> RequestOf(const ModelAtHand& model, const Workload& workload, co
     return ContextFullError(fmt::format("{} tokens for {}, which reads {}", request.prompt_tokens, model.name, longest),
                             "use fewer or smaller pictures, fewer tiles, or keep fewer visual tokens");
   }
-  return request;
+  return cut;
+}
+
+Result<Request> RequestOf(const ModelAtHand& model, const Workload& workload, const Variant& variant) {
+  EYESHOT_ASSIGN_OR_RETURN(const CutRequest cut, CutRequestOf(model, workload, variant));
+  return cut.request;
 }
 
 Result<CostEstimate> EstimateCost(const ModelAtHand& model, const Workload& workload, const Variant& variant,
                                   const Place& place) {
+  EYESHOT_ASSIGN_OR_RETURN(const CutRequest cut, CutRequestOf(model, workload, variant));
+  return EstimateCost(model, workload, variant, place, cut);
+}
+
+Result<CostEstimate> EstimateCost(const ModelAtHand& model, const Workload& workload, const Variant& variant,
+                                  const Place& place, const CutRequest& cut) {
   if (variant.batch != 1 && !place.simulated()) {
     return InvalidArgumentError(fmt::format("a batch of {} on this machine", variant.batch),
                                 "use a batch of 1: requests are answered one after the other here");
   }
   CostEstimate estimate;
   estimate.simulated = place.simulated();
-  EYESHOT_ASSIGN_OR_RETURN(estimate.request, RequestOf(model, workload, variant));
+  estimate.request = cut.request;
   AddOperations(model, variant, place, estimate);
-  EYESHOT_RETURN_IF_ERROR(AddPreprocess(model, workload, variant, place, estimate.ledger));
+  EYESHOT_RETURN_IF_ERROR(AddPreprocess(model, workload, variant, place, cut.grids, estimate.ledger));
   if (place.simulated()) {
     Simulate(model, variant, place, workload, estimate);
   } else {
@@ -317,7 +318,7 @@ Result<CostEstimate> EstimateCost(const ModelAtHand& model, const Workload& work
   }
   estimate.kv_bytes = static_cast<double>(estimate.request.prompt_tokens + estimate.request.output_tokens) *
                       CacheBytesPerToken(model.config, *place.backend, variant.precision.kv_cache);
-  EYESHOT_ASSIGN_OR_RETURN(estimate.memory, EstimateMemory(model, workload, variant, place, estimate.request));
+  EYESHOT_ASSIGN_OR_RETURN(estimate.memory, EstimateMemory(model, workload, variant, place, cut));
   return estimate;
 }
 

@@ -90,18 +90,29 @@ struct CostEstimate {
   bool simulated = false;
 
   double seconds() const { return static_cast<double>(ledger.total_wall_ns()) / 1e9; }
-  Joules joules() const;
+  Joules joules() const { return ledger.total_joules(); }
 };
 
 // The grid of each picture, by the real tiling code. Errors: those of ImageProcessor::Create and Budget.
 Result<std::vector<TileGrid>> GridsOf(const ModelAtHand& model, const Workload& workload, const PictureDetail& detail);
 
-// Tokens of the prompt and tiles of the pictures. Errors: those of GridsOf; kInvalidArgument (no visual tokens are to
-// be kept, more than a tile has, or pictures for a model of text alone), kContextFull (more tokens than the model
-// reads).
+// What a model gets of a workload: alike in every precision, batch and clock.
+struct CutRequest {
+  std::vector<TileGrid> grids;  // of each picture
+  Request request;
+};
+
+// Tokens of the prompt and tiles of the pictures, at the variant's detail and number of tokens. Errors: those of
+// GridsOf; kInvalidArgument (no visual tokens are to be kept, more than a tile has, or pictures for a model of text
+// alone), kContextFull (more tokens than the model reads).
+Result<CutRequest> CutRequestOf(const ModelAtHand& model, const Workload& workload, const Variant& variant);
 Result<Request> RequestOf(const ModelAtHand& model, const Workload& workload, const Variant& variant);
 
-// Errors: those of RequestOf; kInvalidArgument (a batch on this machine).
+// `cut` is CutRequestOf() of the same three, or of a variant that differs in precision, batch and clock alone. Errors:
+// those of GridsOf; kInvalidArgument (a batch on this machine).
+Result<CostEstimate> EstimateCost(const ModelAtHand& model, const Workload& workload, const Variant& variant,
+                                  const Place& place, const CutRequest& cut);
+// Errors: also those of CutRequestOf.
 Result<CostEstimate> EstimateCost(const ModelAtHand& model, const Workload& workload, const Variant& variant,
                                   const Place& place);
 

@@ -115,7 +115,6 @@ class Writer {
     attention.kind = OperationKind::kEncodeAttention;
     attention.reduced = IsReduced(format);
     attention.rows = rows;
-    attention.runs = static_cast<double>(tiles);
     attention.heads = static_cast<double>(v.num_heads);
     attention.head_dim = static_cast<double>(v.head_dim());
     attention.context = static_cast<double>(v.patches());

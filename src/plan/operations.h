@@ -39,7 +39,6 @@ struct Operation {
   double outputs = 0;  // kLinear: gates and ups together; others: columns
   double inputs = 0;   // kLinear
   double weight_bytes = 0;
-  double runs = 0;  // kEncodeAttention: tiles
   double heads = 0;
   double kv_heads = 0;
   double head_dim = 0;

@@ -185,7 +185,7 @@ TEST(ScoresTest, PointsAreReadAsLinesOrAsAnArray) {
     const auto points = ParsePoints(text, "p");
     ASSERT_TRUE(points.ok()) << points.status().message();
     ASSERT_EQ(points->size(), 2u);
-    EXPECT_EQ(points->at(1).reduce, "stride:16");
+    EXPECT_EQ(points->at(1).reduction, (Reduction{"stride", 16}));
     EXPECT_EQ(points->at(1).ms, 10);
     EXPECT_FALSE(points->at(1).joules);
     EXPECT_EQ(points->at(1).task, Task::kReading);
@@ -228,6 +228,31 @@ TEST(PlannerTest, MeasuredPointsComeBeforeTablesAndTablesBeforeTheLaw) {
   EXPECT_EQ(near.evidence, Evidence::kMeasured);
   EXPECT_TRUE(near.carried);
   EXPECT_LT(near.value, 0.7);
+}
+
+TEST(PlannerTest, PricesAreOfMeasuredCostsWhereThereAreSome) {
+  const MachineSpeed speed = ArithmeticSpeed(4);
+  const PictureDetail low{PictureDetail::Kind::kLow, 0};
+  const Choices choices{.details = {low}, .keeps = {0}, .precisions = {{"exact", {}}, {"int8", {}}}};
+  Knowledge knowledge{.law = LawOf(Task::kReasoning)};
+  knowledge.points = {{.model = "SmolVLM-256M-Instruct",
+                       .precision = "exact",
+                       .detail = "low",
+                       .score = 0.7,
+                       .ms = 1000,
+                       .joules = 3600,
+                       .tokens = 64}};
+  const auto candidates = [&](const Prices& prices) {
+    return *CandidatesOf({&Model256M(), 1}, {.pictures = {{512, 512}}}, choices, PlaceOf(speed), prices, knowledge);
+  };
+  const auto both = candidates({.hour = 3.6, .kwh = 2});
+  ASSERT_EQ(both.size(), 2u);
+  EXPECT_TRUE(both[0].ms_measured);
+  EXPECT_NEAR(*both[0].price, 1000 * (1.0 / 1000 + 2.0 / 1000), 1e-9);
+  EXPECT_FALSE(both[1].ms_measured);
+  EXPECT_FALSE(both[1].price) << "nobody knows its joules";
+  const auto time_alone = candidates({.hour = 3.6});
+  EXPECT_NEAR(*time_alone[1].price, 1000 * time_alone[1].cost.seconds() / 1000, 1e-9);
 }
 
 // What is chosen on a machine whose time is arithmetic.

@@ -41,8 +41,7 @@ const MeasuredPoint* SamePoint(const ModelAtHand& model, std::string_view precis
   for (const MeasuredPoint& point : knowledge.points) {
     if (!ForTask(point, knowledge.task) || !SameName(model, point.model)) continue;
     if (point.precision != precision || point.detail != detail) continue;
-    const Result<Reduction> reduction = ParseReduction(point.reduce);
-    if (reduction.ok() && reduction->keep == keep && (keep == 0 || reduction->name == reducer)) return &point;
+    if (point.reduction.keep == keep && (keep == 0 || point.reduction.name == reducer)) return &point;
   }
   return nullptr;
 }
@@ -69,10 +68,9 @@ std::string ReducerFor(int64_t keep, const Knowledge& knowledge) {
   std::string best = kDefaultReducer;
   double best_score = -1;
   for (const MeasuredPoint& point : knowledge.points) {
-    const Result<Reduction> reduction = ParseReduction(point.reduce);
-    if (!reduction.ok() || reduction->keep != keep || !ForTask(point, knowledge.task)) continue;
+    if (point.reduction.keep != keep || !ForTask(point, knowledge.task)) continue;
     if (point.score <= best_score) continue;
-    best = reduction->name;
+    best = point.reduction.name;
     best_score = point.score;
   }
   return best;
@@ -88,16 +86,13 @@ Result<double> ReferenceTokens(const ModelAtHand& model, const Workload& workloa
 
 std::string DetailName(const Variant& variant) { return PictureDetailName(variant.detail); }
 
-// Costs of a candidate whose estimate is there.
-void Price(const Prices& prices, Candidate& candidate) {
+void TakeModelledCosts(Candidate& candidate) {
   candidate.ms = candidate.cost.batch_s * 1e3;
   const Joules joules = candidate.cost.joules();
   if (joules.source != EnergySource::kNone) candidate.joules = joules.value;
-  if (prices.hour <= 0 && prices.kwh <= 0) return;
-  const double hours = candidate.cost.seconds() / 3600;  // of one request's share of the batch
-  candidate.price = 1000 * (hours * prices.hour + candidate.joules.value_or(0) / kJoulesPerKwh * prices.kwh);
 }
 
+// Time and energy where they were measured with as many tokens.
 void TakeMeasuredCosts(const MeasuredPoint* point, Candidate& candidate) {
   if (point == nullptr || !point->tokens || candidate.cost.simulated) return;
   const auto tokens = static_cast<double>(candidate.cost.request.visual_tokens);
@@ -110,6 +105,15 @@ void TakeMeasuredCosts(const MeasuredPoint* point, Candidate& candidate) {
     candidate.joules = *point->joules;
     candidate.joules_measured = true;
   }
+}
+
+// Of the time and energy that the candidate has by now.
+void Price(const Prices& prices, Candidate& candidate) {
+  if (prices.hour <= 0 && prices.kwh <= 0) return;
+  if (prices.kwh > 0 && !candidate.joules) return;  // energy costs something, and how much is taken isn't known
+  // What is measured is one request alone; else its share of the batch.
+  const double seconds = candidate.ms_measured ? candidate.ms / 1e3 : candidate.cost.seconds();
+  candidate.price = 1000 * (seconds / 3600 * prices.hour + candidate.joules.value_or(0) / kJoulesPerKwh * prices.kwh);
 }
 
 std::optional<double> Metric(const Candidate& candidate, Goal goal) {
@@ -153,42 +157,44 @@ struct Ways {
       for (const int64_t keep : choices.keeps.empty() ? own.keeps : choices.keeps) {
         if (keep >= model.config.visual_tokens_per_tile()) continue;
         const Variant shape{.detail = detail, .keep = keep};
-        const Result<Request> request = RequestOf(model, workload, shape);
-        if (request.status().code() == StatusCode::kContextFull) continue;
-        if (!request.ok()) return request.status();
-        if (!seen.emplace(request->tiles, request->visual_tokens).second) continue;
-        EYESHOT_RETURN_IF_ERROR(AddShape(model, index, shape, reference_tokens));
+        const Result<CutRequest> cut = CutRequestOf(model, workload, shape);
+        if (cut.status().code() == StatusCode::kContextFull) continue;
+        if (!cut.ok()) return cut.status();
+        if (!seen.emplace(cut->request.tiles, cut->request.visual_tokens).second) continue;
+        EYESHOT_RETURN_IF_ERROR(AddShape(model, index, shape, *cut, reference_tokens));
       }
     }
     return Status::Ok();
   }
 
   // One detail and number of tokens in each precision, batch and clock.
-  Status AddShape(const ModelAtHand& model, size_t index, const Variant& shape, double reference_tokens) {
+  Status AddShape(const ModelAtHand& model, size_t index, const Variant& shape, const CutRequest& cut,
+                  double reference_tokens) {
+    const std::string reducer = ReducerFor(shape.keep, knowledge);
     for (const auto& [name, precision] : choices.precisions) {
       for (const int64_t batch : choices.batches) {
         for (const double clock : choices.clocks) {
-          Candidate candidate{.model = index, .variant = shape, .precision = name};
+          Candidate candidate{.model = index, .variant = shape, .precision = name, .reducer = reducer};
           candidate.variant.precision = precision;
           candidate.variant.batch = batch;
           candidate.variant.clock_mhz = clock;
-          EYESHOT_RETURN_IF_ERROR(AddCandidate(model, std::move(candidate), reference_tokens));
+          EYESHOT_RETURN_IF_ERROR(AddCandidate(model, cut, std::move(candidate), reference_tokens));
         }
       }
     }
     return Status::Ok();
   }
 
-  Status AddCandidate(const ModelAtHand& model, Candidate candidate, double reference_tokens) {
-    candidate.reducer = ReducerFor(candidate.variant.keep, knowledge);
-    EYESHOT_ASSIGN_OR_RETURN(candidate.cost, EstimateCost(model, workload, candidate.variant, place));
+  Status AddCandidate(const ModelAtHand& model, const CutRequest& cut, Candidate candidate, double reference_tokens) {
+    EYESHOT_ASSIGN_OR_RETURN(candidate.cost, EstimateCost(model, workload, candidate.variant, place, cut));
     candidate.accuracy =
         AccuracyOf(model, candidate.precision, candidate.variant, candidate.reducer,
                    static_cast<double>(candidate.cost.request.visual_tokens), reference_tokens, knowledge);
-    Price(prices, candidate);
+    TakeModelledCosts(candidate);
     TakeMeasuredCosts(SamePoint(model, candidate.precision, DetailName(candidate.variant), candidate.reducer,
                                 candidate.variant.keep, knowledge),
                       candidate);
+    Price(prices, candidate);
     candidates.push_back(std::move(candidate));
     return Status::Ok();
   }

@@ -7,6 +7,7 @@
 #include <cctype>
 #include <charconv>
 #include <numeric>
+#include <utility>
 
 #include "base/error.h"
 #include "base/limits.h"
@@ -30,7 +31,7 @@ Result<MeasuredPoint> ReadPoint(const Json& json, const std::string& where) {
   EYESHOT_ASSIGN_OR_RETURN(point.model, object.String("model"));
   EYESHOT_ASSIGN_OR_RETURN(point.precision, object.StringOr("precision", "exact"));
   EYESHOT_ASSIGN_OR_RETURN(point.detail, object.StringOr("detail", "reference"));
-  EYESHOT_ASSIGN_OR_RETURN(point.reduce, object.StringOr("reduce", "none"));
+  EYESHOT_ASSIGN_OR_RETURN(const std::string reduce, object.StringOr("reduce", "none"));
   EYESHOT_ASSIGN_OR_RETURN(point.score, object.Number("score", 0, 1));
   EYESHOT_ASSIGN_OR_RETURN(point.ms, OptionalNumber(object, "ms", kMostMs));
   EYESHOT_ASSIGN_OR_RETURN(point.joules, OptionalNumber(object, "joules", kMostJoules));
@@ -38,8 +39,9 @@ Result<MeasuredPoint> ReadPoint(const Json& json, const std::string& where) {
   EYESHOT_ASSIGN_OR_RETURN(const std::string task, object.StringOr("task", ""));
   // Sweeps name their own tasks; only the two that a plan knows say something here.
   if (const Result<Task> known = ParseTask(task); known.ok()) point.task = *known;
-  const Result<Reduction> reduction = ParseReduction(point.reduce);
+  Result<Reduction> reduction = ParseReduction(reduce);
   if (!reduction.ok()) return reduction.status().At(where);
+  point.reduction = *std::move(reduction);
   return point;
 }
 
@@ -127,7 +129,7 @@ Result<PublishedScores> ParsePublishedScores(std::string_view text, const std::s
   EYESHOT_ASSIGN_OR_RETURN(const Json tree, ParseJsonTree(text, file));
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject root, JsonObject::Root(tree, file));
   PublishedScores scores;
-  EYESHOT_ASSIGN_OR_RETURN(scores.source, root.String("source"));
+  EYESHOT_RETURN_IF_ERROR(root.String("source").status());  // for who reads the file
   const Json* models = root.Find("models");
   if (models == nullptr || !models->is_array() || models->size() > limits::kMaxLawSizes) {
     return root.Error(StatusCode::kCorrupt, "models", fmt::format("an array of at most {}", limits::kMaxLawSizes),

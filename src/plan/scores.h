@@ -2,6 +2,7 @@
 #ifndef EYESHOT_PLAN_SCORES_H_
 #define EYESHOT_PLAN_SCORES_H_
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -13,25 +14,27 @@
 
 namespace eyeshot::plan {
 
+// "stride:16" is stride and 16; "none" is no name and 0. Error: kCorrupt.
+struct Reduction {
+  std::string name;
+  int64_t keep = 0;
+
+  bool operator==(const Reduction&) const = default;
+};
+Result<Reduction> ParseReduction(std::string_view text);
+
 // One line of a sweep: a model run in one way over a set of questions.
 struct MeasuredPoint {
   std::string model;
   std::string precision;            // "exact", "int8", "int8,int4", ...
   std::string detail;               // "reference", "low", "2", ...
-  std::string reduce = "none";      // "none", or "NAME:TOKENS" of a tile
+  Reduction reduction;              // of a tile's tokens
   double score = 0;                 // of 1
   std::optional<double> ms;         // a question, on average
   std::optional<double> joules;
   std::optional<double> tokens;     // visual ones of a question, on average
   std::optional<Task> task;         // absent: it counts for both
 };
-
-// "stride:16" is stride and 16; "none" is no name and 0. Error: kCorrupt.
-struct Reduction {
-  std::string name;
-  int64_t keep = 0;
-};
-Result<Reduction> ParseReduction(std::string_view text);
 
 // A JSON array of points, or one JSON object a line (docs/plan.md). Unknown keys are left alone.
 // Errors: kCorrupt, kNotFound (a key), kLimitExceeded; with the number of the line or place.
@@ -50,7 +53,6 @@ struct PublishedScore {
   const std::string& TablesOf(Task task) const { return task == Task::kReading ? reading_of : reasoning_of; }
 };
 struct PublishedScores {
-  std::string source;
   std::vector<PublishedScore> models;
 
   // The model whose name stands in `name` but for upper case, and for the 2 of "SmolVLM2": the table is of both.

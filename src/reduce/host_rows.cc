@@ -14,7 +14,15 @@ Result<HostRows> HostRows::Read(Backend& backend, Stream& stream, ConstMatrixVie
     rows.data_ = static_cast<const float*>(matrix.data);
     return rows;
   }
-  const auto count = static_cast<size_t>((matrix.rows - 1) * matrix.stride + matrix.cols);
+  const auto count = static_cast<size_t>(matrix.rows * matrix.cols);
+  Buffer packed;  // rows without what lies between them, as queries and values beside keys
+  if (matrix.stride != matrix.cols) {
+    EYESHOT_ASSIGN_OR_RETURN(packed, backend.Allocate(BytesOf(matrix.dtype, count), "rows for the host"));
+    const MatrixView y{packed.data(), matrix.dtype, matrix.rows, matrix.cols, matrix.cols};
+    backend.CopyRows(stream, {.x = matrix, .count = matrix.rows, .y = y});
+    matrix = y;
+    rows.stride_ = y.stride;
+  }
   std::vector<uint8_t> bytes(BytesOf(matrix.dtype, count));
   backend.Download(stream, matrix.data, bytes.data(), bytes.size());
   EYESHOT_RETURN_IF_ERROR(backend.Sync(stream));

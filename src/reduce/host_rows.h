@@ -12,7 +12,7 @@ namespace eyeshot {
 // On a CPU whose matrix is float32 the matrix itself; else a copy, for which is waited.
 class HostRows {
  public:
-  // Error: those of the backend's Sync().
+  // Errors: those of the backend's Sync(), and of its Allocate() where rows don't lie side by side.
   static Result<HostRows> Read(Backend& backend, Stream& stream, ConstMatrixView matrix);
 
   const float* data() const { return copy_.empty() ? data_ : copy_.data(); }
