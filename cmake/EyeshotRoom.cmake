@@ -10,6 +10,9 @@
 set_property(GLOBAL PROPERTY EYESHOT_ROOMS "")
 set_property(GLOBAL PROPERTY EYESHOT_LIBS "")
 set_property(GLOBAL PROPERTY EYESHOT_PROGRAM_ROOMS "")
+# Of what is compiled often and takes no time where it runs: it compiles in two thirds of the time.
+set(EYESHOT_QUICK_TO_COMPILE $<$<CONFIG:Release>:-O1>)
+
 
 function(eyeshot_room)
   cmake_parse_arguments(ROOM "PROGRAM_ONLY" "NAME" "ROOMS;LIBS;SOURCES;TESTS;LABELS" ${ARGN})
@@ -21,6 +24,7 @@ function(eyeshot_room)
     target_link_libraries(${target} PUBLIC eyeshot_${room})
   endforeach()
   if(ROOM_PROGRAM_ONLY)
+    target_compile_options(${target} PRIVATE ${EYESHOT_QUICK_TO_COMPILE})
     set_property(GLOBAL APPEND PROPERTY EYESHOT_PROGRAM_ROOMS ${target})
   else()
     set_property(GLOBAL APPEND PROPERTY EYESHOT_ROOMS ${target})
@@ -38,6 +42,7 @@ endfunction()
 function(eyeshot_test)
   cmake_parse_arguments(TEST "" "NAME;TIMEOUT;FIXTURE" "ROOMS;SOURCES;LABELS;LIBS" ${ARGN})
   add_executable(${TEST_NAME} ${TEST_SOURCES})
+  target_compile_options(${TEST_NAME} PRIVATE ${EYESHOT_QUICK_TO_COMPILE})
   eyeshot_link_rooms(${TEST_NAME} ${TEST_ROOMS})
   target_link_libraries(${TEST_NAME} PRIVATE eyeshot_options GTest::gtest_main ${TEST_LIBS})
   target_compile_definitions(${TEST_NAME} PRIVATE

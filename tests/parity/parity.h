@@ -93,7 +93,6 @@ inline void Keep(Backend& backend, Stream& stream, const ConstMatrixView& matrix
 class TowerRecorder final : public LayerHook {
  public:
   bool WantsColumnMean(int64_t) const override { return false; }
-  Status AfterLayer(Backend&, Stream&, int64_t, TokenRuns&) override { return Status::Ok(); }
   Status AfterTower(Backend& backend, Stream& stream, TokenRuns& runs) override {
     Keep(backend, stream, runs.x, rows);
     return Status::Ok();
