@@ -58,15 +58,26 @@ class VisionLanguageModel {
   // Visual tokens of tiles: out [tiles * visual_tokens_per_tile, hidden] on the device. pixels: [tiles, side,
   // side, 3] on the host, before normalization, all of one kind. Charges `encode` and `connect` of the ledger.
   // on_progress (may be empty) gets the share that is done and returns false to cancel (kCancelled). The hook may be
-  // null. One call at a time. Does not wait for a device; pixels may go when it returns.
+  // null. `query`: where config().query_conditioned(), what is asked, [1, hidden] in the backend's activation type: the
+  // final norm of the decoder's last layer at the last token of the question alone (runtime/query_encoder.h); empty: a
+  // query of zeros. One call at a time. Does not wait for a device; pixels may go when it returns.
   virtual Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
-                        Ledger& ledger, const std::function<bool(double)>& on_progress, LayerHook* hook) = 0;
+                        Ledger& ledger, const std::function<bool(double)>& on_progress, LayerHook* hook,
+                        ConstMatrixView query) = 0;
+  Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out, Ledger& ledger,
+                const std::function<bool(double)>& on_progress, LayerHook* hook) {
+    return Encode(stream, pixels, tiles, kind, out, ledger, on_progress, hook, {});
+  }
+
+  // Of a connector that was trained with fewer tokens a tile, too (ConnectorConfig::kElastic): what is added to means
+  // of areas, a row for each of its reduced_tokens. Empty: the model has none.
+  virtual std::span<const float> scale_embeddings() const { return {}; }
 };
 
 // Where a model is.
 struct ModelLocation {
-  std::string path;          // a Hugging Face folder, perhaps with packed weights; a GGUF file, or a folder of such
-  std::string mmproj;        // GGUF: the vision tower's file, "none", or empty for the one beside the text file
+  std::string path;  // a Hugging Face folder, perhaps with packed weights; a GGUF file, or a folder of such
+  std::string mmproj;  // GGUF: the vision tower's file, "none", or empty for the one beside the text file
   bool hf_defaults = false;  // GGUF: see GgufModelOptions
 };
 

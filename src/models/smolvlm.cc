@@ -5,21 +5,24 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "ledger/stage.h"
 #include "models/model_source.h"
 #include "models/text_model.h"
+#include "vision/connector.h"
 #include "vision/vision_tower.h"
 
 namespace eyeshot {
 namespace {
 
 constexpr const char* kTowerPrefix = "model.vision_model.";
-constexpr const char* kConnector = "model.connector.modality_projection.proj.weight";
+constexpr const char* kConnectorPrefix = "model.connector.";
 const DecoderNames& Names() {
   static const DecoderNames names{.prefix = "model.text_model.", .head = "lm_head.weight"};
   return names;
@@ -28,8 +31,8 @@ const DecoderNames& Names() {
 class SmolVlm final : public VisionLanguageModel {
  public:
   SmolVlm(Backend& backend, ModelConfig config, Tokenizer tokenizer, PromptFormat format, ImageProcessor processor,
-          GenerationConfig generation, VisionTower tower, PackedWeightPtr connector, LlamaDecoder decoder,
-          int64_t parameters)
+          GenerationConfig generation, VisionTower tower, std::unique_ptr<Connector> connector,
+          std::vector<float> scale_embeddings, LlamaDecoder decoder, int64_t parameters)
       : backend_(backend),
         config_(std::move(config)),
         tokenizer_(std::move(tokenizer)),
@@ -38,6 +41,7 @@ class SmolVlm final : public VisionLanguageModel {
         generation_(std::move(generation)),
         tower_(std::move(tower)),
         connector_(std::move(connector)),
+        scale_embeddings_(std::move(scale_embeddings)),
         decoder_(std::move(decoder)),
         parameters_(parameters) {}
 
@@ -52,7 +56,8 @@ class SmolVlm final : public VisionLanguageModel {
   const LlamaDecoder& decoder() const override { return decoder_; }
 
   Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out, Ledger& ledger,
-                const std::function<bool(double)>& on_progress, LayerHook* hook) override;
+                const std::function<bool(double)>& on_progress, LayerHook* hook, ConstMatrixView query) override;
+  std::span<const float> scale_embeddings() const override { return scale_embeddings_; }
 
   // Keeps the file that weights lie in. Called once, after loading.
   void Keep(std::unique_ptr<PackedWeights> packed) { packed_ = std::move(packed); }
@@ -61,7 +66,8 @@ class SmolVlm final : public VisionLanguageModel {
 
  private:
   Status EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
-                     Ledger& ledger, LayerHook* hook);
+                     Ledger& ledger, LayerHook* hook, ConstMatrixView query);
+  Status RunTower(Stream& stream, TokenRuns& runs, LayerHook* hook);
 
   Backend& backend_;
   ModelConfig config_;
@@ -71,7 +77,8 @@ class SmolVlm final : public VisionLanguageModel {
   GenerationConfig generation_;
   std::unique_ptr<PackedWeights> packed_;  // outlives the weights below
   VisionTower tower_;
-  PackedWeightPtr connector_;
+  std::unique_ptr<Connector> connector_;
+  std::vector<float> scale_embeddings_;
   LlamaDecoder decoder_;
   int64_t parameters_;
 
@@ -96,14 +103,15 @@ Status SmolVlm::Prepare() {
 }
 
 Status SmolVlm::Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
-                       Ledger& ledger, const std::function<bool(double)>& on_progress, LayerHook* hook) {
+                       Ledger& ledger, const std::function<bool(double)>& on_progress, LayerHook* hook,
+                       ConstMatrixView query) {
   EYESHOT_CHECK(hook != nullptr || out.rows == tiles * config_.visual_tokens_per_tile());
   const int64_t side = config_.vision.image_size;
   for (int64_t first = 0; first < tiles; first += workspace_.tiles) {
     const int64_t count = std::min(workspace_.tiles, tiles - first);
     const int64_t tokens = config_.visual_tokens_per_tile();
     EYESHOT_RETURN_IF_ERROR(EncodeGroup(stream, pixels + first * side * side * 3, count, kind,
-                                        out.Rows(first * tokens, count * tokens), ledger, hook));
+                                        out.Rows(first * tokens, count * tokens), ledger, hook, query));
     const double done = static_cast<double>(first + count) / static_cast<double>(tiles);
     if (on_progress && !on_progress(done)) {
       return CancelledError(fmt::format("cancelled after encoding {} of {} tiles", first + count, tiles));
@@ -112,8 +120,24 @@ Status SmolVlm::Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, Til
   return Status::Ok();
 }
 
+// All layers, with a stop at each hidden state that the connector wants.
+Status SmolVlm::RunTower(Stream& stream, TokenRuns& runs, LayerHook* hook) {
+  int64_t done = 0;
+  const std::span<const int64_t> states = connector_->states();
+  for (size_t i = 0; i < states.size(); ++i) {
+    EYESHOT_RETURN_IF_ERROR(tower_.RunLayers(stream, workspace_, runs, done, states[i], hook));
+    done = states[i];
+    if (runs.x.rows % config_.vision.patches() != 0 || runs.cu_tokens[1] != config_.vision.patches()) {
+      return UnsupportedError("a reducer of patches in the tower, and a connector that reads the tower's layers",
+                              "use a reducer of visual tokens (stride), or none");
+    }
+    connector_->KeepState(stream, i, runs.x);
+  }
+  return tower_.RunLayers(stream, workspace_, runs, done, config_.vision.num_layers, hook);
+}
+
 Status SmolVlm::EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
-                            Ledger& ledger, LayerHook* hook) {
+                            Ledger& ledger, LayerHook* hook, ConstMatrixView query) {
   constexpr size_t kTable = 3 * 256;
   const float* table =
       static_cast<const float*>(normalization_buffer_.data()) + (kind == TileKind::kFrame ? kTable : 0);
@@ -122,18 +146,26 @@ Status SmolVlm::EncodeGroup(Stream& stream, const uint8_t* pixels, int64_t tiles
     Stage stage(ledger, StageId::kEncode, &stream);
     runs = tower_.Begin(stream, workspace_, pixels, tiles, {table, kTable});
     stage.AddTokens(static_cast<uint64_t>(runs.x.rows));
-    EYESHOT_RETURN_IF_ERROR(tower_.RunLayers(stream, workspace_, runs, 0, config_.vision.num_layers, hook));
+    EYESHOT_RETURN_IF_ERROR(RunTower(stream, runs, hook));
     tower_.Finish(stream, runs);
     if (hook != nullptr) EYESHOT_RETURN_IF_ERROR(hook->AfterTower(backend_, stream, runs));
   }
   Stage stage(ledger, StageId::kConnect, &stream);
-  backend_.PixelShuffleLinear(stream, {.x = runs.x,
-                                       .grid = config_.vision.patches_per_side(),
-                                       .scale = config_.scale_factor,
-                                       .weight = connector_.get(),
-                                       .y = out});
+  connector_->Run(stream, {.tower = runs.x, .query = query}, out);
   stage.AddTokens(static_cast<uint64_t>(out.rows));
   return Status::Ok();
+}
+
+// [reduced_tokens, hidden] on the host; empty: the connector isn't elastic.
+Result<std::vector<float>> LoadScaleEmbeddings(WeightLoader& loader, Backend& backend, const ModelConfig& config) {
+  const auto rows = static_cast<int64_t>(config.connector.reduced_tokens.size());
+  const int64_t width = config.text.hidden_size;
+  std::vector<float> values(static_cast<size_t>(rows * width));
+  if (rows == 0) return values;
+  EYESHOT_ASSIGN_OR_RETURN(const PackedWeightPtr table,
+                           loader.Table(std::string(kConnectorPrefix) + "scale_embedding.weight", rows, width));
+  for (int64_t row = 0; row < rows; ++row) backend.ReadRow(*table, row, values.data() + row * width);
+  return values;
 }
 
 }  // namespace
@@ -165,8 +197,10 @@ Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(ModelSource source, con
   WeightLoader loader = source.Loader(options, backend);
   loader.SetFormat(options.precision.tower);
   EYESHOT_ASSIGN_OR_RETURN(VisionTower tower, VisionTower::Load(loader, backend, config.vision, kTowerPrefix));
-  const int64_t shuffled = config.vision.hidden_size * config.scale_factor * config.scale_factor;
-  EYESHOT_ASSIGN_OR_RETURN(PackedWeightPtr connector, loader.Linear({kConnector}, {config.text.hidden_size}, shuffled));
+  EYESHOT_ASSIGN_OR_RETURN(
+      std::unique_ptr<Connector> connector,
+      LoadConnector(loader, backend, config, kConnectorPrefix, std::max<int64_t>(1, backend.info().tower_group)));
+  EYESHOT_ASSIGN_OR_RETURN(std::vector<float> scale_embeddings, LoadScaleEmbeddings(loader, backend, config));
   loader.SetFormat(options.precision.decoder);
   EYESHOT_ASSIGN_OR_RETURN(LlamaDecoder decoder,
                            LlamaDecoder::Load(loader, backend, config.text, Names(), config.tie_word_embeddings));
@@ -174,7 +208,7 @@ Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(ModelSource source, con
 
   auto model = std::make_unique<SmolVlm>(backend, config, std::move(tokenizer), std::move(format), std::move(processor),
                                          std::move(generation), std::move(tower), std::move(connector),
-                                         std::move(decoder), loader.parameters());
+                                         std::move(scale_embeddings), std::move(decoder), loader.parameters());
   model->Keep(source.TakePacked());
   EYESHOT_RETURN_IF_ERROR(model->Prepare());
   return std::unique_ptr<VisionLanguageModel>(std::move(model));
@@ -197,12 +231,12 @@ MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const 
   plan.tower_weights = static_cast<size_t>(vision.num_layers) * tower_layer +
                        linear(vision.hidden_size, vision.num_channels * vision.patch_size * vision.patch_size) +
                        backend.PackedTableBytes(vision.patches(), vision.hidden_size) + floats(3 * vision.hidden_size);
-  plan.connector_weights = linear(text.hidden_size, vision.hidden_size * config.scale_factor * config.scale_factor);
-
   const BackendInfo& info = backend.info();
+  const ConnectorBytes connector = PlanConnector(config, backend, precision.tower, info.tower_group);
+  plan.connector_weights = connector.weights;
   Arena tower;
   TowerWorkspace(tower, vision, info.activation, info.tower_group);
-  plan.tower_workspace = tower.used();
+  plan.tower_workspace = tower.used() + connector.workspace;
   plan.pictures =
       static_cast<size_t>(tiles * vision.image_size * vision.image_size * 3) +
       static_cast<size_t>(tiles * config.visual_tokens_per_tile() * text.hidden_size) * DTypeBytes(info.activation);

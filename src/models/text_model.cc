@@ -35,7 +35,7 @@ class TextModel final : public VisionLanguageModel {
   const LlamaDecoder& decoder() const override { return decoder_; }
 
   Status Encode(Stream&, const uint8_t*, int64_t, TileKind, MatrixView, Ledger&, const std::function<bool(double)>&,
-                LayerHook*) override {
+                LayerHook*, ConstMatrixView) override {
     return UnsupportedError("this model reads text alone: it has no vision tower", "use a SmolVLM for pictures");
   }
 

@@ -9,6 +9,10 @@ namespace eyeshot {
 extern const Reducer kStride;
 extern const Reducer kRandom;
 extern const Reducer kPool;
+extern const Reducer kElastic;
+
+// The means of areas that kPool keeps.
+Reduced PoolTokens(const ReduceInput& input, ThreadPool& pool);
 
 }  // namespace eyeshot
 

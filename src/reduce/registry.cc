@@ -6,7 +6,7 @@
 namespace eyeshot {
 namespace {
 
-constexpr std::array<const Reducer*, 3> kReducers = {&kStride, &kRandom, &kPool};
+constexpr std::array<const Reducer*, 4> kReducers = {&kStride, &kRandom, &kPool, &kElastic};
 
 // Replications find that nothing is surely better (docs/tokens.md).
 constexpr const Reducer* kAuto = &kStride;

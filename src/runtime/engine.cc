@@ -23,6 +23,7 @@
 #include "runtime/conversation.h"
 #include "runtime/decoder_runner.h"
 #include "runtime/kv_sequence.h"
+#include "runtime/query_encoder.h"
 
 namespace eyeshot {
 namespace {
@@ -93,6 +94,7 @@ class EngineImpl final : public Engine {
   VisionLanguageModel& model() { return *model_; }
   Backend& backend() { return *backend_; }
   DecoderRunner& runner() { return *runner_; }
+  QueryEncoder* query_encoder() { return query_encoder_.get(); }
   ThreadPool& pool() { return pool_; }
   GpuMeter* gpu_meter() { return gpu_meter_.get(); }
   int decode_threads() const { return decode_threads_; }
@@ -105,6 +107,7 @@ class EngineImpl final : public Engine {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<VisionLanguageModel> model_;
   std::unique_ptr<DecoderRunner> runner_;
+  std::unique_ptr<QueryEncoder> query_encoder_;  // null: visual tokens don't depend on what is asked
   std::unique_ptr<GpuMeter> gpu_meter_;  // null: no GPU, or it can't be read
   ModelInfo info_;
   KvFormat kv_format_ = KvFormat::kHalf;
@@ -192,6 +195,9 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
                                                       .on_progress = options.on_progress},
                                                      *engine->backend_, engine->load_ledger_));
   EYESHOT_ASSIGN_OR_RETURN(engine->runner_, DecoderRunner::Create(*engine->model_, context));
+  if (engine->model_->config().query_conditioned()) {
+    EYESHOT_ASSIGN_OR_RETURN(engine->query_encoder_, QueryEncoder::Create(*engine->model_, context));
+  }
 
   const BackendInfo& backend = engine->backend_->info();
   if (!backend.pci_bus_id.empty() && options.gpu_readings) {
@@ -504,7 +510,7 @@ Status ChatImpl::EncodeAll(std::span<Visual* const> visuals, const AskOptions& o
     do {
       tiles += visuals[end++]->tiles;
     } while (end < visuals.size() && tiles + visuals[end]->tiles <= kEncodeBatchTiles &&
-             visuals[end]->reduce == visuals[begin]->reduce);
+             visuals[end]->reduce == visuals[begin]->reduce && visuals[end]->question == visuals[begin]->question);
     const auto progress = [&](double share) {
       const double done = static_cast<double>(done_tiles) + share * static_cast<double>(tiles);
       if (options.on_progress) options.on_progress(StageId::kEncode, done / static_cast<double>(all_tiles));
@@ -563,8 +569,12 @@ Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, int64_t tile_c
       context.keep.insert(context.keep.end(), visual->keep.begin(), visual->keep.end());
     hook = reducer->hook(std::move(context));
   }
+  ConstMatrixView query;
+  if (QueryEncoder* const encoder = engine_->query_encoder()) {
+    EYESHOT_ASSIGN_OR_RETURN(query, encoder->Encode(*stream_, engine_->runner(), visuals.front()->question, ledger));
+  }
   EYESHOT_RETURN_IF_ERROR(
-      model.Encode(*stream_, tiles.rgb.data(), tile_count, kind, rows, ledger, on_progress, hook.get()));
+      model.Encode(*stream_, tiles.rgb.data(), tile_count, kind, rows, ledger, on_progress, hook.get(), query));
   int64_t first = 0;
   for (Visual* visual : visuals) {
     visual->buffer = shared;
@@ -585,7 +595,8 @@ Status ChatImpl::Reduce(Visual& visual, const TowerSignals& signals, int64_t fir
                     .side = model.config().visual_tokens_per_side(),
                     .keep = visual.keep,
                     .seed = visual.reduce.seed,
-                    .key_width = signals.key_width};
+                    .key_width = signals.key_width,
+                    .scales = {model.config().connector.reduced_tokens, model.scale_embeddings()}};
   if (!signals.attention.empty()) input.attention = signals.attention.data() + first_token;
   if (!signals.keys.empty()) input.keys = signals.keys.data() + first_token * signals.key_width;
   EYESHOT_ASSIGN_OR_RETURN(ReducedTokens reduced, ReduceTokens(*reducer, model.backend(), *stream_, visual.rows,
