@@ -156,7 +156,7 @@ Status ReadText(const JsonObject& object, TextConfig& text) {
 // A list of integers in [min, max], each larger than the one before.
 Status ReadAscending(const JsonObject& object, const std::string& key, int64_t min, int64_t max,
                      std::vector<int64_t>& values) {
-  const Status wrong = object.Error(StatusCode::kCorrupt, key,
+  Status wrong = object.Error(StatusCode::kCorrupt, key,
                                     fmt::format("a list of one or more ascending integers of {} to {}", min, max),
                                     "correct the key or download the file again");
   const Json* const list = object.Find(key);

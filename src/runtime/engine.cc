@@ -599,8 +599,8 @@ Status ChatImpl::Reduce(Visual& visual, const TowerSignals& signals, int64_t fir
                     .scales = {model.config().connector.reduced_tokens, model.scale_embeddings()}};
   if (!signals.attention.empty()) input.attention = signals.attention.data() + first_token;
   if (!signals.keys.empty()) input.keys = signals.keys.data() + first_token * signals.key_width;
-  EYESHOT_ASSIGN_OR_RETURN(ReducedTokens reduced, ReduceTokens(*reducer, model.backend(), *stream_, visual.rows,
-                                                               std::move(input), engine_->pool()));
+  EYESHOT_ASSIGN_OR_RETURN(ReducedTokens reduced,
+                           ReduceTokens(*reducer, model.backend(), *stream_, visual.rows, input, engine_->pool()));
   stage.AddTokens(reduced.slots.size());
   EYESHOT_CHECK(static_cast<int64_t>(reduced.slots.size()) == visual.tokens());
   if (!visual.counted) {
