@@ -46,7 +46,7 @@ class ScenesTest(unittest.TestCase):
             for question in scene.questions:
                 if question.task != "shapes_there":
                     continue
-                colour, kind = question.text.removeprefix("Is there a ").removesuffix("?").split()
+                colour, kind = question.text.removesuffix("?").split()[-2:]
                 near = [mark for mark in scene.marks if mark.kind == kind
                         and max(abs(a - b) for a, b in zip(mark.fill, COLOURS[colour], strict=True)) <= 10]
                 self.assertEqual(question.answer, "Yes" if near else "No")

@@ -46,12 +46,14 @@ def ask_about_shapes(rng: random.Random, scene: Scene, drawn: list, colours: lis
         scene.ask("shapes_place", f"Where is the {kind}?", place)
     kind, colour = rng.choice(list(SHAPES)), rng.choice(colours)
     there = any(k == kind and c == colour for k, c, _ in drawn)
-    scene.ask("shapes_there", f"Is there a {colour} {kind}?", "Yes" if there else "No")
+    article = "an" if colour[0] in "aeiou" else "a"
+    scene.ask("shapes_there", f"Is there {article} {colour} {kind}?", "Yes" if there else "No")
 
 
-def write(scene: Scene, rng: random.Random, text: str, x: float, y: float, size: float, font: float,
-          colour: tuple) -> None:
-    scene.marks.append(Text(x, y, size, text, colour, font, scene.width - x - 2))
+def write(scene: Scene, text: str, x: float, y: float, size: float, font: float, colour: tuple,
+          end: float = 0.99) -> None:
+    """A line of text that ends before that share of the scene's width."""
+    scene.marks.append(Text(x, y, size, text, colour, font, scene.width * end - x))
 
 
 def number(rng: random.Random, width: int, height: int, split: str) -> Scene:
@@ -59,7 +61,7 @@ def number(rng: random.Random, width: int, height: int, split: str) -> Scene:
     scene = Scene(width, height, ground(rng))
     text = rng.choice([str(n) for n in range(10, 100) if words.is_held_out(str(n), 8) == (split == "eval")])
     size = height * rng.uniform(0.45, 0.7)
-    write(scene, rng, text, width * rng.uniform(0.05, 0.3), (height - size) * rng.uniform(0.2, 0.8), size, rng.random(),
+    write(scene, text, width * rng.uniform(0.05, 0.3), (height - size) * rng.uniform(0.2, 0.8), size, rng.random(),
           ink(rng, scene.background))
     scene.ask("number", rng.choice(["What number is it?", "Read the number."]), text)
     return scene
@@ -73,7 +75,7 @@ def sign(rng: random.Random, width: int, height: int, split: str) -> Scene:
     text = " ".join(words.word(rng, split) for _ in range(rng.randint(1, 3)))
     text = rng.choice([text.upper(), text.title()])
     size = min(height * 0.3, width * 1.3 / len(text))
-    write(scene, rng, text, width * 0.09, height / 2 - size * 0.6, size, rng.random(), ink(rng, board))
+    write(scene, text, width * 0.09, height / 2 - size * 0.6, size, rng.random(), ink(rng, board), 0.92)
     scene.ask("sign", rng.choice(["What does the sign say?", "Read the sign.", "What is written on the sign?"]), text)
     return scene
 
@@ -86,7 +88,7 @@ def lines(rng: random.Random, width: int, height: int, split: str) -> Scene:
     pitch = height / (count + 1)
     size = min(pitch * 0.75, height * 0.14)
     for i, text in enumerate(texts):
-        write(scene, rng, text, width * 0.05, pitch * (i + 0.5), size, font, colour)
+        write(scene, text, width * 0.05, pitch * (i + 0.5), size, font, colour)
     scene.ask("read", rng.choice(["Read the text.", "What does the text say?", "Transcribe the text."]), "\n".join(texts))
     which = rng.randrange(count)
     scene.ask("read_line", f"Read line {which + 1}.", texts[which])
@@ -104,9 +106,9 @@ def receipt(rng: random.Random, width: int, height: int, split: str) -> Scene:
     pitch = height / (len(rows) + 1)
     for i, (left, right) in enumerate(rows):
         y = pitch * (i + 0.5)
-        write(scene, rng, left, width * 0.06, y, pitch * 0.7, font, colour)
+        write(scene, left, width * 0.06, y, pitch * 0.7, font, colour, 0.64 if right else 0.99)
         if right:
-            write(scene, rng, right, width * 0.66, y, pitch * 0.7, font, colour)
+            write(scene, right, width * 0.66, y, pitch * 0.7, font, colour)
     scene.ask("receipt_total", rng.choice(["What is the total?", "How much is the total?"]), total)
     name, cost = rng.choice(items)
     scene.ask("receipt_price", rng.choice([f"How much is the {name}?", f"What is the price of {name}?"]), f"${cost:.2f}")
@@ -121,8 +123,8 @@ def form(rng: random.Random, width: int, height: int, split: str) -> Scene:
     pitch = height / (len(fields) + 1)
     size = min(pitch * 0.65, height * 0.12)
     for i, (label, value) in enumerate(fields):
-        write(scene, rng, f"{label}:", width * 0.05, pitch * (i + 0.5), size, font, colour)
-        write(scene, rng, value, width * 0.42, pitch * (i + 0.5), size, font, colour)
+        write(scene, f"{label}:", width * 0.05, pitch * (i + 0.5), size, font, colour, 0.4)
+        write(scene, value, width * 0.42, pitch * (i + 0.5), size, font, colour)
     label, value = rng.choice(fields)
     scene.ask("form", rng.choice([f"What is the {label.lower()}?", f"What stands behind {label}?"]), value)
     return scene
