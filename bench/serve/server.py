@@ -17,13 +17,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 START_S = 300  # a model of a gigabyte from a slow disk
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: argparse.ArgumentParser, threads_type=int, threads=2) -> None:
     """The flags that say which server is measured."""
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/src/cli/eyeshot",
                         help="the eyeshot that is measured (default: of the release build)")
     parser.add_argument("--model", help="its model; without it the built-in one")
     parser.add_argument("--precision", help="exact, bf16, int8, ...; without it the program's own choice")
-    parser.add_argument("--threads", type=int, default=2, help="its threads (default 2)")
+    parser.add_argument("--threads", type=threads_type, default=threads, help="its threads (default 2)")
     parser.add_argument("--serve", default="", help="more flags for eyeshot serve, as one text")
 
 
