@@ -7,9 +7,9 @@
       --peer-whole 'llama-server -m text.gguf --mmproj mmproj-whole.gguf -t 2 -np 8 -c 32768 --port 8091'
 
 Two settings: "17 tiles", 4 clients, detail high; and "splitting off", 8 clients, detail low. Each client asks --each
-times, one after the other, about a 512x512 picture that nobody has sent before, and gets 64 tokens. A peer is started by
-its command line for each setting and ended after it; its URL is --peer-url. llama-server does not look at "detail": for
-"splitting off" it needs an mmproj of its own, of a folder whose preprocessor_config.json says longest_edge 512
+times, one after the other, about a 512x512 picture that nobody has sent before, and gets 64 tokens. A peer is started
+by its command line for each setting and ended after it; its URL is --peer-url. llama-server does not look at "detail":
+for "splitting off" it needs an mmproj of its own, of a folder whose preprocessor_config.json says longest_edge 512
 (bench/peers/make_gguf.py), with which it makes two tiles, the fewest that it can. Ratios are to the peer measured in
 the same run; without a peer to the figures of llama-server at the top of this file.
 """

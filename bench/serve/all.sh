@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Everything that bench/serve measures of the server, into JSON files and one table, in about 20 minutes on 2 idle cores:
+# Everything that bench/serve measures of the server, into JSON files and one table, in about 20 minutes on 2 idle
+# cores:
 #   bench/serve/all.sh OUT [STEP...]
-# Steps, all by default: stall throughput clients equal replay curve soak connects faults. Built-in model and SmolVLM-256M's
-# shape. PROGRAM and MODEL_256M name others than the release build's; SOAK_MINUTES is 3; PEER_TILES and PEER_WHOLE are the
-# command lines of a peer's server at port 8091 (bench/serve/against_llama.py).
+# Steps, all by default: stall throughput clients equal replay curve soak connects faults. Built-in model and
+# SmolVLM-256M's shape. PROGRAM and MODEL_256M name others than the release build's; SOAK_MINUTES is 3; PEER_TILES and
+# PEER_WHOLE are the command lines of a peer's server at port 8091 (bench/serve/against_llama.py).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out=${1:?where results go}

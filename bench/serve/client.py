@@ -164,7 +164,7 @@ def unchunk(data: bytes) -> tuple[bytes, list[tuple[int, int]], bool]:
             return bytes(content), ends, False
         size = int(data[at:line], 16)
         if size == 0:
-            return bytes(content), ends, True
+            return bytes(content), ends, data[line:line + 4] == b"\r\n\r\n"
         begin = line + 2
         if len(data) < begin + size:
             return bytes(content), ends, False

@@ -4,11 +4,12 @@
     bench/serve/faults.py                         20,000 requests, 1,000 of the connections dropped at random points
     bench/serve/faults.py --requests 3000 --drops 150
 
-Each request is one of --known, whose answers were taken before from the same server with nothing beside it; every answer
-must be one's own, complete, and with as many tokens of prompt and answer. Between them, connections are opened and
-dropped at random points, bodies are malformed, pictures are too large, senders are slow, readers don't read. Then: more
-requests at once than there is room for (429 and nothing else for those that are refused), requests without an end (cut
-off), and SIGTERM with answers under way, which must still be written; another server writes its log to a full disk.
+Each request is one of --known, whose answers were taken before from the same server with nothing beside it; every
+answer must be one's own, complete, and with as many tokens of prompt and answer. Between them, connections are opened
+and dropped at random points, bodies are malformed, pictures are too large, senders are slow, readers don't read. Then:
+more requests at once than there is room for (429 and nothing else for those that are refused), requests without an end
+(cut off), and SIGTERM with answers under way, which must still be written; another server writes its log to a full
+disk.
 Memory: resident, after each thousand requests; growth is the slope of the line through the values after --warmup.
 --connects runs a short load under strace and counts connections that the server opens: none.
 """
@@ -138,6 +139,7 @@ async def load(args: argparse.Namespace, serving: server.Server, known: list[Kno
         done += 1
         if done % 1000 == 0:
             tally.rss_kib.append((done, serving.rss_kib()))
+            print(f"{done} requests, {tally.rss_kib[-1][1] / 1024:.1f} MiB", file=sys.stderr, flush=True)
             if not (await client.get(serving.endpoint, "/health")).ok:
                 tally.unexpected.append({"what": "health", "after": done})
     await asyncio.gather(*good, *bad)
@@ -158,7 +160,8 @@ async def overfill(endpoint: client.Endpoint, known: list[Known], count: int) ->
 async def drain(serving: server.Server, known: list[Known]) -> dict:
     """SIGTERM while answers are written."""
     body = questions.stream("Count to ten.", max_tokens=400)
-    exchanges = [await client.open_exchange(serving.endpoint, client.chat_bytes(serving.endpoint, body)) for _ in range(8)]
+    request = client.chat_bytes(serving.endpoint, body)
+    exchanges = [await client.open_exchange(serving.endpoint, request) for _ in range(8)]
     await asyncio.gather(*(exchange.first for exchange in exchanges))
     serving.process.terminate()
     await asyncio.sleep(0.02)
@@ -262,7 +265,8 @@ def main() -> int:
     bodies = draw_bodies(args.known, args.seed)
     if args.connects:
         found = outbound(args, bodies)
-        print(f"{found['taken']} connections taken, {found['opened']} opened, {len(found['to_a_network'])} of them to a network")
+        print(f"{found['taken']} connections taken, {found['opened']} opened, "
+              f"{len(found['to_a_network'])} of them to a network")
         bars = {"connections that clients opened": (found["taken"], ">=", 50),
                 "connections that the server opened to a network": (len(found["to_a_network"]), "<=", 0)}
         held = report.print_bars(bars)

@@ -2,7 +2,7 @@
 """Plays traces against the server at their own times, whether it keeps up or not (open loop).
 
     bench/serve/replay.py --clients 1,4,16,64 --threads 1,2      how many are served within the limits
-    bench/serve/replay.py --trace trace.jsonl                    a trace of one's own (bench/serve/traces.py has the shape)
+    bench/serve/replay.py --trace trace.jsonl                    a trace of one's own, as bench/serve/traces.py has it
     bench/serve/replay.py --ttft-curve                           the time to the first token against the context
     bench/serve/replay.py --soak 30                              30 minutes: does it get slower?
 
@@ -117,8 +117,8 @@ def run_traces(args: argparse.Namespace) -> dict:
             runs.append({"threads": threads, "clients": clients} | summary(replies, args))
     print(f"limits: first token within {args.slo_ttft} s, {args.slo_tpot} s a token")
     report.print_table(
-        ["clients", "threads", "requests", "refused", "failed", "within", "answers/s", "tokens/s", "TTFT p50", "p90", "p99 ms",
-         "TPOT p50", "p90", "p99 ms", "J/request"],
+        ["clients", "threads", "requests", "refused", "failed", "within", "answers/s", "tokens/s", "TTFT p50", "p90",
+         "p99 ms", "TPOT p50", "p90", "p99 ms", "J/request"],
         [[str(run["clients"]), run["threads"], run["requests"], run["refused"], run["failed"], f"{run['slo']:.0%}",
           run["requests_per_s"], run["tokens_per_s"], *(run["ttft_ms"].get(key) for key in ("p50", "p90", "p99")),
           *(run["tpot_ms"].get(key) for key in ("p50", "p90", "p99")),
@@ -229,10 +229,11 @@ def run_soak(args: argparse.Namespace) -> dict:
     with server.Server(args, "-q", threads=args.threads[0]) as serving:
         result = asyncio.run(measure_soak(serving, args, args.clients[0]))
     thirds = result["thirds"]
-    report.print_table(["third", "answers", "answers/s", "tokens/s", "TTFT p99 ms", "all p50 ms", "all p99 ms", "resident MiB"],
-                       [[str(number), one["answers"], one["answers_per_s"], one["tokens_per_s"], one["ttft_ms"].get("p99"),
-                         one["total_ms"].get("p50"), one["total_ms"].get("p99"), one["rss_kib"] / 1024]
-                        for number, one in enumerate(thirds, 1)])
+    report.print_table(
+        ["third", "answers", "answers/s", "tokens/s", "TTFT p99 ms", "all p50 ms", "all p99 ms", "resident MiB"],
+        [[str(number), one["answers"], one["answers_per_s"], one["tokens_per_s"], one["ttft_ms"].get("p99"),
+          one["total_ms"].get("p50"), one["total_ms"].get("p99"), one["rss_kib"] / 1024]
+         for number, one in enumerate(thirds, 1)])
     first, last = thirds[0], thirds[2]
     bars = {"drift of tokens/s": (round(abs(last["tokens_per_s"] / first["tokens_per_s"] - 1), 4), "<=", DRIFT_BAR),
             "drift of the p99 of answers": (

@@ -32,7 +32,8 @@ class Server:
 
     def __init__(self, args: argparse.Namespace, *flags: object, before: tuple = (), stderr=None, **changed):
         chosen = argparse.Namespace(**(vars(args) | changed))
-        self.command = [*map(str, before), str(chosen.program), "serve", "--port", "0", "--threads", str(chosen.threads)]
+        self.command = [*map(str, before), str(chosen.program), "serve", "--port", "0"]
+        self.command += ["--threads", str(chosen.threads)]
         if chosen.model:
             self.command += ["--model", chosen.model]
         if chosen.precision:

@@ -116,7 +116,8 @@ def main() -> int:
         kinds = asyncio.run(measure(args, serving.endpoint))
         model = serving.model
     without, beside = kinds["without"], kinds["with"]
-    rows = {"without pictures": without.all, "with pictures": beside.all, "until their first token": beside.beside_picture}
+    rows = {"without pictures": without.all, "with pictures": beside.all,
+            "until their first token": beside.beside_picture}
     spreads = {name: report.spread(values) for name, values in rows.items()}
     print(f"{model}, {args.precision or 'own precision'}, {args.threads} threads: gaps of {args.streams} streams, ms")
     report.print_table(["", "gaps", "p50", "p90", "p99", "most"],

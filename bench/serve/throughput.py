@@ -3,8 +3,9 @@
 
     bench/serve/throughput.py [--model DIR] [--precision int8]
 
-Streams begin with texts of their own, whose keys and values the server has computed before. Counted are the tokens that come while all streams decode: from when the last one
-has its first token to when the first one ends. Rounds of 1 and of 8 streams take turns; the median counts.
+Streams begin with texts of their own, whose keys and values the server has computed before. Counted are the tokens that
+come while all streams decode: from when the last one has its first token to when the first one ends. Rounds of 1 and of
+8 streams take turns; the median counts.
 The same picture: 512x512, detail high, with the same question and then with another one; the time to the first token
 against that of the first time, and the tower's time as the answer's usage has it.
 """
@@ -98,8 +99,8 @@ def main() -> int:
     report.print_table(["depth", "1 stream, tokens/s", f"{args.streams} streams, tokens/s", "times"],
                        [[str(depth), of[1], of[args.streams], of[args.streams] / of[1]] for depth, of in rates.items()])
     middle = {key: report.median([row[key] for row in shown]) for key in shown[0]}
-    print(f"a picture: first token after {middle['first_s'] * 1e3:.3g} ms; again {middle['again_s'] * 1e3:.3g} ms; with "
-          f"another question {middle['other_s'] * 1e3:.3g} ms")
+    print(f"a picture: first token after {middle['first_s'] * 1e3:.3g} ms; again {middle['again_s'] * 1e3:.3g} ms; "
+          f"with another question {middle['other_s'] * 1e3:.3g} ms")
     bars = {f"{args.streams} streams of one, depth {depth}":
             (round(of[args.streams] / of[1], 2), ">=", 5 if depth <= 256 else 3) for depth, of in rates.items()}
     bars["the same picture: times shorter to the first token"] = (
