@@ -127,13 +127,14 @@ async def compare(endpoint: client.Endpoint, bodies: list[dict], alone: list[cli
                   beside: list[client.Reply]) -> dict:
     """What is equal in one pass."""
     found = {"requests": len(bodies), "failed": sum(not reply.ok for reply in beside), "equal": 0, "tokens": 0,
-             "tokens_equal": 0, "other_prompt": 0, "differences": []}
+             "tokens_equal": 0, "greedy_tokens": 0, "greedy_tokens_equal": 0, "other_prompt": 0, "differences": []}
     for index, (one, other) in enumerate(zip(alone, beside)):
         if not other.ok:
             found["differences"].append({"request": index, "error": other.error or other.status})
             continue
-        found["tokens"] += one.tokens
-        found["tokens_equal"] += await equal_tokens(endpoint, one, other)
+        for kind in ("tokens", "greedy_tokens") if bodies[index]["temperature"] == 0 else ("tokens",):
+            found[kind] += one.tokens
+            found[f"{kind}_equal"] += await equal_tokens(endpoint, one, other)
         found["other_prompt"] += one.usage["prompt_tokens"] != other.usage["prompt_tokens"]
         if same(one, other):
             found["equal"] += 1
@@ -172,9 +173,10 @@ def main() -> int:
         metrics = serving.metrics()
     print(f"{model}, {backend[1]}, {args.precision or 'own precision'}, {args.threads} threads: "
           f"{sum(reply.tokens for reply in alone)} tokens of {len(bodies)} answers")
-    report.print_table(["pass", "requests", "failed", "equal", "tokens", "up to a difference"],
-                       [[str(number), one["requests"], one["failed"], one["equal"], one["tokens"], one["tokens_equal"]]
-                        for number, one in enumerate(passes, 1)])
+    report.print_table(
+        ["pass", "requests", "failed", "equal", "tokens", "up to a difference", "greedy tokens", "up to a difference"],
+        [[str(number), *(one[key] for key in ("requests", "failed", "equal", "tokens", "tokens_equal", "greedy_tokens",
+                                              "greedy_tokens_equal"))] for number, one in enumerate(passes, 1)])
     counts = {key: metrics[f"eyeshot_{key}"] for key in
               ("decode_steps_total", "decode_step_tokens_total", "preemptions_total", "image_cache_hits_total",
                "prompt_tokens_cached_total")}
