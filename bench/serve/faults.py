@@ -10,7 +10,8 @@ and dropped at random points, bodies are malformed, pictures are too large, send
 more requests at once than there is room for (429 and nothing else for those that are refused), requests without an end
 (cut off), and SIGTERM with answers under way, which must still be written; another server writes its log to a full
 disk.
-Memory: resident, after each thousand requests; growth is the slope of the line through the values after --warmup.
+Memory: resident, after each thousand requests when none is under way; growth is the slope of the line through the
+values after --warmup.
 --connects runs a short load under strace and counts connections that the server opens: none.
 """
 import argparse
@@ -138,6 +139,8 @@ async def load(args: argparse.Namespace, serving: server.Server, known: list[Kno
             _, good = await asyncio.wait(good, return_when=asyncio.FIRST_COMPLETED)
         done += 1
         if done % 1000 == 0:
+            await asyncio.gather(*good, *bad)  # what requests under way hold is no growth
+            good, bad = set(), set()
             tally.rss_kib.append((done, serving.rss_kib()))
             print(f"{done} requests, {tally.rss_kib[-1][1] / 1024:.1f} MiB", file=sys.stderr, flush=True)
             if not (await client.get(serving.endpoint, "/health")).ok:

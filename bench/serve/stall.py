@@ -7,8 +7,8 @@
 Rounds without and with pictures take turns. In each, the streams begin with a text of their own of --depth tokens and
 write --answer tokens. A gap is the time between two events as the client reads them, from when the last stream has its
 first token to when the first stream ends. An event is a token, but where a token makes no text yet (half a
-character) or the server sends two at once; "tokens an event" says how often. Pictures are 512x512, each a new one, with
-detail high, which makes 5 tiles for the built-in model and 17 for the 256M shape.
+character) or the server sends two at once; "tokens an event" says how often. Pictures are 512x512 (--size), each a new
+one, with detail high, which makes 5 tiles for the built-in model and 17 for the 256M shape.
 """
 import argparse
 import asyncio
@@ -22,7 +22,7 @@ import report
 import server
 
 BAR = 3.0
-MOST_PICTURES = 30  # of a round
+MOST_PICTURES = 20  # of a round
 
 
 @dataclass
@@ -35,9 +35,9 @@ class Gaps:
     pictures: list[client.Reply] = field(default_factory=list)
 
 
-def picture_request(endpoint: client.Endpoint, number: int) -> bytes:
+def picture_request(endpoint: client.Endpoint, size: tuple[int, int], number: int) -> bytes:
     """A question about a picture of its own."""
-    part = questions.picture_part(questions.png(512, 512, number), "high")
+    part = questions.picture_part(questions.png(*size, number), "high")
     return client.chat_bytes(endpoint, questions.stream("Describe it.", part, max_tokens=16))
 
 
@@ -95,7 +95,8 @@ async def measure(args: argparse.Namespace, endpoint: client.Endpoint) -> dict[s
         for name, gaps in kinds.items():
             kept = gaps if turn > 0 else Gaps()
             # Made before anything is measured; no round is as long as all of them.
-            shows = [picture_request(endpoint, next(numbers)) for _ in range(MOST_PICTURES)] if name == "with" else []
+            shows = [picture_request(endpoint, args.size, next(numbers))
+                     for _ in range(MOST_PICTURES if name == "with" else 0)]
             await one_round(endpoint, args, texts, shows, kept)
     return kinds
 
@@ -107,6 +108,8 @@ def main() -> int:
     parser.add_argument("--depth", type=int, default=256, help="tokens of each stream's prompt (default 256)")
     parser.add_argument("--answer", type=int, default=512, help="tokens of each stream's answer (default 512)")
     parser.add_argument("--every", type=float, default=1.0, help="seconds from picture to picture (default 1)")
+    parser.add_argument("--size", type=lambda text: tuple(int(side) for side in text.split("x")), default=(512, 512),
+                        help="of the pictures (default 512x512)")
     parser.add_argument("--rounds", type=int, default=3, help="of each kind (default 3)")
     parser.add_argument("--seed", type=int, default=1, help="of texts and pictures")
     report.add_flags(parser)
