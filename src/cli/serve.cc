@@ -3,9 +3,11 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,6 +36,13 @@ struct ServeFlags {
   bool quiet = false;
 };
 
+// A line on standard error. A full disk, or a reader of the log that has gone, does not end the server.
+void Say(std::string_view line) {
+  std::string text(line);
+  text += '\n';
+  static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr));
+}
+
 // The model, its scheduler and its server, in the order in which they need each other.
 struct Parts {
   std::shared_ptr<Engine> engine;
@@ -61,7 +70,7 @@ Result<Parts> Start(const ServeFlags& flags) {
   options.page = !flags.no_page;
   options.media.max_bytes = options.http.max_body_bytes;
   if (!flags.quiet) {
-    options.log = [](std::string_view line) { fmt::print(stderr, "{}\n", line); };
+    options.log = Say;
   }
   EYESHOT_ASSIGN_OR_RETURN(parts.server, server::Server::Create(std::move(model), std::move(options)));
   return parts;
@@ -78,14 +87,15 @@ int RunServe(const ServeFlags& flags) {
   const Result<Parts> parts = Start(flags);
   if (!parts.ok()) return ReportError(parts.status(), false);
   parts->server->CatchSignals();  // before anybody knows that it is there
+  std::signal(SIGPIPE, SIG_IGN);  // from the log
   // On standard output, for who started it with --port 0.
   fmt::print("{} at {}\n", parts->engine->info().name, parts->server->url());
   std::fflush(stdout);
   if (flags.server.key_file.empty() && flags.server.http.address != "127.0.0.1" && flags.server.http.address != "::1") {
-    fmt::print(stderr, "note: whoever reaches {} may ask: --api-keys FILE asks for a key\n", parts->server->url());
+    Say(fmt::format("note: whoever reaches {} may ask: --api-keys FILE asks for a key", parts->server->url()));
   }
   if (parts->server->Run()) return kExitOk;
-  fmt::print(stderr, "eyeshot: answers were cut off\n");
+  Say("eyeshot: answers were cut off");
   return kExitCancelled;
 }
 

@@ -764,7 +764,7 @@ void SchedulerImpl::End(const RequestPtr& request, FinishReason reason) {
     stats_.prompt_tokens += static_cast<uint64_t>(own.answer.prompt_tokens);
     stats_.prompt_tokens_cached += static_cast<uint64_t>(own.answer.cached_tokens);
     stats_.completion_tokens += static_cast<uint64_t>(own.answer.completion_tokens);
-    stats_.ledger.Add(own.answer.ledger);
+    AddShare(own.answer.ledger, 1, stats_.ledger);  // costs alone: a list of all pictures would grow for ever
   }
   if (own.request.on_done) own.request.on_done(std::move(own.answer));
   const std::lock_guard<std::mutex> lock(mutex_);

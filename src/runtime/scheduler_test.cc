@@ -185,6 +185,10 @@ TEST_F(RunningSchedulerTest, ThePictureThatTwoShowIsEncodedOnce) {
   EXPECT_GE(again.cached_tokens, again.visual_tokens);
   EXPECT_EQ(scheduler->stats().image_cache_misses, 1u);
   EXPECT_GT(scheduler->stats().prompt_tokens_cached, 0u);
+  // Of a server that runs for months, stats() has sums and no list.
+  EXPECT_EQ(again.ledger.pictures().size(), 1u);
+  EXPECT_TRUE(scheduler->stats().ledger.pictures().empty());
+  EXPECT_EQ(scheduler->stats().ledger.cost(StageId::kDecode).tokens, scheduler->stats().completion_tokens);
 }
 
 TEST_F(RunningSchedulerTest, APictureIsEncodedWhileOthersGoOn) {

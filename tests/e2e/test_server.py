@@ -32,10 +32,10 @@ def question(text: str, *pictures: str, **more) -> dict:
 class Server:
     """The program `eyeshot serve` on a free port."""
 
-    def __init__(self, *flags: str):
+    def __init__(self, *flags: str, log=subprocess.PIPE):
         environment = {key: value for key, value in os.environ.items() if key != "EYESHOT_MODEL"}
-        self.process = subprocess.Popen([PROGRAM, "serve", "--port", "0", *flags], stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True, env=environment)
+        self.process = subprocess.Popen([PROGRAM, "serve", "--port", "0", *flags], stdout=subprocess.PIPE, stderr=log,
+                                        text=True, env=environment)
         self.first_line = self.process.stdout.readline().strip()
         self.port = int(self.first_line.rsplit(":", 1)[1]) if ":" in self.first_line else 0
 
@@ -154,6 +154,17 @@ class Start(unittest.TestCase):
             done = subprocess.run([PROGRAM, "serve", *flags], capture_output=True, text=True, timeout=60, check=False)
             self.assertEqual(done.returncode, code, done.stderr)
             self.assertIn(words, done.stderr)
+
+    def test_a_log_that_cannot_be_written_ends_no_answer(self):
+        """A full disk, and a reader of the log that has gone."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open("/dev/full", "wb") as full, os.fdopen(writer, "wb") as gone:
+            for log in (full, gone):
+                server = Server(log=log)
+                for _ in range(3):
+                    self.assertEqual(server.ask("GET", "/health")[0], 200)
+                self.assertEqual(server.end()[0], 0)
 
     def test_a_signal_right_after_its_first_line_ends_it_in_order(self):
         """Whoever reads the line may end it."""
