@@ -18,6 +18,7 @@
 #include "cli/help.h"
 #include "cli/model_flags.h"
 #include "cli/pictures.h"
+#include "cli/question_budget.h"
 #include "cli/report.h"
 #include "eval/prompts.h"
 #include "eval/question_set.h"
@@ -290,6 +291,7 @@ void AddEvalCommand(CLI::App& program, int& exit_code) {
   AddSetFlags(*command, *flags);
   AddModelFlags(*command, flags->settings.model);
   AddGenerationFlags(*command, flags->settings.options);
+  AddWattsFlag(*command, flags->settings.watts);
   AddJpegScalingFlag(*command, flags->settings.jpeg_scaling);
   AddResultFlags(*command, *flags);
   command->footer(R"(Exact match compares after collapsing white space; the character error rate (CER) is the edit

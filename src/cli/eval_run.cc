@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/question_budget.h"
 #include "cli/stage_meter.h"
 #include "eval/ask.h"
 #include "eval/result_file.h"
@@ -37,6 +38,7 @@ class Evaluation {
   Result<OrderedJson> Header() const;
   Status Load(const EvalSettings& settings);
   Status RunPoint(const eval::Point& point);
+  Status FindBudget(const EvalSettings& settings);
   Result<eval::Record> Answered(const eval::Question& question, const EvalSettings& settings);
   void ShowProgress(const eval::Point& point);
   double Passed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
@@ -49,6 +51,8 @@ class Evaluation {
   std::shared_ptr<Engine> engine_;
   std::unique_ptr<Chat> chat_;
   EvalSettings loaded_;  // what engine_ is for
+  std::string budget_of_;  // AskOptions::reduce that budget_ is of
+  std::unique_ptr<QuestionBudget> budget_;  // null: none
   Interrupt interrupt_;
   Progress progress_;
   size_t done_ = 0;
@@ -95,7 +99,17 @@ Status Evaluation::Load(const EvalSettings& settings) {
   EYESHOT_ASSIGN_OR_RETURN(engine_, LoadEngine(settings.model, false));
   EYESHOT_ASSIGN_OR_RETURN(chat_, engine_->NewChat());
   loaded_ = settings;
+  budget_of_.clear();
   outcome_.info = engine_->info();
+  return Status::Ok();
+}
+
+// KEEP of --reduce in milliseconds or joules is planned for each question; what one took corrects the plans of others.
+Status Evaluation::FindBudget(const EvalSettings& settings) {
+  if (budget_of_ == settings.options.reduce) return Status::Ok();
+  EYESHOT_ASSIGN_OR_RETURN(budget_,
+                           QuestionBudget::Create({.watts = settings.watts}, settings.options.reduce, settings.model));
+  budget_of_ = settings.options.reduce;
   return Status::Ok();
 }
 
@@ -127,9 +141,15 @@ Result<eval::Record> Evaluation::Answered(const eval::Question& question, const 
     return NotFoundError("no answer was recorded", "leave --recorded out to ask a model, or the question out");
   }
   EYESHOT_RETURN_IF_ERROR(Load(settings));
+  EYESHOT_RETURN_IF_ERROR(FindBudget(settings));
   EYESHOT_ASSIGN_OR_RETURN(const eval::PromptKind* const prompt, eval::FindPromptKind(settings.prompt));
   eval::AskSettings asking{.options = settings.options, .prompt = prompt, .jpeg_scaling = settings.jpeg_scaling};
   asking.options.cancel = interrupt_.flag();
+  if (budget_ != nullptr) {
+    asking.prepare = [&](const std::vector<ContentPart>& parts, AskOptions& options) {
+      return budget_->Plan(parts, engine_->info(), options);
+    };
+  }
   StageMeter meter;
   Ledger ledger;
   ledger.KeepRuns(meter.Runs(0));
@@ -140,6 +160,7 @@ Result<eval::Record> Evaluation::Answered(const eval::Question& question, const 
   if (answer.finish_reason == FinishReason::kCancelled) {
     return CancelledError(fmt::format("cancelled after {} of {}", done_, all()));
   }
+  if (budget_ != nullptr) budget_->Observe(answer);
   // Of a run on a GPU the processor's joules are the smaller part.
   if (engine_->info().device == "cpu") meter.Finish(ledger);
   eval::Record record = eval::Judge(question, answer.text, *job_.scorer);

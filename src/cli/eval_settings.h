@@ -20,6 +20,7 @@ struct EvalSettings {
   AskOptions options;
   std::string prompt;  // a name of eval::PromptKinds()
   bool jpeg_scaling = false;
+  double watts = 0;  // BudgetFlags
 };
 
 // Puts axes that reload the model first, so that it is loaded once for each of their combinations. Errors:

@@ -3,11 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 #include "base/error.h"
-#include "plan/planner.h"
 
 namespace eyeshot::plan {
 namespace {
@@ -17,41 +15,9 @@ constexpr double kLeastShare = 0.02;
 
 double Ms(const Ledger& ledger) { return static_cast<double>(ledger.total_wall_ns()) / 1e6; }
 
-// 1 or less: within.
-double Excess(const Ledger& ledger, const Budget& budget) {
-  double excess = 0;
-  if (budget.ms) excess = std::max(excess, Ms(ledger) / *budget.ms);
-  if (budget.joules) excess = std::max(excess, ledger.total_joules().value / *budget.joules);
-  return excess;
-}
-
-Status CheckBudget(const Budget& budget, const Ledger& ledger) {
-  if (!budget.ms && !budget.joules) return InvalidArgumentError("a budget of nothing", "give milliseconds or joules");
-  if (budget.joules && ledger.total_joules().value <= 0) {
-    return InvalidArgumentError("a budget in joules, and the power of this machine is not known",
-                                "give a budget in milliseconds, or the machine's watts");
-  }
-  return Status::Ok();
-}
-
-Status ParsePart(std::string_view part, Budget& budget) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-  const std::string_view unit = part.substr(static_cast<size_t>(end - part.data()));
-  if (error == std::errc() && std::isfinite(value) && value > 0) {
-    if (unit == "ms") budget.ms = value;
-    if (unit == "s") budget.ms = 1e3 * value;
-    if (unit == "J") budget.joules = value;
-    if (unit == "ms" || unit == "s" || unit == "J") return Status::Ok();
-  }
-  return InvalidArgumentError(fmt::format("the budget '{}'", part), "write 500ms, 1.5s, 20J or 500ms,20J");
-}
-
 std::string Why(const PicturePlan& plan, const Budget& budget) {
   const Request& request = plan.cost.request;
-  std::string limit;
-  if (budget.ms) limit += fmt::format("{:.0f} ms", *budget.ms);
-  if (budget.joules) limit += fmt::format("{}{:.3g} J", limit.empty() ? "" : " and ", *budget.joules);
+  const std::string limit = BudgetText(budget);
   const std::string way =
       fmt::format("{} tile{}, {} visual token{}, {:.0f} ms planned", request.tiles, request.tiles == 1 ? "" : "s",
                   request.visual_tokens, request.visual_tokens == 1 ? "" : "s", Ms(plan.cost.ledger));
@@ -60,16 +26,6 @@ std::string Why(const PicturePlan& plan, const Budget& budget) {
 }
 
 }  // namespace
-
-Result<Budget> ParseBudget(std::string_view text) {
-  Budget budget;
-  while (true) {
-    const size_t comma = std::min(text.find(','), text.size());
-    EYESHOT_RETURN_IF_ERROR(ParsePart(text.substr(0, comma), budget));
-    if (comma == text.size()) return budget;
-    text.remove_prefix(comma + 1);
-  }
-}
 
 bool StageWatch::Observe(const Ledger& planned, const Ledger& measured, std::string* log) {
   bool changed = false;
@@ -106,9 +62,7 @@ Ledger StageWatch::Corrected(const Ledger& estimate) const {
 }
 
 Result<PicturePlan> PlanFor(const ModelAtHand& model, const Workload& workload, const ModelPrecision& precision,
-                            const Place& place, const Budget& budget, bool reduce, const StageWatch& watch) {
-  Choices choices;
-  if (!reduce) choices.keeps = {0};
+                            const Place& place, const Budget& budget, Choices choices, const StageWatch& watch) {
   choices.precisions = {{"", precision}};
   EYESHOT_ASSIGN_OR_RETURN(std::vector<Candidate> candidates,
                            CandidatesOf({&model, 1}, workload, choices, place, {}, Knowledge()));
@@ -120,15 +74,15 @@ Result<PicturePlan> PlanFor(const ModelAtHand& model, const Workload& workload, 
       best = &candidate;
       continue;
     }
-    const double excess = Excess(candidate.cost.ledger, budget);
-    const double best_excess = Excess(best->cost.ledger, budget);
+    const double excess = BudgetShare(candidate.cost.ledger, budget);
+    const double best_excess = BudgetShare(best->cost.ledger, budget);
     const int64_t tokens = candidate.cost.request.visual_tokens;
     const int64_t best_tokens = best->cost.request.visual_tokens;
     const bool both_within = excess <= 1 && best_excess <= 1;
     if (both_within && tokens != best_tokens ? tokens > best_tokens : excess < best_excess) best = &candidate;
   }
   PicturePlan plan{.detail = best->variant.detail, .keep = best->variant.keep, .cost = best->cost};
-  plan.within = Excess(plan.cost.ledger, budget) <= 1;
+  plan.within = BudgetShare(plan.cost.ledger, budget) <= 1;
   plan.cost.batch_s = plan.cost.seconds();
   plan.why = Why(plan, budget);
   return plan;

@@ -4,25 +4,16 @@
 #define EYESHOT_PLAN_AUTO_H_
 
 #include <array>
-#include <optional>
 #include <string>
-#include <string_view>
 
 #include "eyeshot/ledger.h"
 #include "eyeshot/media.h"
 #include "eyeshot/status.h"
+#include "plan/budget.h"
 #include "plan/cost.h"
-#include "plan/law.h"
+#include "plan/planner.h"
 
 namespace eyeshot::plan {
-
-// Of one question, until its answer ends. At least one of the two.
-struct Budget {
-  std::optional<double> ms;
-  std::optional<double> joules;
-};
-// "500ms", "1.5s", "20J", "500ms,20J". Error: kInvalidArgument.
-Result<Budget> ParseBudget(std::string_view text);
 
 // How much longer each stage takes than the cost model says, learned from runs.
 class StageWatch {
@@ -52,11 +43,10 @@ struct PicturePlan {
 };
 
 // The way of one model, loaded in one precision, that looks at the pictures with most visual tokens within the budget:
-// whichever law holds, they cost accuracy when they are fewer. Of ways with equally many the cheapest. With `reduce`
-// false no tokens are dropped, and tiles alone are saved. Errors: those of EstimateCost; kInvalidArgument (no budget,
-// or joules where the machine's power isn't known).
+// whichever law holds, they cost accuracy when they are fewer. Of ways with equally many the cheapest. `choices` says
+// which ways are tried, in this precision. Errors: those of EstimateCost and CheckBudget.
 Result<PicturePlan> PlanFor(const ModelAtHand& model, const Workload& workload, const ModelPrecision& precision,
-                            const Place& place, const Budget& budget, bool reduce, const StageWatch& watch);
+                            const Place& place, const Budget& budget, Choices choices, const StageWatch& watch);
 
 }  // namespace eyeshot::plan
 

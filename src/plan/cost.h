@@ -46,12 +46,15 @@ struct Workload {
   // prompt is then as long as ever, but what stands before the pictures isn't run.
   bool cached_question = false;
   int64_t output_tokens = 64;
+  int64_t history_tokens = 0;  // of earlier turns: not run again, but looked at by each step
 };
 
 // How a model is run.
 struct Variant {
   PictureDetail detail;
   int64_t keep = 0;  // visual tokens of a tile that a reducer leaves; 0: all
+  std::optional<int64_t> keep_global;  // of the view of a whole picture, 0: all; as `keep` without it
+  std::vector<int64_t> tower_patches;  // of a reducer in the tower (Request); empty: all
   ModelPrecision precision;
   int64_t batch = 1;  // requests at a time; more than 1 on a simulated machine only
   double clock_mhz = 0;  // of a simulated machine; 0: its highest

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "plan/auto.h"
 #include "plan/cost.h"
+#include "plan/keep.h"
 #include "plan/planner.h"
 #include "plan/scores.h"
 #include "plan/speed.h"
@@ -325,7 +326,7 @@ TEST(AutoTest, BudgetsAreKeptAndSlowMachinesPlannedAgain) {
   const Workload workload{.pictures = {{1024, 768}}, .output_tokens = 8};
   StageWatch watch;
   const auto plan = [&](double ms) {
-    return *PlanFor(Model256M(), workload, {}, PlaceOf(speed), {.ms = ms}, true, watch);
+    return *PlanFor(Model256M(), workload, {}, PlaceOf(speed), {.ms = ms}, {}, watch);
   };
   const PicturePlan whole = plan(1e9);
   EXPECT_EQ(whole.detail, PictureDetail());
@@ -350,7 +351,77 @@ TEST(AutoTest, BudgetsAreKeptAndSlowMachinesPlannedAgain) {
   EXPECT_EQ(watch.factor(StageId::kPrefill), 1);
   EXPECT_LT(plan(all_ms / 2).cost.request.tiles, half.cost.request.tiles);
   EXPECT_FALSE(watch.Observe(plan(all_ms / 2).cost.ledger, plan(all_ms / 2).cost.ledger, nullptr));
-  EXPECT_FALSE(PlanFor(Model256M(), workload, {}, PlaceOf(speed), {.joules = 5}, true, watch).ok());
+  EXPECT_FALSE(PlanFor(Model256M(), workload, {}, PlaceOf(speed), {.joules = 5}, {}, watch).ok());
+}
+
+// Prompts cost something here as well, so that tokens do.
+class KeepTest : public testing::Test {
+ protected:
+  Result<KeepPlan> Keep(const Budget& budget, const KeepRange& range, const StageWatch& watch = {}) const {
+    const Variant one_tile{.detail = {PictureDetail::Kind::kLow, 0}};
+    return KeepWithin(Model256M(), kQuestion, one_tile, place_, budget, range, watch);
+  }
+  double Ms(int64_t keep) const {
+    const Variant kept{.detail = {PictureDetail::Kind::kLow, 0}, .keep = keep};
+    return 1e3 * EstimateCost(Model256M(), kQuestion, kept, place_)->seconds();
+  }
+
+  const Workload kQuestion{.pictures = {{1024, 768}}, .output_tokens = 8};
+  const MachineSpeed speed_ = ArithmeticSpeed(4);
+  Place place_ = PlaceOf(speed_);
+};
+
+TEST_F(KeepTest, TheMostTokensThatFit) {
+  ASSERT_LT(Ms(23), Ms(24));
+  const KeepPlan plan = *Keep({.ms = (Ms(23) + Ms(24)) / 2}, {.most = 64});
+  EXPECT_EQ(plan.keep, 23);
+  EXPECT_EQ(plan.cost.request.visual_tokens, 23);
+  EXPECT_NE(plan.why.find("23 of 64 tokens a tile"), std::string::npos) << plan.why;
+  EXPECT_EQ(Keep({.ms = 1e9}, {.most = 64})->keep, 64);
+  EXPECT_EQ(Keep({.ms = 1.0001 * Ms(1)}, {.most = 64})->keep, 1);
+  // The view of the whole picture, here the only one, may have a number of its own.
+  EXPECT_EQ(Keep({.ms = 1e9}, {.most = 64, .global = 9})->cost.request.visual_tokens, 9);
+
+  place_.watts = 10;
+  EXPECT_EQ(Keep({.joules = 10 * (Ms(23) + Ms(24)) / 2e3}, {.most = 64})->keep, 23);
+}
+
+TEST_F(KeepTest, WhatNothingFitsIntoSaysWhatItTakes) {
+  const Status status = Keep({.ms = 1}, {.most = 64}).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  for (const std::string& part : {fmt::format("predicted to take {:.0f} ms", Ms(1)), std::string("encode, and 1 ms")}) {
+    EXPECT_NE(status.message().find(part), std::string::npos) << status.message();
+  }
+  const Status joules = Keep({.joules = 5}, {.most = 64}).status();
+  EXPECT_NE(joules.message().find("--watts"), std::string::npos) << joules.message();
+}
+
+TEST_F(KeepTest, ReducersInTheTowerMakeTheTowerFaster) {
+  // Half of the patches after the first layer, down to `keep` in the last one.
+  const auto patches = [](int64_t keep) {
+    std::vector<int64_t> left(12, std::max<int64_t>(keep, 512));
+    left.back() = keep;
+    return left;
+  };
+  const KeepRange range{.most = 1024, .patches = patches};
+  const double all = Keep({.ms = 1e9}, range)->cost.seconds() * 1e3;
+  EXPECT_NEAR(all, Ms(0), 1e-3);
+  const KeepPlan plan = *Keep({.ms = 0.8 * all}, range);
+  EXPECT_GT(plan.keep, 1);
+  EXPECT_LT(plan.keep, 1024);
+  EXPECT_EQ(plan.cost.request.visual_tokens, 64) << "the decoder sees as many as ever";
+  EXPECT_NEAR(plan.cost.seconds() * 1e3, 0.8 * all, 0.01 * all);
+}
+
+TEST_F(KeepTest, EarlierTurnsAreLookedAtAndNotRunAgain) {
+  Workload later = kQuestion;
+  later.history_tokens = 700;
+  const Variant low{.detail = {PictureDetail::Kind::kLow, 0}};
+  const CostEstimate first = *EstimateCost(Model256M(), kQuestion, low, place_);
+  const CostEstimate second = *EstimateCost(Model256M(), later, low, place_);
+  EXPECT_EQ(second.request.prompt_tokens, first.request.prompt_tokens + 700);
+  EXPECT_EQ(second.request.cached_tokens, 700);
+  EXPECT_EQ(second.ledger.cost(StageId::kPrefill).tokens, first.ledger.cost(StageId::kPrefill).tokens);
 }
 
 }  // namespace

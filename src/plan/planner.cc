@@ -156,7 +156,9 @@ struct Ways {
     for (const PictureDetail& detail : choices.details.empty() ? own.details : choices.details) {
       for (const int64_t keep : choices.keeps.empty() ? own.keeps : choices.keeps) {
         if (keep >= model.config.visual_tokens_per_tile()) continue;
-        const Variant shape{.detail = detail, .keep = keep};
+        Variant shape = choices.base;
+        shape.detail = detail;
+        shape.keep = keep;
         const Result<CutRequest> cut = CutRequestOf(model, workload, shape);
         if (cut.status().code() == StatusCode::kContextFull) continue;
         if (!cut.ok()) return cut.status();

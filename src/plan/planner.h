@@ -77,6 +77,7 @@ struct Knowledge {
 
 // Which ways are tried.
 struct Choices {
+  Variant base;  // what the lists below leave as it is
   std::vector<PictureDetail> details;  // empty: those of DefaultChoices() for each model
   std::vector<int64_t> keeps;  // the same; 0: all tokens of a tile; more than a tile has are left out
   std::vector<std::pair<std::string, ModelPrecision>> precisions;
