@@ -43,6 +43,7 @@ struct EvalFlags {
   std::string html;
   std::string svg;
   std::string cost;
+  std::string points;
   bool recorded = false;
   bool json = false;
 };
@@ -126,7 +127,18 @@ EvalReport ReportOf(const EvalJob& job, const EvalOutcome& outcome) {
   return report;
 }
 
-Status WritePages(const EvalFlags& flags, const EvalReport& report) {
+Status WritePoints(const EvalFlags& flags, const EvalJob& job, const EvalReport& report) {
+  if (flags.points.empty()) return Status::Ok();
+  std::vector<EvalSettings> settings;
+  for (const eval::Point& point : job.points) {
+    EYESHOT_ASSIGN_OR_RETURN(EvalSettings own, SettingsAt(job.settings, point));
+    settings.push_back(std::move(own));
+  }
+  return WriteTextFile(flags.points, PointsText(report, settings));
+}
+
+Status WritePages(const EvalFlags& flags, const EvalJob& job, const EvalReport& report) {
+  EYESHOT_RETURN_IF_ERROR(WritePoints(flags, job, report));
   if (!flags.html.empty()) EYESHOT_RETURN_IF_ERROR(WriteTextFile(flags.html, EvalHtml(report)));
   if (flags.svg.empty()) return Status::Ok();
   EYESHOT_ASSIGN_OR_RETURN(const std::string svg, EvalSvg(report, flags.cost));
@@ -152,7 +164,7 @@ Result<int> Evaluate(const EvalFlags& flags) {
     PrintReport(report);
   }
   // The answers took long: a page that can't be written must not take the report with it.
-  const Status written = WritePages(flags, report);
+  const Status written = WritePages(flags, job, report);
   return written.ok() ? kExitOk : ReportError(written, false);
 }
 
@@ -273,6 +285,8 @@ void AddResultFlags(CLI::App& command, EvalFlags& flags) {
                   "Which of two files of results is better, question by question; of a sweep FILE#NAME=V NAME=V")
       ->expected(2)
       ->type_name("A B");
+  command.add_option("--points", flags.points, "Write what was measured, for `eyeshot plan --points` and --budget")
+      ->type_name("FILE.jsonl");
   command.add_option("--html", flags.html, "Write a page with charts")->type_name("FILE");
   command.add_option("--svg", flags.svg, "Write a sweep's chart: score over cost, with the Pareto front")
       ->type_name("FILE");

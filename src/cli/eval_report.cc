@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "plan/scores.h"
 
 namespace eyeshot::cli {
 namespace {
@@ -190,6 +191,30 @@ OrderedJson ReportJson(const EvalReport& report) {
     json["points"].push_back(std::move(point));
   }
   return json;
+}
+
+std::string PointsText(const EvalReport& report, std::span<const EvalSettings> settings) {
+  std::string text;
+  for (size_t i = 0; i < report.points.size(); ++i) {
+    const eval::Score& total = report.points[i].summary.total;
+    const EvalSettings& own = settings[i];
+    if (total.ms <= 0 || !plan::ParseReduction(own.options.reduce).ok()) continue;
+    const std::string loaded = report.info.precision;
+    // The exact formats have names of their own on each device.
+    const std::string files = loaded.find("exact") != std::string::npos ? "exact" : loaded;
+    OrderedJson point = {{"model", own.model.model.empty() ? report.info.name : own.model.model},
+                         {"precision", own.model.precision.empty() ? files : own.model.precision},
+                         {"detail", PictureDetailName(own.options.detail)},
+                         {"reduce", own.options.reduce},
+                         {"score", total.score.value},
+                         {"ms", total.ms},
+                         {"tokens", total.visual_tokens}};
+    for (const Joules& joules : total.joules) {
+      if (joules.source != EnergySource::kModel) point["joules"] = joules.value;
+    }
+    text += JsonLine(point);
+  }
+  return text;
 }
 
 void PrintComparison(const EvalComparison& comparison) {

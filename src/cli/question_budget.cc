@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "cli/plan_points.h"
 #include "models/model_source.h"
 #include "reduce/reducer.h"
 #include "reduce/tome.h"
@@ -19,23 +20,13 @@ constexpr int64_t kBytesPerToken = 4;
 
 bool IsBudget(const Keep& keep) { return keep.kind == Keep::Kind::kMilliseconds || keep.kind == Keep::Kind::kJoules; }
 
-// Of a reducer in the tower: the patches that are left behind each layer's attention.
-std::vector<int64_t> PatchesLeft(const VisionConfig& vision, int64_t keep) {
-  std::vector<int64_t> left;
-  int64_t patches = vision.patches();
-  for (int64_t layer = 0; layer < vision.num_layers; ++layer) {
-    patches -= MergesOfLayer(patches, keep, layer, vision.num_layers);
-    left.push_back(patches);
-  }
-  return left;
-}
-
 // What a reducer with tokens or shares makes of each tile.
 Result<plan::Variant> FixedKeep(const ReduceSpec& spec, const ModelConfig& config) {
   plan::Variant variant;
   if (spec.reducer == nullptr) return variant;
   if (spec.reducer->in_tower) {
     EYESHOT_ASSIGN_OR_RETURN(const int64_t patches, TokensToKeep(spec.keep, config.vision.patches()));
+    variant.tower_keep = patches;
     variant.tower_patches = PatchesLeft(config.vision, patches);
     return variant;
   }
@@ -57,11 +48,12 @@ void AddBudgetFlags(CLI::App& command, BudgetFlags& flags) {
   command
       .add_option("--budget", flags.budget,
                   "Milliseconds or joules that an answer of 32 tokens may take, as 500ms, 1.5s or 20J: fewer tiles are "
-                  "taken (after `eyeshot plan --calibrate`)")
+                  "taken, or what answers best by --points (after `eyeshot plan --calibrate`)")
       ->excludes("--detail")
       ->excludes("--no-split")
       ->type_name("B");
   AddWattsFlag(command, flags.watts);
+  AddPointsFlag(command, flags.points);
 }
 
 void AddWattsFlag(CLI::App& command, double& watts) {
@@ -95,6 +87,8 @@ Result<std::unique_ptr<QuestionBudget>> QuestionBudget::Create(const BudgetFlags
     EYESHOT_ASSIGN_OR_RETURN(budget->budget_, plan::ParseBudget(flags.budget));
   }
   budget->watts_ = flags.watts;
+  budget->knowledge_.law = plan::LawOf(budget->knowledge_.task);
+  EYESHOT_RETURN_IF_ERROR(ReadPoints(flags.points, budget->knowledge_));
   EYESHOT_RETURN_IF_ERROR(budget->FindModelAndSpeed(model));
   return budget;
 }
@@ -110,8 +104,11 @@ Status QuestionBudget::FindModelAndSpeed(const ModelFlags& flags) {
     return UnsupportedError("a budget for a model that reads text alone", fmt::format("leave {} out", flag_));
   }
   EYESHOT_ASSIGN_OR_RETURN(backend_, CreateBackend({.name = flags.backend, .threads = flags.threads}));
-  EYESHOT_ASSIGN_OR_RETURN(precision_, ChoosePrecision(source, flags.precision, *backend_));
-  EYESHOT_ASSIGN_OR_RETURN(precision_.kv_cache, ParseKvFormat(flags.kv_cache));
+  ModelPrecision& precision = loaded_.precision;
+  EYESHOT_ASSIGN_OR_RETURN(precision, ChoosePrecision(source, flags.precision, *backend_));
+  EYESHOT_ASSIGN_OR_RETURN(precision.kv_cache, ParseKvFormat(flags.kv_cache));
+  const bool exact = precision.tower == WeightFormat::kExact && precision.decoder == WeightFormat::kExact;
+  loaded_.name = exact ? "exact" : PrecisionName(precision, *backend_);
   EYESHOT_ASSIGN_OR_RETURN(speed_, FindSpeed("", *backend_));
   model_ = {.name = found.name, .path = found.dir, .config = source.config()};
   EYESHOT_ASSIGN_OR_RETURN(model_.processing, source.Processor());
@@ -155,12 +152,15 @@ Status QuestionBudget::Plan(const std::vector<ContentPart>& parts, const ModelIn
 }
 
 Status QuestionBudget::PlanDetail(const plan::Workload& workload, AskOptions& options) {
-  plan::Choices choices{.keeps = {0}};
+  plan::Choices choices;
   EYESHOT_ASSIGN_OR_RETURN(choices.base, FixedKeep(reduce_, model_.config));
-  if (choices.base.keep != 0) choices.keeps = {choices.base.keep};
+  const bool fixed = reduce_.reducer != nullptr;
+  if (fixed) choices.keeps = {choices.base.keep};
   EYESHOT_ASSIGN_OR_RETURN(const plan::PicturePlan plan,
-                           plan::PlanFor(model_, workload, precision_, place(), budget_, choices, watch_));
+                           plan::PlanFor(model_, workload, loaded_, place(), budget_, choices,
+                                         fixed ? plan::Knowledge() : knowledge_, watch_));
   options.detail = plan.detail;
+  if (!fixed) options.reduce = plan.reduce;
   planned_ = {
       .detail = plan.detail, .reduce = options.reduce, .within = plan.within, .cost = plan.cost, .why = plan.why};
   return Status::Ok();
@@ -181,7 +181,7 @@ Status QuestionBudget::PlanKeep(const plan::Workload& workload, AskOptions& opti
     EYESHOT_ASSIGN_OR_RETURN(const int64_t global, TokensToKeep(*spec.global, tokens));
     range.global = global == tokens ? 0 : std::max<int64_t>(1, global);
   }
-  const plan::Variant variant{.detail = options.detail, .precision = precision_};
+  const plan::Variant variant{.detail = options.detail, .precision = loaded_.precision};
   EYESHOT_ASSIGN_OR_RETURN(const plan::KeepPlan plan,
                            plan::KeepWithin(model_, workload, variant, place(), budget_, range, watch_));
   spec.keep = {Keep::Kind::kTokens, static_cast<double>(plan.keep)};
@@ -209,8 +209,7 @@ std::string QuestionBudget::Summary() const {
   if (!planned_) return "";
   std::string text;
   for (const std::string& doubt : speed_.doubts) text += fmt::format("careful: {}\n", doubt);
-  const std::string reduce = planned_->reduce == "none" ? "" : planned_->reduce + ": ";
-  return text + fmt::format("budget: {}{}\n", reduce, planned_->why);
+  return text + fmt::format("budget: {}{}\n", of_keep_ ? planned_->reduce + ": " : "", planned_->why);
 }
 
 OrderedJson QuestionBudget::ToJson() const {

@@ -25,9 +25,10 @@ namespace eyeshot::cli {
 struct BudgetFlags {
   std::string budget;  // of milliseconds or joules; empty: none
   double watts = 0;    // of this machine at work; 0: as calibration found it
+  std::vector<std::string> points;  // files of what was measured, for `budget`
 };
 
-// --budget and --watts, which exclude --detail of the same command.
+// --budget, --watts and --points, which exclude --detail of the same command.
 void AddBudgetFlags(CLI::App& command, BudgetFlags& flags);
 // --watts alone, for commands that have --reduce and no --budget.
 void AddWattsFlag(CLI::App& command, double& watts);
@@ -85,7 +86,8 @@ class QuestionBudget {
   std::unique_ptr<Backend> backend_;
   FoundSpeed speed_;
   plan::ModelAtHand model_;
-  ModelPrecision precision_;
+  plan::LoadedAs loaded_;
+  plan::Knowledge knowledge_;
   plan::StageWatch watch_;
   std::optional<Planned> planned_;
   std::string off_;

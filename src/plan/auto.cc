@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "base/error.h"
 
@@ -15,14 +16,55 @@ constexpr double kLeastShare = 0.02;
 
 double Ms(const Ledger& ledger) { return static_cast<double>(ledger.total_wall_ns()) / 1e6; }
 
-std::string Why(const PicturePlan& plan, const Budget& budget) {
+// Which of two ways to look at pictures is the better one (PlanFor()).
+class Ranking {
+ public:
+  // `asked`: that tokens are dropped was asked for, and is no choice.
+  Ranking(std::span<const Candidate> candidates, const Budget& budget, bool asked)
+      : budget_(budget),
+        asked_(asked),
+        known_(std::any_of(candidates.begin(), candidates.end(), [](const Candidate& candidate) {
+          return candidate.accuracy.evidence == Evidence::kMeasured;
+        })) {}
+
+  bool Better(const Candidate& a, const Candidate& b) const {
+    const double share_a = BudgetShare(a.cost.ledger, budget_);
+    const double share_b = BudgetShare(b.cost.ledger, budget_);
+    const bool within = share_a <= 1;
+    if (within != (share_b <= 1)) return within;
+    const int trust = Trust(a, within);
+    if (trust != Trust(b, within)) return trust > Trust(b, within);
+    if (within && Worth(a) != Worth(b)) return Worth(a) > Worth(b);
+    return share_a < share_b;
+  }
+
+ private:
+  int Trust(const Candidate& candidate, bool within) const {
+    if (asked_ || !candidate.variant.reduced()) return 1;
+    const Accuracy& accuracy = candidate.accuracy;
+    return within && accuracy.evidence == Evidence::kMeasured && !accuracy.carried ? 1 : 0;
+  }
+  double Worth(const Candidate& candidate) const {
+    return known_ ? candidate.accuracy.value : static_cast<double>(candidate.cost.request.visual_tokens);
+  }
+
+  const Budget& budget_;
+  bool asked_;
+  bool known_;
+};
+
+std::string Why(const PicturePlan& plan, const Candidate& candidate, const Budget& budget) {
   const Request& request = plan.cost.request;
   const std::string limit = BudgetText(budget);
   const std::string way =
-      fmt::format("{} tile{}, {} visual token{}, {:.0f} ms planned", request.tiles, request.tiles == 1 ? "" : "s",
-                  request.visual_tokens, request.visual_tokens == 1 ? "" : "s", Ms(plan.cost.ledger));
-  return plan.within ? fmt::format("{}: the most tokens within {}", way, limit)
-                     : fmt::format("{}: the least there is, though more than {}", way, limit);
+      fmt::format("{} tile{}, {} visual token{}{}, {:.0f} ms planned", request.tiles, request.tiles == 1 ? "" : "s",
+                  request.visual_tokens, request.visual_tokens == 1 ? "" : "s",
+                  plan.reduce == "none" ? "" : fmt::format(" ({})", plan.reduce), Ms(plan.cost.ledger));
+  if (!plan.within) return fmt::format("{}: the least there is, though more than {}", way, limit);
+  if (candidate.accuracy.evidence != Evidence::kMeasured)
+    return fmt::format("{}: the most tokens within {}", way, limit);
+  return fmt::format("{}: answers best within {}, {:.1f} % right ({}{})", way, limit, 100 * candidate.accuracy.value,
+                     EvidenceName(candidate.accuracy.evidence), candidate.accuracy.carried ? " and law" : "");
 }
 
 }  // namespace
@@ -61,30 +103,23 @@ Ledger StageWatch::Corrected(const Ledger& estimate) const {
   return corrected;
 }
 
-Result<PicturePlan> PlanFor(const ModelAtHand& model, const Workload& workload, const ModelPrecision& precision,
-                            const Place& place, const Budget& budget, Choices choices, const StageWatch& watch) {
-  choices.precisions = {{"", precision}};
+Result<PicturePlan> PlanFor(const ModelAtHand& model, const Workload& workload, const LoadedAs& loaded,
+                            const Place& place, const Budget& budget, Choices choices, const Knowledge& knowledge,
+                            const StageWatch& watch) {
+  choices.precisions = {{loaded.name, loaded.precision}};
   EYESHOT_ASSIGN_OR_RETURN(std::vector<Candidate> candidates,
-                           CandidatesOf({&model, 1}, workload, choices, place, {}, Knowledge()));
+                           CandidatesOf({&model, 1}, workload, choices, place, {}, knowledge));
   for (Candidate& candidate : candidates) candidate.cost.ledger = watch.Corrected(candidate.cost.ledger);
   EYESHOT_RETURN_IF_ERROR(CheckBudget(budget, candidates.front().cost.ledger));
-  const Candidate* best = nullptr;
+  const Ranking ranking(candidates, budget, choices.base.reduced());
+  const Candidate* best = candidates.data();
   for (const Candidate& candidate : candidates) {
-    if (best == nullptr) {
-      best = &candidate;
-      continue;
-    }
-    const double excess = BudgetShare(candidate.cost.ledger, budget);
-    const double best_excess = BudgetShare(best->cost.ledger, budget);
-    const int64_t tokens = candidate.cost.request.visual_tokens;
-    const int64_t best_tokens = best->cost.request.visual_tokens;
-    const bool both_within = excess <= 1 && best_excess <= 1;
-    if (both_within && tokens != best_tokens ? tokens > best_tokens : excess < best_excess) best = &candidate;
+    if (ranking.Better(candidate, *best)) best = &candidate;
   }
-  PicturePlan plan{.detail = best->variant.detail, .keep = best->variant.keep, .cost = best->cost};
+  PicturePlan plan{.detail = best->variant.detail, .reduce = best->reduce(), .cost = best->cost};
   plan.within = BudgetShare(plan.cost.ledger, budget) <= 1;
   plan.cost.batch_s = plan.cost.seconds();
-  plan.why = Why(plan, budget);
+  plan.why = Why(plan, *best, budget);
   return plan;
 }
 

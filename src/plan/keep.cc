@@ -54,6 +54,7 @@ Result<KeepPlan> KeepWithin(const ModelAtHand& model, const Workload& workload, 
     Variant kept = variant;
     kept.keep = range.patches || keep == range.most ? 0 : keep;
     kept.keep_global = range.global;
+    kept.tower_keep = range.patches ? keep : 0;
     if (range.patches) kept.tower_patches = range.patches(keep);
     EYESHOT_ASSIGN_OR_RETURN(CostEstimate cost, EstimateCost(model, workload, kept, place));
     cost.ledger = watch.Corrected(cost.ledger);

@@ -628,6 +628,32 @@ class Plan(ProgramTest):
         self.assertIn("careful: it was measured with the CPU another", err)
         self.fails(2, ["--budget"], "ask", "--budget", "1s", "--detail", "low", *question)
         self.fails(1, ["soon"], "ask", "--budget", "soon", *question, env=env)
+        self.reducer_of_a_budget(env)
+
+    def reducer_of_a_budget(self, env):
+        """A reducer that is planned is what the engine runs: where one tile is too much, and where points say so."""
+        def ask(*more):
+            return json.loads(self.succeeds("ask", "--json", "-n", 2, *more, *self.QUESTION, env=env))
+        one_tile = ask("--budget", "1ms")["budget"]["planned_ms"]
+        tight = ask("--budget", f"{0.999 * one_tile}ms")
+        self.assertEqual(tight["pictures"][0]["reduction"], "stride:16")
+        self.assertEqual((tight["visual_tokens"], tight["budget"]["reduce"]), (16, "stride:16"))
+
+        swept, points = EVAL / "questions.jsonl", self.folder / "points.jsonl"
+        self.succeeds("eval", swept, "--limit", 1, "-n", 2, "--detail", "low", "--points", points,
+                      "--sweep", "reduce=pool:40,stride:25%")
+        point, = map(json.loads, points.read_text().splitlines())  # a share is no number of tokens
+        self.assertEqual((point["model"], point["detail"], point["reduce"], point["precision"]),
+                         ("eyeshot-tiny", "low", "pool:40", "exact"))
+        points.write_text("".join(json.dumps(point | change) + "\n" for change in (
+            {"score": 0.7}, {"score": 0.4, "reduce": "stride:40"}, {"score": 0.6, "reduce": "tome:128", "tokens": 64})))
+        measured = ask("--budget", f"{0.999 * one_tile}ms", "--points", points)
+        self.assertEqual(measured["pictures"][0]["reduction"], "pool:40")
+        self.assertIn("70.0 % right (measured)", measured["budget"]["why"])
+        words = self.succeeds("plan", MODEL, "--precision", "exact", "--points", points, "--goal", "time", "--at-least",
+                              "0.65", "--picture", "512x512", env=env)
+        self.assertIn("Of 2 reducers that were measured here at so many tokens pool answers most right",
+                      " ".join(words.split()))
 
     def test_keep_as_a_budget(self):
         """What KEEP in milliseconds buys is what the engine is asked to keep."""
