@@ -15,6 +15,7 @@
 #include "cli/eval_run.h"
 #include "cli/eval_settings.h"
 #include "cli/generation_flags.h"
+#include "cli/governor_flags.h"
 #include "cli/help.h"
 #include "cli/model_flags.h"
 #include "cli/pictures.h"
@@ -115,6 +116,7 @@ EvalReport ReportOf(const EvalJob& job, const EvalOutcome& outcome) {
                     .info = outcome.info,
                     .seconds = outcome.seconds,
                     .resumed = outcome.resumed,
+                    .governors = outcome.governors,
                     .ledger = outcome.ledger};
   const std::vector<const eval::Record*> first = RecordsAt(job, outcome, 0);
   for (size_t i = 0; i < job.points.size(); ++i) {
@@ -305,6 +307,7 @@ void AddEvalCommand(CLI::App& program, int& exit_code) {
   AddSetFlags(*command, *flags);
   AddModelFlags(*command, flags->settings.model);
   AddGenerationFlags(*command, flags->settings.options);
+  AddGovernorFlags(*command, flags->settings.governor);
   AddWattsFlag(*command, flags->settings.watts);
   AddJpegScalingFlag(*command, flags->settings.jpeg_scaling);
   AddResultFlags(*command, *flags);
@@ -317,6 +320,7 @@ Examples:
   eyeshot eval MMStar.tsv --model SmolVLM2-500M-Video-Instruct --out mmstar.jsonl
   eyeshot eval questions.jsonl --every 5 --answers reference-answers.json --out answers.jsonl --json
   eyeshot eval questions.jsonl --sweep precision=exact,int8 --sweep detail=low,high --out s.jsonl --html s.html
+  sudo eyeshot eval questions.jsonl --sweep governor=race-to-idle,fixed:1500 --allow-clocks
   eyeshot eval --compare "s.jsonl#precision=exact detail=low" "s.jsonl#precision=int8 detail=low"
   eyeshot eval 20260101_samples_docvqa_val.jsonl --recorded)");
   command->callback([flags, &exit_code] { exit_code = RunEval(*flags); });

@@ -42,6 +42,7 @@ struct EvalReport {
   ModelInfo info;  // name empty: nothing was asked
   double seconds = 0;
   size_t resumed = 0;
+  std::vector<std::string> governors;  // what they did
   Ledger ledger;
   // How many answers are another engine's, of those that it has, by task and in all (""): empty without --answers.
   std::map<std::string, double> agreement;
