@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iterator>
@@ -184,7 +185,10 @@ OrderedJson ShapesJson(const ModelConfig& config) {
                 {"patch_side", vision.patch_size},
                 {"patches_per_tile", vision.patches()}}},
               {"connector",
-               {{"scale_factor", config.scale_factor}, {"visual_tokens_per_tile", config.visual_tokens_per_tile()}}}};
+               {{"type", ConnectorTypeName(config.connector.type)},
+                {"scale_factor", config.scale_factor},
+                {"visual_tokens_per_tile", config.visual_tokens_per_tile()},
+                {"reduced_tokens", config.connector.reduced_tokens}}}};
   }
   shapes["text"] = {{"layers", text.num_layers},     {"width", text.hidden_size},
                     {"mlp", text.intermediate_size}, {"heads", text.num_heads},
@@ -231,15 +235,23 @@ void PrintModelJson(const ModelReport& report) {
   PrintJson(json);
 }
 
+// "pixel shuffle", "elastic (1, 4, 16)".
+std::string ConnectorName(const ConnectorConfig& connector) {
+  if (connector.type == ConnectorConfig::Type::kPixelShuffle) return "pixel shuffle";
+  const std::string_view name = ConnectorTypeName(connector.type);
+  if (connector.reduced_tokens.empty()) return std::string(name);
+  return fmt::format("{} ({})", name, fmt::join(connector.reduced_tokens, ", "));
+}
+
 void PrintVision(const ModelReport& report) {
   const VisionConfig& vision = report.config.vision;
   fmt::print("\nvision tower   {} layers, width {}, MLP {}, {} heads of {}\n", vision.num_layers, vision.hidden_size,
              vision.intermediate_size, vision.num_heads, vision.head_dim());
   fmt::print("tile           {} x {} pixels, {} patches of {} x {}\n", vision.image_size, vision.image_size,
              vision.patches(), vision.patch_size, vision.patch_size);
-  fmt::print("connector      pixel shuffle {} x {}: {} visual tokens a tile, at most {} tiles a picture\n",
-             report.config.scale_factor, report.config.scale_factor, report.config.visual_tokens_per_tile(),
-             report.most_tiles);
+  fmt::print("connector      {} {} x {}: {} visual tokens a tile, at most {} tiles a picture\n",
+             ConnectorName(report.config.connector), report.config.scale_factor, report.config.scale_factor,
+             report.config.visual_tokens_per_tile(), report.most_tiles);
 }
 
 void PrintShapes(const ModelReport& report) {

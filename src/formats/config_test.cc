@@ -109,6 +109,48 @@ TEST(ModelConfigTest, AcceptsAllNamesOfTheTower) {
   }
 }
 
+json QueccConfig() {
+  json config = SmallConfig();
+  config["connector_type"] = "quecc";
+  config["connector_config"] = {{"num_attention_heads", 4}, {"query_layer", 11}, {"key_layers", {6, 8, 11, 12}}};
+  return config;
+}
+
+TEST(ModelConfigTest, ConnectorsThatWereTrainedForFewTokens) {
+  EXPECT_EQ(Parse(SmallConfig())->connector.type, ConnectorConfig::Type::kPixelShuffle);
+  const Result<ModelConfig> quecc = Parse(QueccConfig());
+  ASSERT_TRUE(quecc.ok()) << quecc.status().message();
+  EXPECT_TRUE(quecc->query_conditioned());
+  EXPECT_EQ(quecc->connector.key_layers, (std::vector<int64_t>{6, 8, 11, 12}));
+  EXPECT_EQ(quecc->connector.hidden_act, "gelu");
+  EXPECT_EQ(quecc->visual_tokens_per_tile(), 4);
+  json elastic = SmallConfig();
+  elastic["connector_type"] = "elastic";
+  elastic["connector_config"] = {{"reduced_tokens", {1}}};
+  EXPECT_EQ(Parse(elastic)->connector.reduced_tokens, (std::vector<int64_t>{1}));
+  EXPECT_FALSE(Parse(elastic)->query_conditioned());
+}
+
+TEST(ModelConfigTest, ConnectorsThatCantBe) {
+  const auto expect = [](json config, const char* pointer, const json& value, StatusCode code, const char* part) {
+    config[json::json_pointer(pointer)] = value;
+    ExpectError(Parse(config).status(), code, {part});
+  };
+  const json quecc = QueccConfig();
+  expect(quecc, "/connector_type", "resampler", StatusCode::kUnsupported, "pixel_shuffle, elastic, quecc");
+  expect(quecc, "/connector_config", nullptr, StatusCode::kCorrupt, "expected an object");
+  expect(quecc, "/connector_config/query_layer", 13, StatusCode::kLimitExceeded, "query_layer");
+  expect(quecc, "/connector_config/num_attention_heads", 5, StatusCode::kCorrupt, "vision_config.hidden_size (32)");
+  expect(quecc, "/connector_config/hidden_act", "relu", StatusCode::kUnsupported, "gelu_pytorch_tanh");
+  for (const json& bad : {json(3), json::array(), json({8, 6}), json({13}), json({1.5})}) {
+    expect(quecc, "/connector_config/key_layers", bad, StatusCode::kCorrupt, "ascending integers of 0 to 12");
+  }
+  json elastic = SmallConfig();
+  elastic["connector_type"] = "elastic";
+  expect(elastic, "/connector_config/reduced_tokens", {2}, StatusCode::kCorrupt, "squares of divisors of the 2");
+  expect(elastic, "/connector_config/reduced_tokens", {1, 4}, StatusCode::kCorrupt, "1 to 3");
+}
+
 TEST(ModelConfigTest, NamesEachMissingKey) {
   for (const char* pointer :
        {"/model_type", "/image_token_id", "/vision_config", "/text_config", "/text_config/hidden_size",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -21,6 +22,8 @@ constexpr std::array<std::string_view, 4> kVisionTypes = {"idefics3", "idefics3_
 constexpr std::array<std::string_view, 1> kTextTypes = {"llama"};
 constexpr std::array<std::string_view, 1> kVisionActivations = {"gelu_pytorch_tanh"};
 constexpr std::array<std::string_view, 1> kTextActivations = {"silu"};
+constexpr std::array<std::string_view, 3> kConnectorTypes = {"pixel_shuffle", "elastic", "quecc"};  // by their number
+constexpr std::array<std::string_view, 2> kConnectorActivations = {"gelu", "gelu_pytorch_tanh"};
 
 // Rotary bases of published models lie between 10^4 and 10^6.
 constexpr double kMaxRopeTheta = 1e9;
@@ -150,6 +153,63 @@ Status ReadText(const JsonObject& object, TextConfig& text) {
                       "correct the key or download the file again");
 }
 
+// A list of integers in [min, max], each larger than the one before.
+Status ReadAscending(const JsonObject& object, const std::string& key, int64_t min, int64_t max,
+                     std::vector<int64_t>& values) {
+  Status wrong = object.Error(StatusCode::kCorrupt, key,
+                              fmt::format("a list of one or more ascending integers of {} to {}", min, max),
+                              "correct the key or download the file again");
+  const Json* const list = object.Find(key);
+  if (list == nullptr || !list->is_array() || list->empty()) return wrong;
+  for (const Json& element : *list) {
+    if (!element.is_number_integer()) return wrong;
+    const auto value = element.get<int64_t>();
+    if (value < min || value > max || (!values.empty() && value <= values.back())) return wrong;
+    values.push_back(value);
+  }
+  return Status::Ok();
+}
+
+Status ReadElastic(const JsonObject& object, const ModelConfig& config, ConnectorConfig& connector) {
+  const int64_t per_tile = config.visual_tokens_per_tile();
+  EYESHOT_RETURN_IF_ERROR(ReadAscending(object, "reduced_tokens", 1, per_tile - 1, connector.reduced_tokens));
+  for (const int64_t tokens : connector.reduced_tokens) {
+    const auto side = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(tokens))));
+    if (side * side == tokens && config.visual_tokens_per_side() % side == 0) continue;
+    return object.Error(
+        StatusCode::kCorrupt, "reduced_tokens",
+        fmt::format("squares of divisors of the {} visual tokens of a tile's side", config.visual_tokens_per_side()),
+        "correct the key or download the file again");
+  }
+  return Status::Ok();
+}
+
+Status ReadQuecc(const JsonObject& object, const VisionConfig& vision, ConnectorConfig& connector) {
+  EYESHOT_RETURN_IF_ERROR(CheckKnown(object, "hidden_act", kConnectorActivations, connector.hidden_act));
+  EYESHOT_RETURN_IF_ERROR(ReadEpsilon(object, "layer_norm_eps", connector.layer_norm_eps));
+  EYESHOT_RETURN_IF_ERROR(ReadSize(object, "num_attention_heads", limits::kMaxHeads, connector.num_heads));
+  if (vision.hidden_size % connector.num_heads != 0) {
+    return object.Error(StatusCode::kCorrupt, "num_attention_heads",
+                        fmt::format("a divisor of vision_config.hidden_size ({})", vision.hidden_size),
+                        "correct one of the two keys or download the file again");
+  }
+  EYESHOT_RETURN_IF_ERROR(CheckHeadDim(object, "num_attention_heads", vision.hidden_size / connector.num_heads));
+  EYESHOT_ASSIGN_OR_RETURN(connector.query_layer, object.Integer("query_layer", 0, vision.num_layers));
+  return ReadAscending(object, "key_layers", 0, vision.num_layers, connector.key_layers);
+}
+
+Status ReadConnector(const JsonObject& root, ModelConfig& config) {
+  using Type = ConnectorConfig::Type;
+  std::string name(kConnectorTypes.front());
+  EYESHOT_RETURN_IF_ERROR(CheckKnown(root, "connector_type", kConnectorTypes, name));
+  const auto* const known = std::find(kConnectorTypes.begin(), kConnectorTypes.end(), name);
+  config.connector.type = static_cast<Type>(known - kConnectorTypes.begin());
+  if (config.connector.type == Type::kPixelShuffle) return Status::Ok();
+  EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, root.Object("connector_config"));
+  return config.connector.type == Type::kElastic ? ReadElastic(object, config, config.connector)
+                                                 : ReadQuecc(object, config.vision, config.connector);
+}
+
 // What the parts must agree upon.
 Status CheckTogether(const JsonObject& root, const ModelConfig& config) {
   const int64_t side = config.vision.patches_per_side();
@@ -168,6 +228,8 @@ Status CheckTogether(const JsonObject& root, const ModelConfig& config) {
 }
 
 }  // namespace
+
+std::string_view ConnectorTypeName(ConnectorConfig::Type type) { return kConnectorTypes[static_cast<size_t>(type)]; }
 
 Result<ModelConfig> ParseModelConfig(const std::string& text, const std::string& file) {
   EYESHOT_ASSIGN_OR_RETURN(const Json tree, ParseJsonTree(text, file));
@@ -189,6 +251,7 @@ Result<ModelConfig> ParseModelConfig(const std::string& text, const std::string&
   EYESHOT_ASSIGN_OR_RETURN(const int64_t image_token, root.Integer("image_token_id", 0, limits::kMaxVocabulary - 1));
   config.image_token_id = static_cast<int32_t>(image_token);
   EYESHOT_RETURN_IF_ERROR(CheckTogether(root, config));
+  EYESHOT_RETURN_IF_ERROR(ReadConnector(root, config));
   return config;
 }
 

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "eyeshot/status.h"
 
@@ -43,13 +45,38 @@ struct TextConfig {
   std::string hidden_act = "silu";
 };
 
+// How patches become visual tokens: `connector_type` and `connector_config`, keys of our own (docs/formats.md).
+struct ConnectorConfig {
+  enum class Type {
+    kPixelShuffle,  // no such key: a projection of scale_factor x scale_factor patches
+    kElastic,       // the same, trained with the means of areas as well: `--reduce elastic`
+    kQuecc,         // query-conditioned convolutional cross-attention, arXiv 2411.03312
+  };
+  Type type = Type::kPixelShuffle;
+
+  // kElastic: how few tokens a tile it was trained with beside all of them; ascending squares.
+  std::vector<int64_t> reduced_tokens;
+
+  // kQuecc. Layers are hidden states: 0 is what the first layer gets, i what i layers leave.
+  int64_t num_heads = 8;
+  int64_t query_layer = 0;
+  std::vector<int64_t> key_layers;  // ascending
+  float layer_norm_eps = 1e-6f;
+  std::string hidden_act = "gelu";  // or "gelu_pytorch_tanh"
+};
+// "pixel_shuffle", "elastic", "quecc".
+std::string_view ConnectorTypeName(ConnectorConfig::Type type);
+
 struct ModelConfig {
   std::string model_type;  // "smolvlm", "idefics3", or "llama": a decoder alone
   VisionConfig vision;
   TextConfig text;
-  int64_t scale_factor = 2;  // pixel shuffle: scale_factor^2 patches become one visual token
+  int64_t scale_factor = 2;  // scale_factor^2 patches become one visual token
+  ConnectorConfig connector;
   int32_t image_token_id = 0;  // -1 without a vision tower
   bool has_vision() const { return model_type != "llama"; }
+  // Whether visual tokens depend on what is asked.
+  bool query_conditioned() const { return connector.type == ConnectorConfig::Type::kQuecc; }
   // What the file says. A stored lm_head.weight is used whatever stands here.
   bool tie_word_embeddings = false;
 

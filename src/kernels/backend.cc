@@ -44,6 +44,7 @@ void Backend::Linear(Stream& stream, const LinearArgs& args) {
   CheckShape(args.y, args.x.rows, w.outputs);
   EYESHOT_CHECK(args.bias == nullptr || (args.bias->outputs == w.outputs && !w.gated));
   EYESHOT_CHECK(!w.gated || args.activation == Activation::kNone);
+  EYESHOT_CHECK(args.activation != Activation::kGelu || args.residual.empty());
   if (!args.residual.empty()) CheckShape(args.residual, args.y.rows, args.y.cols);
   if (args.x.rows == 0) return;
   const int64_t computed = w.gated ? 2 * w.outputs : w.outputs;
@@ -128,11 +129,22 @@ void Backend::CopyRows(Stream& stream, const CopyRowsArgs& args) {
   EYESHOT_CHECK(args.x.cols == args.y.cols);
   EYESHOT_CHECK(args.from.empty() || args.from.size >= args.count);
   EYESHOT_CHECK(args.to.empty() || args.to.size >= args.count);
+  EYESHOT_CHECK(!args.add || args.x.dtype == args.y.dtype);
   if (args.count == 0) return;
-  Count(stream, 0,
+  Count(stream, args.add ? static_cast<uint64_t>(args.count * args.x.cols) : 0,
         static_cast<uint64_t>(args.count * args.x.cols) * (DTypeBytes(args.x.dtype) + DTypeBytes(args.y.dtype)));
   if (stream.count_only) return;
   DoCopyRows(stream, args);
+}
+
+void Backend::ConvolveRows(Stream& stream, const ConvolveRowsArgs& args) {
+  EYESHOT_CHECK(args.taps > 0 && args.x.rows == args.y.rows * args.taps && args.x.dtype == args.y.dtype);
+  EYESHOT_CHECK(args.weight->outputs == args.x.cols * args.taps && args.bias->outputs == args.x.cols);
+  CheckShape(args.y, args.y.rows, args.x.cols);
+  if (args.x.rows == 0) return;
+  Count(stream, 2 * static_cast<uint64_t>(args.x.rows * args.x.cols), Bytes(args.x) + Bytes(args.y));
+  if (stream.count_only) return;
+  DoConvolveRows(stream, args);
 }
 
 void Backend::RotaryStore(Stream& stream, const RotaryStoreArgs& args) {

@@ -124,7 +124,11 @@ struct LinearSource {
   WeightFormat format = WeightFormat::kExact;
 };
 
-enum class Activation { kNone, kGeluTanh };
+enum class Activation {
+  kNone,
+  kGeluTanh,  // the tanh form
+  kGelu,  // x times the normal distribution's share below x; without a residual
+};
 
 struct LinearArgs {
   ConstMatrixView x;  // [m, k]
@@ -192,6 +196,16 @@ struct CopyRowsArgs {
   DeviceSpan<const int32_t> to;  // [count] rows of y; empty: 0, 1, 2, ...
   int64_t count = 0;
   MatrixView y;  // of any type that the backend computes with
+  bool add = false;  // to what y has, which is of x's type; `to` names no row twice
+};
+
+// A depth-wise convolution whose windows follow each other: y[r, c] = bias[c] + sum of weight[c, t] x[r taps + t, c].
+struct ConvolveRowsArgs {
+  ConstMatrixView x;  // [m * taps, n]
+  int64_t taps = 0;
+  const PackedWeight* weight = nullptr;  // a vector of n * taps, taps fastest
+  const PackedWeight* bias = nullptr;  // [n]
+  MatrixView y;  // [m, n], of x's type
 };
 
 // How a backend keeps keys and values.
@@ -386,6 +400,7 @@ class Backend {
   void PixelShuffleLinear(Stream& stream, const PixelShuffleLinearArgs& args);
   void Gather(Stream& stream, const GatherArgs& args);
   void CopyRows(Stream& stream, const CopyRowsArgs& args);
+  void ConvolveRows(Stream& stream, const ConvolveRowsArgs& args);
   void RotaryStore(Stream& stream, const RotaryStoreArgs& args);
   void PagedAttention(Stream& stream, const PagedAttentionArgs& args);
   void Sample(Stream& stream, const SampleArgs& args);
@@ -401,6 +416,7 @@ class Backend {
   virtual void DoPixelShuffleLinear(Stream& stream, const PixelShuffleLinearArgs& args) = 0;
   virtual void DoGather(Stream& stream, const GatherArgs& args) = 0;
   virtual void DoCopyRows(Stream& stream, const CopyRowsArgs& args) = 0;
+  virtual void DoConvolveRows(Stream& stream, const ConvolveRowsArgs& args) = 0;
   virtual void DoRotaryStore(Stream& stream, const RotaryStoreArgs& args) = 0;
   virtual void DoPagedAttention(Stream& stream, const PagedAttentionArgs& args) = 0;
   virtual void DoSample(Stream& stream, const SampleArgs& args) = 0;

@@ -2,7 +2,9 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
+#include <functional>
 #include <utility>
 
 #include "base/error.h"
@@ -60,8 +62,28 @@ void CpuBackend::DoCopyRows(Stream&, const CopyRowsArgs& args) {
   for (int64_t i = 0; i < args.count; ++i) {
     const int64_t from = args.from.empty() ? i : args.from.data[i];
     const int64_t to = args.to.empty() ? i : args.to.data[i];
-    std::memcpy(args.y.Rows(to, 1).data, args.x.Rows(from, 1).data, row_bytes);
+    if (args.add) {
+      float* const y = args.y.Row<float>(to);
+      const float* const x = args.x.Row<float>(from);
+      std::transform(y, y + args.x.cols, x, y, std::plus<>());
+    } else {
+      std::memcpy(args.y.Rows(to, 1).data, args.x.Rows(from, 1).data, row_bytes);
+    }
   }
+}
+
+void CpuBackend::DoConvolveRows(Stream&, const ConvolveRowsArgs& args) {
+  const float* const weight = VectorData(args.weight);
+  const float* const bias = VectorData(args.bias);
+  pool_.Run(static_cast<size_t>(args.y.rows), [&](size_t task, size_t) {
+    const auto row = static_cast<int64_t>(task);
+    float* const y = args.y.Row<float>(row);
+    std::copy(bias, bias + args.y.cols, y);
+    for (int64_t tap = 0; tap < args.taps; ++tap) {
+      const float* const x = args.x.Row<float>(row * args.taps + tap);
+      for (int64_t c = 0; c < args.y.cols; ++c) y[c] += weight[c * args.taps + tap] * x[c];
+    }
+  });
 }
 
 void CpuBackend::DoSample(Stream&, const SampleArgs& args) {

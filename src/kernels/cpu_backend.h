@@ -37,6 +37,7 @@ class CpuBackend : public Backend {
   ThreadPool& pool() { return pool_; }
 
   void DoCopyRows(Stream& stream, const CopyRowsArgs& args) override;
+  void DoConvolveRows(Stream& stream, const ConvolveRowsArgs& args) override;
   void DoSample(Stream& stream, const SampleArgs& args) override;
   void DoMarkSeen(Stream& stream, DeviceSpan<const int32_t> ids, DeviceSpan<uint8_t> seen) override;
 

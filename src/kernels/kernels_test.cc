@@ -133,6 +133,42 @@ class KernelsTest : public ::testing::TestWithParam<int> {
   std::unique_ptr<Stream> stream_;
 };
 
+// By the values of math: of the tail, too, where the plain form cancels.
+TEST_P(KernelsTest, GeluIsTheErrorFunctionsOne) {
+  Matrix x(201, 1);
+  for (int64_t i = 0; i < x.rows; ++i) x.data[static_cast<size_t>(i)] = static_cast<float>(i - 100) / 12.5f;
+  const Matrix one(1, 1, 1);
+  for (Backend* backend : {reference_.get(), portable_.get()}) {
+    const auto weight = Pack(*backend, {.parts = {one.tensor()}});
+    Matrix y(x.rows, 1);
+    backend->Linear(*stream_, {.x = x.view(), .weight = weight.get(), .activation = Activation::kGelu, .y = y.view()});
+    for (size_t i = 0; i < x.data.size(); ++i) {
+      const double exact = 0.5 * x.data[i] * std::erfc(-x.data[i] / std::sqrt(2.0));
+      EXPECT_NEAR(y.data[i], exact, 4e-7) << x.data[i];
+    }
+  }
+}
+
+TEST_P(KernelsTest, RowsAreAddedAndConvolved) {
+  Matrix x = RandomMatrix(6, 3);
+  Matrix y(2, 3);
+  const Matrix taps = RandomMatrix(3, 3);
+  const Matrix bias = RandomMatrix(1, 3);
+  const auto weight = Vector(*portable_, taps);
+  const auto b = Vector(*portable_, bias);
+  portable_->ConvolveRows(*stream_, {.x = x.view(), .taps = 3, .weight = weight.get(), .bias = b.get(), .y = y.view()});
+  const std::vector<int32_t> to = {1};
+  portable_->CopyRows(*stream_, {.x = x.view().Rows(4, 1), .to = Span(to), .count = 1, .y = y.view(), .add = true});
+  for (size_t row = 0; row < 2; ++row) {
+    for (size_t c = 0; c < 3; ++c) {
+      float sum = bias.data[c];
+      for (size_t tap = 0; tap < 3; ++tap) sum += taps.data[c * 3 + tap] * x.data[(row * 3 + tap) * 3 + c];
+      if (row == 1) sum += x.data[4 * 3 + c];
+      EXPECT_NEAR(y.data[row * 3 + c], sum, 1e-6f);
+    }
+  }
+}
+
 TEST_P(KernelsTest, InfoNamesTheChosenInstructionSet) {
   EXPECT_EQ(portable_->info().name, "portable");
   EXPECT_EQ(portable_->info().isa, IsaName(*ChooseIsa()));

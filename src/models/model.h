@@ -48,6 +48,9 @@ struct EncodeWork {
   TileKind kind = TileKind::kPicture;  // of all of them
   MatrixView out;              // [tiles * visual_tokens_per_tile, hidden] on the device
   LayerHook* hook = nullptr;   // may be null
+  // Where config().query_conditioned(): what is asked, [1, hidden] in the backend's activation type, the final norm of
+  // the decoder's last layer at the last token of the question alone (runtime/query_encoder.h). Empty: zeros.
+  ConstMatrixView query;
 };
 
 // How far that is: so many tiles are done, and so many layers of the group that follows.
@@ -74,7 +77,7 @@ class VisionLanguageModel {
   // Visual tokens of tiles: out [tiles * visual_tokens_per_tile, hidden] on the device. pixels: [tiles, side,
   // side, 3] on the host, before normalization, all of one kind. Charges `encode` and `connect` of the ledger.
   // on_progress (may be empty) gets the share that is done and returns false to cancel (kCancelled). The hook may be
-  // null. One call at a time. Does not wait for a device; pixels may go when it returns.
+  // null; the query is empty. One call at a time. Does not wait for a device; pixels may go when it returns.
   virtual Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
                         Ledger& ledger, const std::function<bool(double)>& on_progress, LayerHook* hook) = 0;
   // The same piece by piece: takes `work` from `place` on through at most `layers` layers of a group of at most
@@ -84,12 +87,16 @@ class VisionLanguageModel {
                                   int64_t group, Ledger& ledger) = 0;
   // Layers of the tower.
   virtual int64_t tower_layers() const = 0;
+
+  // Of a connector that was trained with fewer tokens a tile, too (ConnectorConfig::kElastic): what is added to means
+  // of areas, a row for each of its reduced_tokens. Empty: the model has none.
+  virtual std::span<const float> scale_embeddings() const { return {}; }
 };
 
 // Where a model is.
 struct ModelLocation {
-  std::string path;          // a Hugging Face folder, perhaps with packed weights; a GGUF file, or a folder of such
-  std::string mmproj;        // GGUF: the vision tower's file, "none", or empty for the one beside the text file
+  std::string path;  // a Hugging Face folder, perhaps with packed weights; a GGUF file, or a folder of such
+  std::string mmproj;  // GGUF: the vision tower's file, "none", or empty for the one beside the text file
   bool hf_defaults = false;  // GGUF: see GgufModelOptions
 };
 

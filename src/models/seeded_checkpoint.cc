@@ -131,6 +131,39 @@ void AddVision(const VisionConfig& vision, SpecList& list) {
   }
 }
 
+void AddQuecc(const ModelConfig& config, const std::string& prefix, SpecList& list) {
+  const int64_t width = config.vision.hidden_size;
+  const int64_t hidden = config.text.hidden_size;
+  const auto keys = static_cast<int64_t>(config.connector.key_layers.size());
+  const auto add = [&](const std::string& name, std::vector<int64_t> shape) {
+    list.Add(prefix + name + ".bias", {shape[0]});
+    list.Add(prefix + name + ".weight", std::move(shape));
+  };
+  add("text_projection.0", {width, hidden});
+  add("text_projection.1", {width});
+  for (const auto& [name, inputs] : {std::pair("q_proj", width), {"k_proj", keys * width}, {"v_proj", keys * width}}) {
+    add(fmt::format("{}.0", name), {width, inputs});
+    add(fmt::format("{}.2", name), {width, width});
+    add(fmt::format("{}.3", name), {width});
+  }
+  add("q_downsample", {width, 1, config.scale_factor, config.scale_factor});
+  for (const char* name : {"q_proj", "k_proj", "v_proj", "out_proj"}) {
+    add(std::string("clip_attn.") + name, {width, width});
+  }
+  add("projector.0", {hidden, width});
+  add("projector.2", {hidden, hidden});
+}
+
+void AddConnector(const ModelConfig& config, SpecList& list) {
+  const std::string prefix = "model.connector.";
+  const int64_t hidden = config.text.hidden_size;
+  if (config.connector.type == ConnectorConfig::Type::kQuecc) return AddQuecc(config, prefix, list);
+  list.Add(prefix + "modality_projection.proj.weight",
+           {hidden, config.vision.hidden_size * config.scale_factor * config.scale_factor});
+  const auto scales = static_cast<int64_t>(config.connector.reduced_tokens.size());
+  if (scales > 0) list.Add(prefix + "scale_embedding.weight", {scales, hidden});
+}
+
 Result<DType> StoredDType(const std::string& dir) {
   const std::string path = JoinPath(dir, "config.json");
   EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, limits::kMaxConfigBytes));
@@ -151,8 +184,7 @@ std::vector<TensorSpec> SeededTensors(const ModelConfig& config, DType dtype) {
   SpecList list(dtype);
   AddText(config.text, list);
   AddVision(config.vision, list);
-  list.Add("model.connector.modality_projection.proj.weight",
-           {config.text.hidden_size, config.vision.hidden_size * config.scale_factor * config.scale_factor});
+  AddConnector(config, list);
   if (!config.tie_word_embeddings) list.Add("lm_head.weight", {config.text.vocab_size, config.text.hidden_size});
   return list.Sorted();
 }

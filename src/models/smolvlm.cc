@@ -6,21 +6,24 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "ledger/stage.h"
 #include "models/model_source.h"
 #include "models/text_model.h"
+#include "vision/connector.h"
 #include "vision/vision_tower.h"
 
 namespace eyeshot {
 namespace {
 
 constexpr const char* kTowerPrefix = "model.vision_model.";
-constexpr const char* kConnector = "model.connector.modality_projection.proj.weight";
+constexpr const char* kConnectorPrefix = "model.connector.";
 const DecoderNames& Names() {
   static const DecoderNames names{.prefix = "model.text_model.", .head = "lm_head.weight"};
   return names;
@@ -56,8 +59,8 @@ class StagedHook final : public LayerHook {
 class SmolVlm final : public VisionLanguageModel {
  public:
   SmolVlm(Backend& backend, ModelConfig config, Tokenizer tokenizer, PromptFormat format, ImageProcessor processor,
-          GenerationConfig generation, VisionTower tower, PackedWeightPtr connector, LlamaDecoder decoder,
-          int64_t parameters)
+          GenerationConfig generation, VisionTower tower, std::unique_ptr<Connector> connector,
+          std::vector<float> scale_embeddings, LlamaDecoder decoder, int64_t parameters)
       : backend_(backend),
         config_(std::move(config)),
         tokenizer_(std::move(tokenizer)),
@@ -66,6 +69,7 @@ class SmolVlm final : public VisionLanguageModel {
         generation_(std::move(generation)),
         tower_(std::move(tower)),
         connector_(std::move(connector)),
+        scale_embeddings_(std::move(scale_embeddings)),
         decoder_(std::move(decoder)),
         parameters_(parameters) {}
 
@@ -84,6 +88,7 @@ class SmolVlm final : public VisionLanguageModel {
   Result<bool> EncodeSome(Stream& stream, const EncodeWork& work, EncodePlace& place, int64_t layers, int64_t group,
                           Ledger& ledger) override;
   int64_t tower_layers() const override { return config_.vision.num_layers; }
+  std::span<const float> scale_embeddings() const override { return scale_embeddings_; }
 
   // Keeps the file that weights lie in. Called once, after loading.
   void Keep(std::unique_ptr<PackedWeights> packed) { packed_ = std::move(packed); }
@@ -91,7 +96,8 @@ class SmolVlm final : public VisionLanguageModel {
   Status Prepare();
 
  private:
-  void Connect(Stream& stream, const TokenRuns& runs, MatrixView out, Ledger& ledger);
+  Status RunLayers(Stream& stream, TokenRuns& runs, int64_t begin, int64_t end, LayerHook* hook);
+  void Connect(Stream& stream, const TokenRuns& runs, ConstMatrixView query, MatrixView out, Ledger& ledger);
 
   Backend& backend_;
   ModelConfig config_;
@@ -101,7 +107,8 @@ class SmolVlm final : public VisionLanguageModel {
   GenerationConfig generation_;
   std::unique_ptr<PackedWeights> packed_;  // outlives the weights below
   VisionTower tower_;
-  PackedWeightPtr connector_;
+  std::unique_ptr<Connector> connector_;
+  std::vector<float> scale_embeddings_;
   LlamaDecoder decoder_;
   int64_t parameters_;
 
@@ -158,8 +165,7 @@ Result<bool> SmolVlm::EncodeSome(Stream& stream, const EncodeWork& work, EncodeP
   std::optional<StagedHook> staged;
   if (work.hook != nullptr) staged.emplace(*work.hook, ledger, encode);
   const int64_t end = std::min(place.layers + layers, tower_layers());
-  EYESHOT_RETURN_IF_ERROR(
-      tower_.RunLayers(stream, workspace_, place.runs, place.layers, end, staged ? &*staged : nullptr));
+  EYESHOT_RETURN_IF_ERROR(RunLayers(stream, place.runs, place.layers, end, staged ? &*staged : nullptr));
   place.layers = end;
   if (end < tower_layers()) return false;
   tower_.Finish(stream, place.runs);
@@ -169,19 +175,45 @@ Result<bool> SmolVlm::EncodeSome(Stream& stream, const EncodeWork& work, EncodeP
     EYESHOT_RETURN_IF_ERROR(work.hook->AfterTower(backend_, stream, place.runs));
   }
   const int64_t tiles = place.runs.x.rows / config_.vision.patches();
-  Connect(stream, place.runs, work.out.Rows(place.tiles * tokens, tiles * tokens), ledger);
+  Connect(stream, place.runs, work.query, work.out.Rows(place.tiles * tokens, tiles * tokens), ledger);
   place = {.tiles = place.tiles + tiles};
   return place.tiles == work.tiles;
 }
 
-void SmolVlm::Connect(Stream& stream, const TokenRuns& runs, MatrixView out, Ledger& ledger) {
+// Those from `begin` to `end`, with a stop at each hidden state that the connector wants.
+Status SmolVlm::RunLayers(Stream& stream, TokenRuns& runs, int64_t begin, int64_t end, LayerHook* hook) {
+  const std::span<const int64_t> states = connector_->states();
+  int64_t done = begin;
+  for (size_t i = 0; i < states.size(); ++i) {
+    const bool here = states[i] > begin || (states[i] == 0 && begin == 0);
+    if (!here || states[i] > end) continue;
+    EYESHOT_RETURN_IF_ERROR(tower_.RunLayers(stream, workspace_, runs, done, states[i], hook));
+    done = states[i];
+    if (runs.x.rows % config_.vision.patches() != 0 || runs.cu_tokens[1] != config_.vision.patches()) {
+      return UnsupportedError("a reducer of patches in the tower, and a connector that reads the tower's layers",
+                              "use a reducer of visual tokens (stride), or none");
+    }
+    connector_->KeepState(stream, i, runs.x);
+  }
+  return tower_.RunLayers(stream, workspace_, runs, done, end, hook);
+}
+
+void SmolVlm::Connect(Stream& stream, const TokenRuns& runs, ConstMatrixView query, MatrixView out, Ledger& ledger) {
   Stage stage(ledger, StageId::kConnect, &stream);
-  backend_.PixelShuffleLinear(stream, {.x = runs.x,
-                                       .grid = config_.vision.patches_per_side(),
-                                       .scale = config_.scale_factor,
-                                       .weight = connector_.get(),
-                                       .y = out});
+  connector_->Run(stream, {.tower = runs.x, .query = query}, out);
   stage.AddTokens(static_cast<uint64_t>(out.rows));
+}
+
+// [reduced_tokens, hidden] on the host; empty: the connector isn't elastic.
+Result<std::vector<float>> LoadScaleEmbeddings(WeightLoader& loader, Backend& backend, const ModelConfig& config) {
+  const auto rows = static_cast<int64_t>(config.connector.reduced_tokens.size());
+  const int64_t width = config.text.hidden_size;
+  std::vector<float> values(static_cast<size_t>(rows * width));
+  if (rows == 0) return values;
+  EYESHOT_ASSIGN_OR_RETURN(const PackedWeightPtr table,
+                           loader.Table(std::string(kConnectorPrefix) + "scale_embedding.weight", rows, width));
+  for (int64_t row = 0; row < rows; ++row) backend.ReadRow(*table, row, values.data() + row * width);
+  return values;
 }
 
 }  // namespace
@@ -213,8 +245,10 @@ Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(ModelSource source, con
   WeightLoader loader = source.Loader(options, backend);
   loader.SetFormat(options.precision.tower);
   EYESHOT_ASSIGN_OR_RETURN(VisionTower tower, VisionTower::Load(loader, backend, config.vision, kTowerPrefix));
-  const int64_t shuffled = config.vision.hidden_size * config.scale_factor * config.scale_factor;
-  EYESHOT_ASSIGN_OR_RETURN(PackedWeightPtr connector, loader.Linear({kConnector}, {config.text.hidden_size}, shuffled));
+  EYESHOT_ASSIGN_OR_RETURN(
+      std::unique_ptr<Connector> connector,
+      LoadConnector(loader, backend, config, kConnectorPrefix, std::max<int64_t>(1, backend.info().tower_group)));
+  EYESHOT_ASSIGN_OR_RETURN(std::vector<float> scale_embeddings, LoadScaleEmbeddings(loader, backend, config));
   loader.SetFormat(options.precision.decoder);
   EYESHOT_ASSIGN_OR_RETURN(LlamaDecoder decoder,
                            LlamaDecoder::Load(loader, backend, config.text, Names(), config.tie_word_embeddings));
@@ -222,7 +256,7 @@ Result<std::unique_ptr<VisionLanguageModel>> LoadSmolVlm(ModelSource source, con
 
   auto model = std::make_unique<SmolVlm>(backend, config, std::move(tokenizer), std::move(format), std::move(processor),
                                          std::move(generation), std::move(tower), std::move(connector),
-                                         std::move(decoder), loader.parameters());
+                                         std::move(scale_embeddings), std::move(decoder), loader.parameters());
   model->Keep(source.TakePacked());
   EYESHOT_RETURN_IF_ERROR(model->Prepare());
   return std::unique_ptr<VisionLanguageModel>(std::move(model));
@@ -245,12 +279,12 @@ MemoryPlan PlanSmolVlm(const ModelConfig& config, const Backend& backend, const 
   plan.tower_weights = static_cast<size_t>(vision.num_layers) * tower_layer +
                        linear(vision.hidden_size, vision.num_channels * vision.patch_size * vision.patch_size) +
                        backend.PackedTableBytes(vision.patches(), vision.hidden_size) + floats(3 * vision.hidden_size);
-  plan.connector_weights = linear(text.hidden_size, vision.hidden_size * config.scale_factor * config.scale_factor);
-
   const BackendInfo& info = backend.info();
+  const ConnectorBytes connector = PlanConnector(config, backend, precision.tower, info.tower_group);
+  plan.connector_weights = connector.weights;
   Arena tower;
   TowerWorkspace(tower, vision, info.activation, info.tower_group);
-  plan.tower_workspace = tower.used();
+  plan.tower_workspace = tower.used() + connector.workspace;
   plan.pictures =
       static_cast<size_t>(tiles * vision.image_size * vision.image_size * 3) +
       static_cast<size_t>(tiles * config.visual_tokens_per_tile() * text.hidden_size) * DTypeBytes(info.activation);

@@ -11,7 +11,9 @@ void AddRow(const float* row, int64_t width, float* sum) {
   for (int64_t c = 0; c < width; ++c) sum[c] += row[c];
 }
 
-Reduced Pool(const ReduceInput& input, ThreadPool& pool) {
+}  // namespace
+
+Reduced PoolTokens(const ReduceInput& input, ThreadPool& pool) {
   Reduced reduced;
   std::vector<int64_t> first(1, 0);  // of each tile among all areas
   for (const int64_t keep : input.keep) first.push_back(first.back() + keep);
@@ -35,8 +37,6 @@ Reduced Pool(const ReduceInput& input, ThreadPool& pool) {
   return reduced;
 }
 
-}  // namespace
-
-constinit const Reducer kPool = {.name = "pool", .reads_rows = true, .reduce = &Pool};
+constinit const Reducer kPool = {.name = "pool", .reads_rows = true, .reduce = &PoolTokens};
 
 }  // namespace eyeshot

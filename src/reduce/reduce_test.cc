@@ -73,6 +73,20 @@ TEST(ReduceSpecTest, SomethingStaysUnlessNothingWasAskedFor) {
   EXPECT_EQ(kept("stride:200ms").status().code(), StatusCode::kUnsupported);
 }
 
+TEST(ElasticTest, AddsTheRowOfItsNumberOfTokens) {
+  const std::vector<float> rows = Noise(2 * 4 * 3, 5);
+  const std::vector<int64_t> keep = {1, 4};
+  const std::vector<int64_t> tokens = {1};
+  const std::vector<float> added = {10, 20, 30};
+  ReduceInput input{.tiles = 2, .side = 2, .keep = keep, .width = 3, .rows = rows.data(), .scales = {tokens, added}};
+  const Reduced means = PoolTokens(input, Pool());
+  const Reduced elastic = kElastic.reduce(input, Pool());
+  EXPECT_EQ(elastic.slots, means.slots);
+  for (size_t i = 0; i < means.values.size(); ++i) {
+    EXPECT_FLOAT_EQ(elastic.values[i], means.values[i] + (i < 3 ? added[i] : 0)) << i;  // all of a tile: as they are
+  }
+}
+
 TEST(EvenGridTest, TokensStandEvenlyInTheTile) {
   const auto middles = [](int64_t side, int64_t keep) {
     const EvenGrid grid(side, keep);

@@ -23,6 +23,12 @@ struct TowerSignals {
   int64_t key_width = 0;
 };
 
+// What a model trained with fewer tokens a tile adds to means of areas (ConnectorConfig::kElastic); empty: others.
+struct ElasticScales {
+  std::span<const int64_t> tokens;  // a tile
+  std::span<const float> rows;      // [tokens, width]
+};
+
 // The visual tokens of a picture or clip, tile by tile, each row by row.
 struct ReduceInput {
   int64_t tiles = 0;
@@ -34,6 +40,7 @@ struct ReduceInput {
   const float* attention = nullptr;  // as in TowerSignals; null: the reducer doesn't ask for them
   const float* keys = nullptr;
   int64_t key_width = 0;
+  ElasticScales scales;
 
   int64_t per_tile() const { return side * side; }
 };
@@ -56,6 +63,7 @@ struct Reducer {
   std::string_view name;
   bool clips_only = false;   // it compares frames
   bool reads_rows = false;
+  bool elastic = false;  // it needs ElasticScales, and keeps one of their numbers of tokens or all
   bool in_tower = false;  // it makes the tower's work less; the decoder sees as many tokens as ever
   // Which tiles the tokens stay in shows only when they are there; their number is that of counts().
   bool counts_by_content = false;

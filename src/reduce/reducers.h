@@ -14,6 +14,10 @@ extern const Reducer kVisionZip;
 extern const Reducer kTome;
 extern const Reducer kEvs;
 extern const Reducer kFrameMean;
+extern const Reducer kElastic;
+
+// The means of areas that kPool keeps.
+Reduced PoolTokens(const ReduceInput& input, ThreadPool& pool);
 
 }  // namespace eyeshot
 

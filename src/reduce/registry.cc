@@ -6,8 +6,8 @@
 namespace eyeshot {
 namespace {
 
-constexpr std::array<const Reducer*, 8> kReducers = {&kStride,    &kRandom, &kPool, &kDivPrune,
-                                                     &kVisionZip, &kTome,   &kEvs,  &kFrameMean};
+constexpr std::array<const Reducer*, 9> kReducers = {&kStride, &kRandom, &kPool,      &kDivPrune, &kVisionZip,
+                                                     &kTome,   &kEvs,    &kFrameMean, &kElastic};
 
 // Replications find that nothing is surely better (docs/tokens.md).
 constexpr const Reducer* kAuto = &kStride;

@@ -1,5 +1,7 @@
 #include "runtime/conversation.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <span>
@@ -25,8 +27,36 @@ bool SamePixels(const Image& a, const Image& b) {
          a.rgb == b.rgb;
 }
 
+// Whether the model was trained with that many tokens a tile.
+Status CheckElastic(const ModelConfig& config, std::span<const int64_t> keep) {
+  const std::vector<int64_t>& known = config.connector.reduced_tokens;
+  if (known.empty()) {
+    return UnsupportedError("--reduce elastic for a model that was not trained for it",
+                            "use a reducer for any model (stride), or a model whose config.json has connector_type "
+                            "elastic (docs/training.md)");
+  }
+  for (const int64_t tokens : keep) {
+    if (tokens == config.visual_tokens_per_tile()) continue;
+    if (std::find(known.begin(), known.end(), tokens) != known.end()) continue;
+    return InvalidArgumentError(
+        fmt::format("--reduce elastic: {} tokens a tile", tokens),
+        fmt::format("the model was trained with {} and {}", fmt::join(known, ", "), config.visual_tokens_per_tile()));
+  }
+  return Status::Ok();
+}
+
+// All of a message's texts, one after the other.
+std::string TextOf(const Message& message) {
+  std::string text;
+  for (const ContentPart& part : message.parts) {
+    if (const auto* const piece = std::get_if<std::string>(&part)) text += *piece;
+  }
+  return text;
+}
+
 bool SameContent(const Visual& a, const Visual& b) {
-  if (a.reduce != b.reduce || a.keep != b.keep || a.keeps_positions != b.keeps_positions) return false;
+  if (a.question != b.question || a.reduce != b.reduce || a.keep != b.keep || a.keeps_positions != b.keeps_positions)
+    return false;
   if (a.image != nullptr && b.image != nullptr) {
     return a.budget == b.budget && (a.image == b.image || SamePixels(*a.image, *b.image));
   }
@@ -73,6 +103,7 @@ Status Conversation::SetTokens(Visual& visual) const {
   const int64_t units = reducer->in_tower ? model_.config().vision.patches() : per_tile;
   const bool clip = visual.frames != nullptr;
   EYESHOT_ASSIGN_OR_RETURN(visual.keep, TokensOfTiles(visual.reduce, visual.tiles, clip, units));
+  if (reducer->elastic) EYESHOT_RETURN_IF_ERROR(CheckElastic(model_.config(), visual.keep));
   if (reducer->in_tower) return Status::Ok();
   visual.tile_tokens = reducer->counts == nullptr ? visual.keep : reducer->counts(visual.keep, per_tile);
   visual.counted = !reducer->counts_by_content || visual.tokens() == 0;
@@ -91,13 +122,14 @@ Result<PromptVideo> Conversation::ClipOf(std::vector<double> timestamps_s, doubl
   return PromptVideo{std::move(timestamps_s), duration_s, std::move(visual.tile_tokens)};
 }
 
-Result<PromptPart> Conversation::AddPart(const ContentPart& part, const PictureDetail& detail,
-                                         const ReduceSpec& reduce) {
+Result<PromptPart> Conversation::AddPart(const ContentPart& part, const PictureDetail& detail, const ReduceSpec& reduce,
+                                         const std::string& question) {
   if (const auto* text = std::get_if<std::string>(&part)) return PromptPart(*text);
   if (!model_.config().has_vision()) {
     return UnsupportedError("a picture for a model that reads text alone", "use a SmolVLM, or leave the picture out");
   }
   Visual visual;
+  visual.question = question;
   visual.reduce = reduce;
   if (const auto* image = std::get_if<std::shared_ptr<const Image>>(&part)) {
     if (*image == nullptr || (*image)->width <= 0 || (*image)->height <= 0) {
@@ -139,9 +171,10 @@ Status Conversation::Add(Message message, const PictureDetail& detail, const Red
         "start a new one");
   }
   const size_t visuals_before = visuals_.size();
+  const std::string question = model_.config().query_conditioned() ? TextOf(message) : std::string();
   PromptMessage prompt{.role = message.role, .parts = {}};
   for (const ContentPart& part : message.parts) {
-    Result<PromptPart> prompt_part = AddPart(part, detail, reduce);
+    Result<PromptPart> prompt_part = AddPart(part, detail, reduce, question);
     if (!prompt_part.ok()) {
       visuals_.resize(visuals_before);
       visual_keys_.resize(visuals_before);

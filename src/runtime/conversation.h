@@ -28,6 +28,7 @@ struct Visual {
   TileGrid grid;                         // of a picture
   bool shrunk = false;                   // below what its detail asks for
   int64_t tiles = 0;
+  std::string question;               // its message's texts, where visual tokens depend on what is asked
   ReduceSpec reduce;                  // how its visual tokens are made fewer
   std::vector<int64_t> keep;          // [tiles] what each tile shall keep: visual tokens, or patches in the tower
   std::vector<int64_t> tile_tokens;   // [tiles] visual tokens of each in the prompt
@@ -113,7 +114,8 @@ class Conversation {
   int FramesThatWouldFit(int64_t tokens) const;
 
  private:
-  Result<PromptPart> AddPart(const ContentPart& part, const PictureDetail& detail, const ReduceSpec& reduce);
+  Result<PromptPart> AddPart(const ContentPart& part, const PictureDetail& detail, const ReduceSpec& reduce,
+                             const std::string& question);
   Status SetTokens(Visual& visual) const;
   void UpdateParts();
   Status CheckFits(const PromptPlan& plan, const PictureDetail& detail, int64_t context) const;

@@ -21,6 +21,7 @@
 #include "runtime/decoder_runner.h"
 #include "runtime/engine_parts.h"
 #include "runtime/kv_sequence.h"
+#include "runtime/query_encoder.h"
 #include "runtime/visual_encoder.h"
 
 namespace eyeshot {
@@ -85,6 +86,7 @@ class EngineImpl final : public Engine {
   VisionLanguageModel& model() { return *model_; }
   Backend& backend() { return *backend_; }
   DecoderRunner& runner() { return *runner_; }
+  QueryEncoder* query_encoder() { return query_encoder_.get(); }
   ThreadPool& pool() { return pool_; }
   GpuMeter* gpu_meter() { return gpu_meter_.get(); }
   int decode_threads() const { return decode_threads_; }
@@ -98,6 +100,7 @@ class EngineImpl final : public Engine {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<VisionLanguageModel> model_;
   std::unique_ptr<DecoderRunner> runner_;
+  std::unique_ptr<QueryEncoder> query_encoder_;  // null: visual tokens don't depend on what is asked
   std::unique_ptr<GpuMeter> gpu_meter_;  // null: no GPU, or it can't be read
   ModelInfo info_;
   KvFormat kv_format_ = KvFormat::kHalf;
@@ -185,6 +188,9 @@ Result<std::shared_ptr<EngineImpl>> EngineImpl::Load(const EngineOptions& option
                                                       .on_progress = options.on_progress},
                                                      *engine->backend_, engine->load_ledger_));
   EYESHOT_ASSIGN_OR_RETURN(engine->runner_, DecoderRunner::Create(*engine->model_, context));
+  if (engine->model_->config().query_conditioned()) {
+    EYESHOT_ASSIGN_OR_RETURN(engine->query_encoder_, QueryEncoder::Create(*engine->model_, context));
+  }
 
   const BackendInfo& backend = engine->backend_->info();
   if (!backend.pci_bus_id.empty() && options.gpu_readings) {
@@ -378,7 +384,7 @@ Status ChatImpl::EncodeMissing(const PromptPlan& plan, int64_t cached, const Ask
   return Status::Ok();
 }
 
-// In groups of many tiles, which are reduced alike.
+// In groups of many tiles.
 Status ChatImpl::EncodeAll(std::span<Visual* const> visuals, const AskOptions& options, Ledger& ledger) {
   int64_t all_tiles = 0;
   for (const Visual* visual : visuals) all_tiles += visual->tiles;
@@ -389,7 +395,7 @@ Status ChatImpl::EncodeAll(std::span<Visual* const> visuals, const AskOptions& o
     do {
       tiles += visuals[end++]->tiles;
     } while (end < visuals.size() && tiles + visuals[end]->tiles <= kEncodeBatchTiles &&
-             visuals[end]->reduce == visuals[begin]->reduce);
+             EncodedTogether(*visuals[end], *visuals[begin]));
     const auto progress = [&](double share) {
       const double done = static_cast<double>(done_tiles) + share * static_cast<double>(tiles);
       if (options.on_progress) options.on_progress(StageId::kEncode, done / static_cast<double>(all_tiles));
@@ -409,9 +415,13 @@ Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, const std::fun
   for (const Visual* const visual : visuals) {
     EYESHOT_RETURN_IF_ERROR(PreprocessVisual(model, *visual, engine_->pool(), tiles, ledger));
   }
+  ConstMatrixView query;
+  if (QueryEncoder* const encoder = engine_->query_encoder()) {
+    EYESHOT_ASSIGN_OR_RETURN(query, encoder->Encode(*stream_, engine_->runner(), visuals.front()->question, ledger));
+  }
   EYESHOT_ASSIGN_OR_RETURN(
       const std::unique_ptr<VisualEncoder> encoder,
-      VisualEncoder::Begin(model, engine_->pool(), {visuals.begin(), visuals.end()}, std::move(tiles)));
+      VisualEncoder::Begin(model, engine_->pool(), {visuals.begin(), visuals.end()}, std::move(tiles), query));
   for (bool done = false; !done;) {
     EYESHOT_ASSIGN_OR_RETURN(done, encoder->Some(*stream_, model.tower_layers(), 0, ledger));
     const double share = static_cast<double>(encoder->tiles_done()) / static_cast<double>(encoder->tiles());

@@ -20,6 +20,11 @@ void Add(Sha256& hash, const Value& value) {
   hash.Update(bytes);
 }
 
+void Add(Sha256& hash, const std::string& text) {
+  Add(hash, text.size());
+  hash.Update({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
 void Add(Sha256& hash, const Image& image) {
   Add(hash, image.width);
   Add(hash, image.height);
@@ -33,10 +38,9 @@ void Add(Sha256& hash, const Image& image) {
 VisualHash HashOf(const Visual& visual, const VisualHash& salt) {
   Sha256 hash;
   hash.Update(salt);
-  const std::string reduce = ReduceSpecName(visual.reduce);
-  Add(hash, reduce.size());
-  hash.Update({reinterpret_cast<const uint8_t*>(reduce.data()), reduce.size()});
+  Add(hash, ReduceSpecName(visual.reduce));
   for (const int64_t keep : visual.keep) Add(hash, keep);
+  Add(hash, visual.question);
   Add(hash, visual.keeps_positions);
   if (visual.image != nullptr) {
     Add(hash, visual.grid.rows);

@@ -25,6 +25,7 @@
 #include "ledger/stage.h"
 #include "runtime/decoder_runner.h"
 #include "runtime/engine_parts.h"
+#include "runtime/query_encoder.h"
 #include "runtime/request_queue.h"
 #include "runtime/scheduler_request.h"
 #include "runtime/visual_encoder.h"
@@ -118,6 +119,7 @@ class SchedulerImpl final : public Scheduler {
   Status Slice(double budget_s);
   Status EncodeSlice(double budget_s);
   Status BeginEncoder();
+  Result<ConstMatrixView> EncodeQuery(const std::string& question);
   void EndEncoder();
   Status PrefillSlice(const RequestPtr& request, double budget_s);
   Status FirstToken(const RequestPtr& request);
@@ -141,6 +143,7 @@ class SchedulerImpl final : public Scheduler {
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<BlockPool> blocks_;
   std::unique_ptr<DecoderRunner> runner_;
+  std::unique_ptr<QueryEncoder> query_encoder_;  // null: visual tokens don't depend on what is asked
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<VisualEncoder> encoder_;
   std::vector<RequestPtr> encoder_requests_;
@@ -210,6 +213,9 @@ Status SchedulerImpl::Start() {
   EYESHOT_ASSIGN_OR_RETURN(cache_, model_.backend().NewKvCache(shape));
   blocks_ = std::make_unique<BlockPool>(shape.blocks, shape.block_size);
   EYESHOT_ASSIGN_OR_RETURN(runner_, DecoderRunner::Create(model_, context, options_.sequences));
+  if (model_.config().query_conditioned()) {
+    EYESHOT_ASSIGN_OR_RETURN(query_encoder_, QueryEncoder::Create(model_, context));
+  }
   stream_ = model_.backend().NewStream();
   const auto most = static_cast<size_t>(options_.sequences);
   decoding_.reserve(most);
@@ -558,8 +564,8 @@ Status SchedulerImpl::Slice(double budget_s) {
   return encoder_ != nullptr ? EncodeSlice(budget_s) : PrefillSlice(oldest, budget_s);
 }
 
-// The visuals of the oldest request that must be encoded, and with them those of others, as far as the tower takes them
-// together anyway. What was encoded since they were prepared needn't be encoded again.
+// The visuals of the oldest request that must be encoded and can be encoded together, and with them those of others, as
+// far as the tower takes them together anyway. What was encoded since they were prepared needn't be encoded again.
 Status SchedulerImpl::BeginEncoder() {
   std::vector<Visual*> visuals;
   std::set<VisualHash> hashes;
@@ -572,18 +578,19 @@ Status SchedulerImpl::BeginEncoder() {
       std::erase_if(request->waiting,
                     [&](const auto& visual) { return images_.Fill(request->hashes[visual.index], own[visual.index]); });
     }
+    if (request->waiting.empty()) continue;
+    const bool first = visuals.empty();
+    const Visual& like = first ? own[request->waiting.front().index] : *visuals.front();
     const auto joins = [&](const ScheduledRequest::WaitingVisual& visual) {
-      const Visual& next = own[visual.index];
       if (hashes.count(request->hashes[visual.index]) > 0) return false;  // it will be in the cache
-      return visuals.empty() || (next.reduce == visuals.front()->reduce &&
-                                 (next.frames != nullptr) == (visuals.front()->frames != nullptr));
+      return EncodedTogether(own[visual.index], like);
     };
     int64_t more = 0;
     for (const auto& visual : request->waiting) more += visual.tiles.count();
-    const bool fits = visuals.empty() || tiles.count() + more <= group;
-    if (request->waiting.empty()) continue;
-    if (!fits || !std::all_of(request->waiting.begin(), request->waiting.end(), joins)) break;
-    for (auto& visual : request->waiting) {
+    const auto rest = std::stable_partition(request->waiting.begin(), request->waiting.end(), joins);
+    if (!first && (tiles.count() + more > group || rest != request->waiting.end())) break;
+    for (auto taken = request->waiting.begin(); taken != rest; ++taken) {
+      ScheduledRequest::WaitingVisual& visual = *taken;
       visuals.push_back(&own[visual.index]);
       request->encoding.push_back(visual.index);
       hashes.insert(request->hashes[visual.index]);
@@ -591,12 +598,26 @@ Status SchedulerImpl::BeginEncoder() {
       tiles.rgb.insert(tiles.rgb.end(), visual.tiles.rgb.begin(), visual.tiles.rgb.end());
       tiles.grids.insert(tiles.grids.end(), visual.tiles.grids.begin(), visual.tiles.grids.end());
     }
-    request->waiting.clear();
+    request->waiting.erase(request->waiting.begin(), rest);
     encoder_requests_.push_back(request);
   }
   if (visuals.empty()) return Status::Ok();
-  EYESHOT_ASSIGN_OR_RETURN(encoder_, VisualEncoder::Begin(model_, *parts_.pool, std::move(visuals), std::move(tiles)));
+  EYESHOT_ASSIGN_OR_RETURN(const ConstMatrixView query, EncodeQuery(visuals.front()->question));
+  EYESHOT_ASSIGN_OR_RETURN(encoder_,
+                           VisualEncoder::Begin(model_, *parts_.pool, std::move(visuals), std::move(tiles), query));
   return Status::Ok();
+}
+
+// What those in the encoder ask, for connectors that look for it.
+Result<ConstMatrixView> SchedulerImpl::EncodeQuery(const std::string& question) {
+  if (query_encoder_ == nullptr) return ConstMatrixView();
+  Ledger asked;
+  EYESHOT_ASSIGN_OR_RETURN(const ConstMatrixView query, query_encoder_->Encode(*stream_, *runner_, question, asked));
+  EYESHOT_RETURN_IF_ERROR(model_.backend().Sync(*stream_));
+  stream_->Collect(asked);
+  const double share = 1.0 / static_cast<double>(encoder_requests_.size());
+  for (const RequestPtr& request : encoder_requests_) AddShare(asked, share, request->answer.ledger);
+  return query;
 }
 
 Status SchedulerImpl::EncodeSlice(double budget_s) {

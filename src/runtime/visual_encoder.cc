@@ -29,8 +29,13 @@ Status PreprocessVisual(const VisionLanguageModel& model, const Visual& visual, 
   return Status::Ok();
 }
 
+bool EncodedTogether(const Visual& a, const Visual& b) {
+  return a.reduce == b.reduce && (a.frames != nullptr) == (b.frames != nullptr) && a.question == b.question;
+}
+
 Result<std::unique_ptr<VisualEncoder>> VisualEncoder::Begin(VisionLanguageModel& model, ThreadPool& pool,
-                                                            std::vector<Visual*> visuals, Tiles tiles) {
+                                                            std::vector<Visual*> visuals, Tiles tiles,
+                                                            ConstMatrixView query) {
   std::unique_ptr<VisualEncoder> encoder(new VisualEncoder(model, pool, std::move(visuals), std::move(tiles)));
   const int64_t rows = encoder->tiles_.count() * model.config().visual_tokens_per_tile();
   const int64_t width = model.config().text.hidden_size;
@@ -51,7 +56,8 @@ Result<std::unique_ptr<VisualEncoder>> VisualEncoder::Begin(VisionLanguageModel&
                     .tiles = encoder->tiles_.count(),
                     .kind = first.frames != nullptr ? TileKind::kFrame : TileKind::kPicture,
                     .out = MatrixView(encoder->buffer_.data(), dtype, rows, width, width),
-                    .hook = encoder->hook_.get()};
+                    .hook = encoder->hook_.get(),
+                    .query = query};
   return encoder;
 }
 
@@ -98,7 +104,8 @@ Status VisualEncoder::Reduce(Stream& stream, Visual& visual, int64_t first_token
                     .side = model_.config().visual_tokens_per_side(),
                     .keep = visual.keep,
                     .seed = visual.reduce.seed,
-                    .key_width = signals_.key_width};
+                    .key_width = signals_.key_width,
+                    .scales = {model_.config().connector.reduced_tokens, model_.scale_embeddings()}};
   if (!signals_.attention.empty()) input.attention = signals_.attention.data() + first_token;
   if (!signals_.keys.empty()) input.keys = signals_.keys.data() + first_token * signals_.key_width;
   EYESHOT_ASSIGN_OR_RETURN(ReducedTokens reduced,

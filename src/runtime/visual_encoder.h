@@ -19,13 +19,16 @@ namespace eyeshot {
 Status PreprocessVisual(const VisionLanguageModel& model, const Visual& visual, ThreadPool& pool, Tiles& tiles,
                         Ledger& ledger);
 
+// Whether they are of one kind, reduced alike, and seen with the same question.
+bool EncodedTogether(const Visual& a, const Visual& b);
+
 // One group of visuals on their way. Each gets a buffer of its own.
 class VisualEncoder {
  public:
-  // Visuals of one kind and one reducer, whose tiles are `tiles`, one visual's behind the other's. All live longer.
-  // Error: kOutOfMemory.
+  // Visuals that can be EncodedTogether(), whose tiles are `tiles`, one visual's behind the other's. `query` is that of
+  // their question (EncodeWork::query). All live longer. Error: kOutOfMemory.
   static Result<std::unique_ptr<VisualEncoder>> Begin(VisionLanguageModel& model, ThreadPool& pool,
-                                                      std::vector<Visual*> visuals, Tiles tiles);
+                                                      std::vector<Visual*> visuals, Tiles tiles, ConstMatrixView query);
 
   // As VisionLanguageModel::EncodeSome(). When it is true the visuals are encoded and reduced; those that weren't
   // `counted` have their tile_tokens then. Charges `encode`, `connect` and `reduce`.

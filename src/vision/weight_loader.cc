@@ -133,6 +133,12 @@ Result<PackedWeightPtr> WeightLoader::Table(const std::string& name, int64_t row
   return Packed(backend_.PackTable(tensor), {tensor});
 }
 
+Result<PackedWeightPtr> WeightLoader::Kernel(const std::string& name, int64_t outputs, int64_t taps) {
+  if (packed_ != nullptr) return Adopt(name, {.kind = PackedShape::Kind::kVector, .outputs = outputs * taps});
+  EYESHOT_ASSIGN_OR_RETURN(const HostTensor tensor, Get(name, outputs, taps));
+  return Packed(backend_.PackVector(tensor), {tensor});
+}
+
 namespace {
 
 Status CheckVector(const HostTensor& tensor) {

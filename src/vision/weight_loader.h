@@ -51,6 +51,8 @@ class WeightLoader {
   Result<PackedWeightPtr> Table(const std::string& name, int64_t rows, int64_t width);
   // A table whose rows are looked up: as Table if the format is a float, else as Linear.
   Result<PackedWeightPtr> Lookup(const std::string& name, int64_t rows, int64_t width);
+  // A depth-wise kernel [outputs, 1, h, w] of h * w taps, as a vector, taps fastest.
+  Result<PackedWeightPtr> Kernel(const std::string& name, int64_t outputs, int64_t taps);
   // Vectors of sizes[i] elements, one after the other.
   Result<PackedWeightPtr> Vector(const std::vector<std::string>& names, const std::vector<int64_t>& sizes);
 

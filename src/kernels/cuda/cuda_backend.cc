@@ -181,6 +181,9 @@ class CudaBackend final : public Backend {
   void DoPixelShuffleLinear(Stream& stream, const PixelShuffleLinearArgs& args) override;
   void DoGather(Stream& stream, const GatherArgs& args) override;
   void DoCopyRows(Stream& stream, const CopyRowsArgs& args) override { cuda::CopyRows(Handle(stream), args); }
+  void DoConvolveRows(Stream& stream, const ConvolveRowsArgs& args) override {
+    cuda::ConvolveRows(Handle(stream), args, Floats(args.weight), Floats(args.bias));
+  }
   void DoRotaryStore(Stream& stream, const RotaryStoreArgs& args) override;
   void DoPagedAttention(Stream& stream, const PagedAttentionArgs& args) override;
   void DoSample(Stream& stream, const SampleArgs& args) override { cuda::Sample(Handle(stream), args); }
@@ -487,6 +490,13 @@ void CudaBackend::RunWaiting(CudaStream& stream) {
 }
 
 void CudaBackend::DoLinear(Stream& stream, const LinearArgs& args) {
+  if (args.activation == Activation::kGelu) {  // no product has it for its epilogue
+    LinearArgs plain = args;
+    plain.activation = Activation::kNone;
+    DoLinear(stream, plain);
+    cuda::Gelu(Handle(stream), args.y);
+    return;
+  }
   const CudaWeight& w = Weight(args.weight);
   auto& queue = static_cast<CudaStream&>(stream);
   const std::optional<NormArgs>& norm = queue.waiting.norm;

@@ -370,6 +370,29 @@ TEST_F(CudaBackendTest, GatherAndCopyRows) {
   }
 }
 
+// What the query-conditioned connector needs beside the tower's operations.
+TEST_F(CudaBackendTest, ConvolutionOfRowsAndGeluAndSums) {
+  Values x = Random(12, 40);
+  const Values taps = Random(40, 4);
+  const Values bias = Random(1, 40);
+  Values expected = Random(3, 40);
+  const auto run = [&](Backend& backend, Stream& stream, ConstMatrixView in, MatrixView y) {
+    const auto weight = backend.PackVector(taps.tensor());
+    const auto b = backend.PackVector(bias.tensor());
+    ASSERT_TRUE(weight.ok() && b.ok());
+    backend.ConvolveRows(stream, {.x = in, .taps = 4, .weight = weight->get(), .bias = b->get(), .y = y});
+    backend.CopyRows(stream, {.x = in.Rows(5, 1), .count = 1, .y = y.Rows(2, 1), .add = true});
+    const auto matrix = Pack(backend, {&bias}, false, WeightFormat::kExact);
+    backend.Linear(stream,
+                   {.x = in.Rows(0, 3), .weight = matrix.get(), .activation = Activation::kGelu, .y = y.Cols(0, 1)});
+    ASSERT_TRUE(backend.Sync(stream).ok());
+  };
+  run(*reference_, *host_stream_, x.view(), expected.view());
+  const MatrixView y = Output(3, 40);
+  run(*cuda_, *stream_, Matrix(x, 8), y);
+  ExpectNear(Read(y), expected, kBound);
+}
+
 // A prompt in two chunks and then single tokens, over a cache whose blocks are out of order, and which grows.
 TEST_F(CudaBackendTest, PagedAttention) {
   const KvCacheShape shape = {.layer_group = {0, 0}, .blocks = 200, .block_size = 16, .kv_heads = 2, .head_dim = 64};

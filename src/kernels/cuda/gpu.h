@@ -120,6 +120,7 @@ inline float FastExp2(float x) { return std::exp2(x); }
 inline float Log2(float x) { return std::log2(x); }
 inline float Exp(float x) { return std::exp(x); }
 inline float Tanh(float x) { return std::tanh(x); }
+inline float Erfc(float x) { return std::erfc(x); }
 inline float Rsqrt(float x) { return 1.0f / std::sqrt(x); }
 inline float Max(float a, float b) { return a > b ? a : b; }
 inline void SinCos(float x, float* sine, float* cosine) {
@@ -293,6 +294,7 @@ EYESHOT_DEVICE float FastExp2(float x) {
 EYESHOT_DEVICE float Log2(float x) { return log2f(x); }
 EYESHOT_DEVICE float Exp(float x) { return __expf(x); }
 EYESHOT_DEVICE float Tanh(float x) { return tanhf(x); }
+EYESHOT_DEVICE float Erfc(float x) { return erfcf(x); }
 EYESHOT_DEVICE float Rsqrt(float x) { return rsqrtf(x); }
 EYESHOT_DEVICE float Max(float a, float b) { return fmaxf(a, b); }
 EYESHOT_DEVICE void SinCos(float x, float* sine, float* cosine) { sincosf(x, sine, cosine); }

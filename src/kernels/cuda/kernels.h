@@ -16,6 +16,10 @@ using StreamHandle = void*;  // cudaStream_t
 // --- Rows (rows-inl.h). gain, bias: [cols] float32; bias null: RMS norm.
 void Norm(StreamHandle stream, const NormArgs& args, const float* gain, const float* bias);
 void CopyRows(StreamHandle stream, const CopyRowsArgs& args);
+// weight: [cols, taps], bias: [cols] float32.
+void ConvolveRows(StreamHandle stream, const ConvolveRowsArgs& args, const float* weight, const float* bias);
+// Activation::kGelu in place, of bfloat16 or float32.
+void Gelu(StreamHandle stream, MatrixView y);
 // patches: [tiles * grid^2, depth] for PatchEmbedArgs, depth = 3 patch^2 rounded up to `stride`, which is 0 behind it.
 void ExtractPatches(StreamHandle stream, const PatchEmbedArgs& args, uint16_t* patches, int64_t stride);
 // y += positions[position_ids] (table of bfloat16, [., width]).

@@ -167,19 +167,21 @@ void Norm(StreamHandle stream, const NormArgs& args, const float* gain, const fl
 template <typename From, typename To>
 EYESHOT_KERNEL(kRowThreads)
 CopyRowsKernel(const From* x, int64_t x_stride, const int32_t* from, const int32_t* to, int cols, To* y,
-               int64_t y_stride) {
+               int64_t y_stride, bool add) {
   WaitForPrevious();
   const int64_t source = from == nullptr ? BlockX() : from[BlockX()];
   const int64_t target = to == nullptr ? BlockX() : to[BlockX()];
   for (int i = ThreadIndex(); i < cols; i += BlockThreads()) {
-    y[target * y_stride + i] = FromFloat<To>(ToFloat(x[source * x_stride + i]));
+    To& sum = y[target * y_stride + i];
+    const float value = ToFloat(x[source * x_stride + i]);
+    sum = FromFloat<To>(add ? ToFloat(sum) + value : value);
   }
 }
 
 template <typename From, typename To>
 void LaunchCopyRows(StreamHandle stream, const CopyRowsArgs& args) {
   Launch(&CopyRowsKernel<From, To>, {.x = args.count}, kRowThreads, 0, stream, Elements<From>(args.x), args.x.stride,
-         args.from.data, args.to.data, static_cast<int>(args.x.cols), Elements<To>(args.y), args.y.stride);
+         args.from.data, args.to.data, static_cast<int>(args.x.cols), Elements<To>(args.y), args.y.stride, args.add);
 }
 
 void CopyRows(StreamHandle stream, const CopyRowsArgs& args) {
@@ -189,6 +191,48 @@ void CopyRows(StreamHandle stream, const CopyRowsArgs& args) {
     float_x ? LaunchCopyRows<float, float>(stream, args) : LaunchCopyRows<Bf16, float>(stream, args);
   } else {
     float_x ? LaunchCopyRows<float, Bf16>(stream, args) : LaunchCopyRows<Bf16, Bf16>(stream, args);
+  }
+}
+
+// One block a row of y.
+EYESHOT_KERNEL(kRowThreads)
+ConvolveRowsKernel(const Bf16* x, int64_t x_stride, int taps, const float* weight, const float* bias, int cols, Bf16* y,
+                   int64_t y_stride) {
+  WaitForPrevious();
+  for (int i = ThreadIndex(); i < cols; i += BlockThreads()) {
+    float sum = bias[i];
+    for (int tap = 0; tap < taps; ++tap) {
+      sum += weight[int64_t{i} * taps + tap] * FromBf16(x[(BlockX() * int64_t{taps} + tap) * x_stride + i]);
+    }
+    y[BlockX() * y_stride + i] = ToBf16(sum);
+  }
+}
+
+void ConvolveRows(StreamHandle stream, const ConvolveRowsArgs& args, const float* weight, const float* bias) {
+  EYESHOT_CHECK(args.x.dtype == DType::kBF16);
+  Launch(&ConvolveRowsKernel, {.x = args.y.rows}, kRowThreads, 0, stream, Elements<Bf16>(args.x), args.x.stride,
+         static_cast<int>(args.taps), weight, bias, static_cast<int>(args.y.cols), Elements<Bf16>(args.y),
+         args.y.stride);
+}
+
+// One block a row.
+template <typename T>
+EYESHOT_KERNEL(kRowThreads)
+GeluKernel(int cols, T* y, int64_t y_stride) {
+  WaitForPrevious();
+  for (int i = ThreadIndex(); i < cols; i += BlockThreads()) {
+    T& element = y[BlockX() * y_stride + i];
+    const float x = ToFloat(element);
+    element = FromFloat<T>(0.5f * x * Erfc(-0.70710678f * x));
+  }
+}
+
+void Gelu(StreamHandle stream, MatrixView y) {
+  const auto cols = static_cast<int>(y.cols);
+  if (y.dtype == DType::kF32) {
+    Launch(&GeluKernel<float>, {.x = y.rows}, kRowThreads, 0, stream, cols, Elements<float>(y), y.stride);
+  } else {
+    Launch(&GeluKernel<Bf16>, {.x = y.rows}, kRowThreads, 0, stream, cols, Elements<Bf16>(y), y.stride);
   }
 }
 

@@ -35,6 +35,7 @@ HWY_INLINE void FinishRow(const EpilogueRow& row, Activation activation) {
     if (kGated) value = hn::Mul(Silu(value), hn::LoadU(d, row.sums + kGatedColumns + j));
     if (row.bias != nullptr) value = hn::Add(value, hn::LoadU(d, row.bias + j));
     if (activation == Activation::kGeluTanh) value = GeluTanh(value);
+    if (activation == Activation::kGelu) value = Gelu(value);
     if (row.residual != nullptr) value = hn::Add(value, hn::LoadU(d, row.residual + j));
     hn::StoreU(value, d, row.y + j);
   }

@@ -29,6 +29,8 @@ float Dot(const float* a, const float* b, int64_t n) {
   return sum;
 }
 
+float Gelu(float x) { return 0.5f * x * std::erfc(-x * 0.70710678f); }
+
 // gelu_pytorch_tanh: the tanh approximation of Hendrycks and Gimpel, arXiv 1606.08415.
 float GeluTanh(float x) {
   constexpr float kSqrt2OverPi = 0.7978845608028654f;
@@ -146,6 +148,7 @@ void ReferenceBackend::LinearColumn(const LinearArgs& args, int64_t column) {
     if (w.gated) value = Silu(value) * Dot(args.x.Row<float>(m), up_row, w.inputs);
     if (bias != nullptr) value += bias[column];
     if (args.activation == Activation::kGeluTanh) value = GeluTanh(value);
+    if (args.activation == Activation::kGelu) value = Gelu(value);
     if (!args.residual.empty()) value += args.residual.Row<float>(m)[column];
     args.y.Row<float>(m)[column] = value;
   }
