@@ -17,9 +17,9 @@
 #include "cli/help.h"
 #include "cli/interrupt.h"
 #include "cli/model_flags.h"
-#include "cli/picture_budget.h"
 #include "cli/pictures.h"
 #include "cli/progress.h"
+#include "cli/question_budget.h"
 #include "cli/report.h"
 #include "cli/stage_meter.h"
 #include "text/doctags.h"
@@ -33,7 +33,7 @@ struct AskFlags {
   GovernorFlags governor;
   AskOptions options;
   std::string system;
-  std::string budget;  // of milliseconds or joules; empty: none
+  BudgetFlags budget;
   bool jpeg_scaling = false;
   ClipFlags clip;
   std::string format;  // of DocTags: "raw", "markdown", "html"; empty: a plain answer without special tokens
@@ -52,7 +52,7 @@ struct Run {
   std::vector<Clip> clips;
   Ledger ledger;  // of the whole run
   StageMeter meter;
-  std::unique_ptr<PictureBudget> budget;  // null: none
+  std::unique_ptr<QuestionBudget> budget;  // null: none
 };
 
 Status Load(const AskFlags& flags, Run& run) {
@@ -65,17 +65,11 @@ Status Load(const AskFlags& flags, Run& run) {
   return Status::Ok();
 }
 
-// The detail that keeps the question within its budget.
-Status PlanDetail(const AskFlags& flags, const std::vector<ContentPart>& parts, Run& run, AskOptions& options) {
+// How pictures are looked at so that the question stays within its budget.
+Status KeepToBudget(const AskFlags& flags, const std::vector<ContentPart>& parts, Run& run, AskOptions& options) {
   if (run.budget == nullptr) return Status::Ok();
-  if (run.engine->info().device != "cpu") {
-    return UnsupportedError(fmt::format("--budget on {}", run.engine->info().device),
-                            "leave it out, or use --device cpu: a GPU's speed isn't known");
-  }
-  EYESHOT_ASSIGN_OR_RETURN(options.detail, run.budget->Plan(parts, options));
-  if (flags.json || flags.quiet) return Status::Ok();
-  for (const std::string& doubt : run.budget->doubts()) fmt::print(stderr, "careful: {}\n", doubt);
-  fmt::print(stderr, "budget: {}\n", run.budget->plan().why);
+  EYESHOT_RETURN_IF_ERROR(run.budget->Plan(parts, run.engine->info(), options));
+  if (!flags.json && !flags.quiet) fmt::print(stderr, "{}", run.budget->Summary());
   return Status::Ok();
 }
 
@@ -98,9 +92,7 @@ Result<std::vector<ContentPart>> ReadMedia(const AskFlags& flags, Run& run) {
 Result<Answer> Ask(const AskFlags& flags, Run& run) {
   const bool chatty = !flags.json && !flags.quiet;
   run.ledger.KeepRuns(run.meter.Runs(0));
-  if (!flags.budget.empty()) {
-    EYESHOT_ASSIGN_OR_RETURN(run.budget, PictureBudget::Create(flags.budget, flags.model));
-  }
+  EYESHOT_ASSIGN_OR_RETURN(run.budget, QuestionBudget::Create(flags.budget, flags.options.reduce, flags.model));
   if (flags.clip.fits_context()) EYESHOT_RETURN_IF_ERROR(Load(flags, run));
   EYESHOT_ASSIGN_OR_RETURN(std::vector<ContentPart> parts, ReadMedia(flags, run));
   parts.emplace_back(flags.arguments.back());
@@ -109,7 +101,7 @@ Result<Answer> Ask(const AskFlags& flags, Run& run) {
   const Interrupt interrupt;
   Progress progress(chatty);
   AskOptions options = flags.options;
-  EYESHOT_RETURN_IF_ERROR(PlanDetail(flags, parts, run, options));
+  EYESHOT_RETURN_IF_ERROR(KeepToBudget(flags, parts, run, options));
   options.stage_runs = run.meter.Runs(options.max_tokens);
   options.special_tokens = !flags.format.empty();
   options.stage_observer = run.governor->observer();
@@ -206,14 +198,7 @@ void AddAskCommand(CLI::App& program, int& exit_code) {
   AddGenerationFlags(*command, flags->options);
   AddGovernorFlags(*command, flags->governor);
   command->add_option("--system", flags->system, "What the model is told before the question")->type_name("TEXT");
-  command
-      ->add_option(
-          "--budget", flags->budget,
-          "Milliseconds or joules that an answer of 32 tokens may take, as 500ms, 1.5s or 20J: fewer tiles are "
-          "taken (after `eyeshot plan --calibrate`)")
-      ->excludes("--detail")
-      ->excludes("--no-split")
-      ->type_name("B");
+  AddBudgetFlags(*command, flags->budget);
   AddJpegScalingFlag(*command, flags->jpeg_scaling);
   AddClipFlags(*command, flags->clip);
   command

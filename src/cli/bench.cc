@@ -24,6 +24,7 @@
 #include "cli/model_flags.h"
 #include "cli/png_writer.h"
 #include "cli/progress.h"
+#include "cli/question_budget.h"
 #include "cli/read_speed.h"
 #include "cli/report.h"
 #include "cli/synthetic_picture.h"
@@ -48,6 +49,7 @@ struct BenchFlags {
   int repeat = 5;
   int warmup = 1;
   std::string reduce = "none";
+  double watts = 0;  // BudgetFlags
   bool steady = false;  // measure tower and prompts run after run, too
   bool json = false;
 };
@@ -71,6 +73,7 @@ struct PictureResult {
   PictureCase picture;
   int64_t visual_tokens = 0;
   int64_t prompt_tokens = 0;
+  OrderedJson budget;  // what KEEP in milliseconds or joules came to; null: it has none
   Ledger median;
 
   // From the encoded picture to the first token.
@@ -173,6 +176,7 @@ class Bench {
   Interrupt interrupt_;
   std::shared_ptr<Engine> engine_;
   std::unique_ptr<Governor> governor_;
+  std::unique_ptr<QuestionBudget> budget_;  // null: none
   std::vector<PictureResult> pictures_;
   std::vector<DepthResult> depths_;
   std::vector<BatchSpeed> batches_;
@@ -188,6 +192,7 @@ Result<Answer> Bench::Ask(std::vector<ContentPart> parts, bool split) {
   if (!split) options.detail = {PictureDetail::Kind::kLow, 0};
   options.cancel = interrupt_.flag();
   options.stage_observer = governor_->observer();
+  if (budget_ != nullptr) EYESHOT_RETURN_IF_ERROR(budget_->Plan(parts, engine_->info(), options));
   const uint64_t begin = SteadyNowNs();
   Result<Answer> answer = chat->Ask(std::move(parts), options);
   governor_->RequestDone(static_cast<double>(SteadyNowNs() - begin) * 1e-9);
@@ -226,6 +231,7 @@ Result<PictureResult> Bench::RunPicture(const PictureCase& picture) {
         return answer;
       }));
   result.median = MedianOf(runs);
+  if (budget_ != nullptr) result.budget = budget_->ToJson();
   return result;
 }
 
@@ -306,6 +312,7 @@ Status Bench::RunBatches(const LoadedModel& loaded) {
 
 Status Bench::Run() {
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel model, FindModel(flags_.model.model));
+  EYESHOT_ASSIGN_OR_RETURN(budget_, QuestionBudget::Create({.watts = flags_.watts}, flags_.reduce, flags_.model));
   EYESHOT_ASSIGN_OR_RETURN(GovernedEngine loaded, LoadGoverned(flags_.model, flags_.governor, false));
   engine_ = std::move(loaded.engine);
   governor_ = std::move(loaded.governor);
@@ -328,14 +335,17 @@ Status Bench::Run() {
 
 OrderedJson PictureJson(const PictureResult& result) {
   const StageCost& decode = result.median.cost(StageId::kDecode);
-  return {{"width", result.picture.width},
-          {"height", result.picture.height},
-          {"tiles", result.picture.tiles},
-          {"visual_tokens", result.visual_tokens},
-          {"prompt_tokens", result.prompt_tokens},
-          {"ttft_ms", result.TtftMs()},
-          {"decode_tokens_per_s", static_cast<double>(decode.tokens) * 1e9 / static_cast<double>(decode.wall_ns)},
-          {"stages", StagesJson(result.median)}};
+  OrderedJson json = {
+      {"width", result.picture.width},
+      {"height", result.picture.height},
+      {"tiles", result.picture.tiles},
+      {"visual_tokens", result.visual_tokens},
+      {"prompt_tokens", result.prompt_tokens},
+      {"ttft_ms", result.TtftMs()},
+      {"decode_tokens_per_s", static_cast<double>(decode.tokens) * 1e9 / static_cast<double>(decode.wall_ns)},
+      {"stages", StagesJson(result.median)}};
+  if (!result.budget.is_null()) json["budget"] = result.budget;
+  return json;
 }
 
 void Bench::Print() const {
@@ -392,6 +402,11 @@ void Bench::Print() const {
                result.TtftMs(), result.median.Table());
   }
   PrintDepths();
+  for (const PictureResult& result : pictures_) {
+    if (result.budget.is_null()) continue;
+    fmt::print("{}{} tiles: {}\n", &result == pictures_.data() ? "\n" : "", result.picture.tiles,
+               result.budget["why"].get<std::string>());
+  }
   if (!steady_.empty()) fmt::print("\nrun after run:\n");
   for (const SteadyStage& stage : steady_) {
     fmt::print("{:>14}{:>14}{:>12.3f} ms\n", stage.name,
@@ -436,6 +451,7 @@ void AddBenchCommand(CLI::App& program, int& exit_code) {
   AddModelFlags(*command, flags->model);
   AddGovernorFlags(*command, flags->governor);
   AddReduceFlag(*command, flags->reduce);
+  AddWattsFlag(*command, flags->watts);
   command->add_option("--tiles", flags->tiles, "Numbers of tiles of the pictures, with commas; all without it")
       ->delimiter(',')
       ->allow_extra_args(false)

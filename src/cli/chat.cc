@@ -21,6 +21,7 @@
 #include "cli/model_flags.h"
 #include "cli/pictures.h"
 #include "cli/progress.h"
+#include "cli/question_budget.h"
 #include "cli/report.h"
 
 namespace eyeshot::cli {
@@ -37,6 +38,7 @@ struct ChatFlags {
   ModelFlags model;
   GovernorFlags governor;
   AskOptions options;
+  BudgetFlags budget;
   std::string system;
   bool jpeg_scaling = false;
   ClipFlags clip;
@@ -46,8 +48,14 @@ struct ChatFlags {
 // One conversation with the person (or pipe) at standard input.
 class ChatLoop {
  public:
-  ChatLoop(const ChatFlags& flags, Engine& engine, Chat& chat, Governor& governor)
-      : flags_(flags), engine_(engine), chat_(chat), governor_(governor), interactive_(isatty(STDIN_FILENO) == 1) {}
+  // `budget` may be null.
+  ChatLoop(const ChatFlags& flags, const GovernedEngine& loaded, Chat& chat, QuestionBudget* budget)
+      : flags_(flags),
+        engine_(*loaded.engine),
+        chat_(chat),
+        governor_(*loaded.governor),
+        budget_(budget),
+        interactive_(isatty(STDIN_FILENO) == 1) {}
 
   // Reads pictures or clips that go with the next question.
   Status Show(const std::vector<std::string>& paths);
@@ -58,17 +66,20 @@ class ChatLoop {
   // False to end.
   bool Handle(const std::string& line);
   Status Ask(const std::string& question);
+  Status KeepToBudget(const std::vector<ContentPart>& parts, AskOptions& options);
   void PrintStats() const;
 
   const ChatFlags& flags_;
   Engine& engine_;
   Chat& chat_;
   Governor& governor_;
+  QuestionBudget* budget_;
   bool interactive_;
   Interrupt interrupt_;
   std::vector<ContentPart> pending_;  // pictures and clips that go with the next question
   Ledger ledger_;                     // of the next question: decoding of pictures
   Answer last_;
+  int64_t history_tokens_ = 0;        // of all turns: in the cache
   int exit_code_ = kExitOk;
 };
 
@@ -90,6 +101,13 @@ Status ChatLoop::Show(const std::vector<std::string>& paths) {
   return Status::Ok();
 }
 
+Status ChatLoop::KeepToBudget(const std::vector<ContentPart>& parts, AskOptions& options) {
+  if (budget_ == nullptr) return Status::Ok();
+  EYESHOT_RETURN_IF_ERROR(budget_->Plan(parts, engine_.info(), options, history_tokens_));
+  if (!flags_.quiet) fmt::print(stderr, "{}", budget_->Summary());
+  return Status::Ok();
+}
+
 Status ChatLoop::Ask(const std::string& question) {
   Progress progress(true);
   AskOptions options = flags_.options;
@@ -102,12 +120,18 @@ Status ChatLoop::Ask(const std::string& question) {
   };
   std::vector<ContentPart> parts = pending_;
   parts.emplace_back(question);
+  EYESHOT_RETURN_IF_ERROR(KeepToBudget(parts, options));
   const uint64_t begin = SteadyNowNs();
   EYESHOT_ASSIGN_OR_RETURN(last_, chat_.Ask(std::move(parts), options));
   governor_.RequestDone(static_cast<double>(SteadyNowNs() - begin) * 1e-9);
   progress.Clear();
   fmt::print("\n");
   std::fflush(stdout);
+  history_tokens_ = last_.prompt_tokens + last_.completion_tokens;
+  if (budget_ != nullptr) {
+    budget_->Observe(last_);
+    if (!flags_.quiet && !budget_->off().empty()) fmt::print(stderr, "{}\n", budget_->off());
+  }
   last_.ledger.Add(std::exchange(ledger_, {}));
   pending_.clear();
   return Status::Ok();
@@ -132,6 +156,7 @@ bool ChatLoop::Handle(const std::string& line) {
     chat_.Reset();
     pending_.clear();
     ledger_ = {};
+    history_tokens_ = 0;
   } else if (line.starts_with("/image ")) {
     status = Show({line.substr(line.find_first_not_of(' ', 6))});
   } else if (line.starts_with('/')) {
@@ -163,11 +188,15 @@ int ChatLoop::Run() {
 }
 
 int RunChat(const ChatFlags& flags) {
+  // What is wrong with a budget is told before a model is loaded.
+  const Result<std::unique_ptr<QuestionBudget>> budget =
+      QuestionBudget::Create(flags.budget, flags.options.reduce, flags.model);
+  if (!budget.ok()) return ReportError(budget.status(), false);
   const Result<GovernedEngine> loaded = LoadGoverned(flags.model, flags.governor, !flags.quiet);
   if (!loaded.ok()) return ReportError(loaded.status(), false);
   const Result<std::unique_ptr<Chat>> chat = loaded->engine->NewChat(flags.system);
   if (!chat.ok()) return ReportError(chat.status(), false);
-  ChatLoop loop(flags, *loaded->engine, **chat, *loaded->governor);
+  ChatLoop loop(flags, *loaded, **chat, budget->get());
   if (!flags.pictures.empty()) {
     if (const Status status = loop.Show(flags.pictures); !status.ok()) return ReportError(status, false);
   }
@@ -188,6 +217,7 @@ void AddChatCommand(CLI::App& program, int& exit_code) {
   AddModelFlags(*command, flags->model);
   AddGenerationFlags(*command, flags->options);
   AddGovernorFlags(*command, flags->governor);
+  AddBudgetFlags(*command, flags->budget);
   AddJpegScalingFlag(*command, flags->jpeg_scaling);
   AddClipFlags(*command, flags->clip);
   command->add_option("--system", flags->system, "What the model is told first")->type_name("TEXT");

@@ -22,6 +22,7 @@
 #include "cli/generation_flags.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
+#include "cli/question_budget.h"
 #include "cli/report.h"
 #include "energy/meters/cpu_model.h"
 #include "energy/meters/find.h"
@@ -95,6 +96,7 @@ void AddWorkloadFlags(CLI::App& command, WorkloadFlags& flags) {
   AddGovernorFlags(command, flags.governor);
   AddDetailFlag(command, flags.detail);
   AddReduceFlag(command, flags.reduce);
+  AddWattsFlag(command, flags.watts);
   command.add_option("--sizes", flags.sizes, "Sizes of synthetic pictures, with commas; 512x512,1024x1024 by default")
       ->delimiter(',')
       ->allow_extra_args(false)

@@ -313,6 +313,7 @@ std::string WorkloadText(const WorkloadReport& report) {
       fmt::format("{} on {} ({}, {}, {} thread{}); {:.0f} s measured\n", model.name, model.device, model.precision,
                   model.isa, model.threads, model.threads == 1 ? "" : "s", report.measured_s);
   if (!report.governor.empty()) text += report.governor + "\n";
+  for (const std::string& budget : report.budgets) text += budget;
   text += MetersText(report);
   for (const RequestFigure& request : report.requests) {
     text += fmt::format("\n{}, {} tokens of answer: {} tiles, {} prompt tokens ({} visual), {:.2f} ms, {} requests\n",
@@ -341,6 +342,7 @@ OrderedJson WorkloadJson(const WorkloadReport& report) {
                       {"precision", model.precision},
                       {"threads", model.threads},
                       {"governor", report.governor.empty() ? OrderedJson() : OrderedJson(report.governor)},
+                      {"budgets", report.budgets},
                       {"planned_s", report.planned_s},
                       {"measured_s", report.measured_s},
                       {"sampler_cpu_share", report.sampler_cpu_share}};

@@ -28,6 +28,11 @@ Result<bool> IsRight(Engine& engine, const eval::Question& question, const SetOp
   settings.options.detail = options.detail;
   settings.options.reduce = options.reduce;
   settings.options.cancel = options.cancel;
+  if (options.budget != nullptr) {
+    settings.prepare = [&](const std::vector<ContentPart>& parts, AskOptions& asked) {
+      return options.budget->Plan(parts, engine.info(), asked);
+    };
+  }
   settings.options.stage_observer = options.governor->observer();
   ledger.Observe(options.governor->observer());  // for the decoding of pictures
   const uint64_t begin = SteadyNowNs();

@@ -10,6 +10,7 @@
 
 #include "cli/energy_phases.h"
 #include "cli/governor_flags.h"
+#include "cli/question_budget.h"
 #include "energy/meters/meter.h"
 #include "energy/meters/phases.h"
 #include "eval/question.h"
@@ -35,6 +36,7 @@ struct SetOptions {
   int runs = 1;
   PictureDetail detail;
   std::string reduce = "none";  // AskOptions::reduce
+  QuestionBudget* budget = nullptr;  // of its KEEP; null: none
   const std::atomic<bool>* cancel = nullptr;
   Governor* governor = nullptr;  // which is told of stages and ends; not null
 };

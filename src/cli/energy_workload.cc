@@ -14,6 +14,7 @@
 #include "base/threads.h"
 #include "cli/pictures.h"
 #include "cli/png_writer.h"
+#include "cli/question_budget.h"
 #include "cli/synthetic_picture.h"
 #include "energy/meters/gpu.h"
 #include "eval/question_set.h"
@@ -32,6 +33,7 @@ struct Input {
   std::string name;
   std::vector<std::vector<uint8_t>> files;
   std::vector<std::shared_ptr<const Image>> pictures;
+  std::string reduce = "none";  // AskOptions::reduce, of all answers' lengths
   std::string same_length;  // a text of as many tokens
   Answer first;             // what it became
 };
@@ -132,8 +134,12 @@ class Workload {
   Status Load();
   // Of the device that runs the model and of the processor, no other GPU's.
   void KeepMeters();
-  Result<Ledger> Ask(const std::vector<std::shared_ptr<const Image>>& pictures, const std::string& text, int tokens,
-                     Answer* answer = nullptr);
+  // Of a question with the input's pictures, or without them.
+  Result<Ledger> Ask(const Input& input, int tokens, Answer* answer = nullptr);
+  Result<Ledger> AskText(const std::string& text, int tokens, Answer* answer = nullptr);
+  Result<Ledger> AskParts(std::vector<ContentPart> parts, const std::string& reduce, int tokens, Answer* answer);
+  // Its KEEP in milliseconds or joules, for the longest answer.
+  Status KeepToBudget(Input& input);
   Result<Ledger> DecodeAgain(const Input& input) const;
   Result<Ledger> PreprocessAgain(const Input& input);
   Result<std::string> TextOfTokens(int64_t tokens);
@@ -155,6 +161,7 @@ class Workload {
   const Interrupt& interrupt_;
   std::shared_ptr<Engine> engine_;
   std::unique_ptr<Governor> governor_;
+  std::unique_ptr<QuestionBudget> budget_;  // null: none
   std::optional<ImageProcessor> processor_;
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<GpuMeter> gpu_;
@@ -167,6 +174,7 @@ Status Workload::Load() {
   EYESHOT_ASSIGN_OR_RETURN(const FoundModel model, FindModel(flags_.model.model));
   ModelFlags quiet = flags_.model;
   quiet.gpu_readings = false;  // they would be a part of each request
+  EYESHOT_ASSIGN_OR_RETURN(budget_, QuestionBudget::Create({.watts = flags_.watts}, flags_.reduce, flags_.model));
   EYESHOT_ASSIGN_OR_RETURN(GovernedEngine loaded, LoadGoverned(quiet, flags_.governor, true));
   engine_ = std::move(loaded.engine);
   governor_ = std::move(loaded.governor);
@@ -199,19 +207,41 @@ void Workload::KeepMeters() {
   found_.meters = std::move(kept);
 }
 
-Result<Ledger> Workload::Ask(const std::vector<std::shared_ptr<const Image>>& pictures, const std::string& text,
-                             int tokens, Answer* answer) {
+Status Workload::KeepToBudget(Input& input) {
+  input.reduce = flags_.reduce;
+  if (budget_ == nullptr) return Status::Ok();
+  AskOptions options;
+  options.max_tokens = *std::max_element(flags_.tokens.begin(), flags_.tokens.end());
+  options.detail = flags_.detail;
+  std::vector<ContentPart> parts(input.pictures.begin(), input.pictures.end());
+  parts.emplace_back(flags_.question);
+  EYESHOT_RETURN_IF_ERROR(budget_->Plan(parts, engine_->info(), options));
+  input.reduce = options.reduce;
+  report_.budgets.push_back(fmt::format("{}: {}", input.name, budget_->Summary()));
+  return Status::Ok();
+}
+
+Result<Ledger> Workload::Ask(const Input& input, int tokens, Answer* answer) {
+  std::vector<ContentPart> parts(input.pictures.begin(), input.pictures.end());
+  parts.emplace_back(flags_.question);
+  return AskParts(std::move(parts), input.reduce, tokens, answer);
+}
+
+Result<Ledger> Workload::AskText(const std::string& text, int tokens, Answer* answer) {
+  return AskParts({text}, "none", tokens, answer);
+}
+
+Result<Ledger> Workload::AskParts(std::vector<ContentPart> parts, const std::string& reduce, int tokens,
+                                  Answer* answer) {
   EYESHOT_ASSIGN_OR_RETURN(const std::unique_ptr<Chat> chat, engine_->NewChat());
   AskOptions options;
   options.max_tokens = tokens;
   options.ignore_end = true;
   options.detail = flags_.detail;
-  options.reduce = flags_.reduce;
+  options.reduce = reduce;
   options.cancel = interrupt_.flag();
   options.stage_observer = governor_->observer();
   const uint64_t begin = SteadyNowNs();
-  std::vector<ContentPart> parts(pictures.begin(), pictures.end());
-  parts.emplace_back(text);
   EYESHOT_ASSIGN_OR_RETURN(Answer given, chat->Ask(std::move(parts), options));
   governor_->RequestDone(static_cast<double>(SteadyNowNs() - begin) * 1e-9);
   if (given.finish_reason == FinishReason::kCancelled) return CancelledError("cancelled");
@@ -258,7 +288,7 @@ Result<std::string> Workload::TextOfTokens(int64_t tokens) {
     return text;
   };
   Answer answer;
-  EYESHOT_ASSIGN_OR_RETURN(const Ledger one, Ask({}, words(1), 1, &answer));
+  EYESHOT_ASSIGN_OR_RETURN(const Ledger one, AskText(words(1), 1, &answer));
   static_cast<void>(one);
   return words(std::max<int64_t>(1, tokens - answer.prompt_tokens + 1));
 }
@@ -291,14 +321,14 @@ void Workload::Share(PlannedInput& planned) const {
 Status Workload::PlanText() {
   auto planned = std::make_unique<PlannedInput>();
   planned->input.name = "text";
-  EYESHOT_RETURN_IF_ERROR(Ask({}, flags_.question, 1, &planned->input.first).status());
+  EYESHOT_RETURN_IF_ERROR(AskText(flags_.question, 1, &planned->input.first).status());
   std::vector<int> lengths = flags_.tokens;
   lengths.push_back(1);
   std::sort(lengths.begin(), lengths.end());
   lengths.erase(std::unique(lengths.begin(), lengths.end()), lengths.end());
   for (const int tokens : lengths) {
     EYESHOT_RETURN_IF_ERROR(AddPhase(*planned, {InputPhase::Kind::kAsk, tokens},
-                                     [this, tokens] { return Ask({}, flags_.question, tokens); }));
+                                     [this, tokens] { return AskText(flags_.question, tokens); }));
   }
   Share(*planned);
   inputs_.push_back(std::move(planned));
@@ -314,20 +344,21 @@ Status Workload::PlanInput(Input&& input) {
     own.pictures.push_back(std::make_shared<const Image>(std::move(image)));
   }
   const int longest = *std::max_element(flags_.tokens.begin(), flags_.tokens.end());
-  EYESHOT_RETURN_IF_ERROR(Ask(own.pictures, flags_.question, longest, &own.first).status());
+  EYESHOT_RETURN_IF_ERROR(KeepToBudget(own));
+  EYESHOT_RETURN_IF_ERROR(Ask(own, longest, &own.first).status());
   EYESHOT_ASSIGN_OR_RETURN(own.same_length, TextOfTokens(own.first.prompt_tokens));
   using Kind = InputPhase::Kind;
   EYESHOT_RETURN_IF_ERROR(AddPhase(*planned, {Kind::kDecodeImage, 0}, [this, &own] { return DecodeAgain(own); }));
   EYESHOT_RETURN_IF_ERROR(AddPhase(*planned, {Kind::kPreprocess, 0}, [this, &own] { return PreprocessAgain(own); }));
   EYESHOT_RETURN_IF_ERROR(
-      AddPhase(*planned, {Kind::kSameLength, 1}, [this, &own] { return Ask({}, own.same_length, 1); }));
+      AddPhase(*planned, {Kind::kSameLength, 1}, [this, &own] { return AskText(own.same_length, 1); }));
   std::vector<int> lengths = flags_.tokens;
   lengths.push_back(1);
   std::sort(lengths.begin(), lengths.end());
   lengths.erase(std::unique(lengths.begin(), lengths.end()), lengths.end());
   for (const int tokens : lengths) {
-    EYESHOT_RETURN_IF_ERROR(AddPhase(*planned, {Kind::kAsk, tokens},
-                                     [this, &own, tokens] { return Ask(own.pictures, flags_.question, tokens); }));
+    EYESHOT_RETURN_IF_ERROR(
+        AddPhase(*planned, {Kind::kAsk, tokens}, [this, &own, tokens] { return Ask(own, tokens); }));
   }
   Share(*planned);
   inputs_.push_back(std::move(planned));
@@ -453,6 +484,7 @@ Result<WorkloadReport> Workload::Run() {
                                                       .runs = flags_.runs,
                                                       .detail = flags_.detail,
                                                       .reduce = flags_.reduce,
+                                                      .budget = budget_.get(),
                                                       .cancel = interrupt_.flag(),
                                                       .governor = governor_.get()}));
   }

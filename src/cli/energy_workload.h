@@ -29,6 +29,7 @@ struct WorkloadFlags {
   std::vector<int> per_question;        // pictures; empty: all that were given, or one
   PictureDetail detail{PictureDetail::Kind::kAuto, 0};
   std::string reduce = "none";          // AskOptions::reduce
+  double watts = 0;                     // BudgetFlags
   std::vector<int> tokens = {64};       // of answers
   std::string question = "Describe the image.";
   std::string set;     // a file of questions with answers; empty: none
@@ -53,6 +54,7 @@ struct WorkloadReport {
   std::vector<std::string> skipped;  // inputs that don't fit, and why
   std::vector<PhaseResult> last_run;
   std::string governor;  // what it did; empty: none
+  std::vector<std::string> budgets;  // what KEEP in milliseconds or joules came to, by input; empty: it has none
   double planned_s = 0;
   double measured_s = 0;
   double sampler_cpu_share = 0;

@@ -15,9 +15,11 @@
 #include "cli/eval_run.h"
 #include "cli/eval_settings.h"
 #include "cli/generation_flags.h"
+#include "cli/governor_flags.h"
 #include "cli/help.h"
 #include "cli/model_flags.h"
 #include "cli/pictures.h"
+#include "cli/question_budget.h"
 #include "cli/report.h"
 #include "eval/prompts.h"
 #include "eval/question_set.h"
@@ -42,6 +44,7 @@ struct EvalFlags {
   std::string html;
   std::string svg;
   std::string cost;
+  std::string points;
   bool recorded = false;
   bool json = false;
 };
@@ -113,6 +116,7 @@ EvalReport ReportOf(const EvalJob& job, const EvalOutcome& outcome) {
                     .info = outcome.info,
                     .seconds = outcome.seconds,
                     .resumed = outcome.resumed,
+                    .governors = outcome.governors,
                     .ledger = outcome.ledger};
   const std::vector<const eval::Record*> first = RecordsAt(job, outcome, 0);
   for (size_t i = 0; i < job.points.size(); ++i) {
@@ -125,7 +129,18 @@ EvalReport ReportOf(const EvalJob& job, const EvalOutcome& outcome) {
   return report;
 }
 
-Status WritePages(const EvalFlags& flags, const EvalReport& report) {
+Status WritePoints(const EvalFlags& flags, const EvalJob& job, const EvalReport& report) {
+  if (flags.points.empty()) return Status::Ok();
+  std::vector<EvalSettings> settings;
+  for (const eval::Point& point : job.points) {
+    EYESHOT_ASSIGN_OR_RETURN(EvalSettings own, SettingsAt(job.settings, point));
+    settings.push_back(std::move(own));
+  }
+  return WriteTextFile(flags.points, PointsText(report, settings));
+}
+
+Status WritePages(const EvalFlags& flags, const EvalJob& job, const EvalReport& report) {
+  EYESHOT_RETURN_IF_ERROR(WritePoints(flags, job, report));
   if (!flags.html.empty()) EYESHOT_RETURN_IF_ERROR(WriteTextFile(flags.html, EvalHtml(report)));
   if (flags.svg.empty()) return Status::Ok();
   EYESHOT_ASSIGN_OR_RETURN(const std::string svg, EvalSvg(report, flags.cost));
@@ -151,7 +166,7 @@ Result<int> Evaluate(const EvalFlags& flags) {
     PrintReport(report);
   }
   // The answers took long: a page that can't be written must not take the report with it.
-  const Status written = WritePages(flags, report);
+  const Status written = WritePages(flags, job, report);
   return written.ok() ? kExitOk : ReportError(written, false);
 }
 
@@ -272,6 +287,8 @@ void AddResultFlags(CLI::App& command, EvalFlags& flags) {
                   "Which of two files of results is better, question by question; of a sweep FILE#NAME=V NAME=V")
       ->expected(2)
       ->type_name("A B");
+  command.add_option("--points", flags.points, "Write what was measured, for `eyeshot plan --points` and --budget")
+      ->type_name("FILE.jsonl");
   command.add_option("--html", flags.html, "Write a page with charts")->type_name("FILE");
   command.add_option("--svg", flags.svg, "Write a sweep's chart: score over cost, with the Pareto front")
       ->type_name("FILE");
@@ -290,6 +307,8 @@ void AddEvalCommand(CLI::App& program, int& exit_code) {
   AddSetFlags(*command, *flags);
   AddModelFlags(*command, flags->settings.model);
   AddGenerationFlags(*command, flags->settings.options);
+  AddGovernorFlags(*command, flags->settings.governor);
+  AddWattsFlag(*command, flags->settings.watts);
   AddJpegScalingFlag(*command, flags->settings.jpeg_scaling);
   AddResultFlags(*command, *flags);
   command->footer(R"(Exact match compares after collapsing white space; the character error rate (CER) is the edit
@@ -301,6 +320,7 @@ Examples:
   eyeshot eval MMStar.tsv --model SmolVLM2-500M-Video-Instruct --out mmstar.jsonl
   eyeshot eval questions.jsonl --every 5 --answers reference-answers.json --out answers.jsonl --json
   eyeshot eval questions.jsonl --sweep precision=exact,int8 --sweep detail=low,high --out s.jsonl --html s.html
+  sudo eyeshot eval questions.jsonl --sweep governor=race-to-idle,fixed:1500 --allow-clocks
   eyeshot eval --compare "s.jsonl#precision=exact detail=low" "s.jsonl#precision=int8 detail=low"
   eyeshot eval 20260101_samples_docvqa_val.jsonl --recorded)");
   command->callback([flags, &exit_code] { exit_code = RunEval(*flags); });

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "plan/scores.h"
 
 namespace eyeshot::cli {
 namespace {
@@ -29,6 +30,18 @@ OrderedJson JoulesBySource(const eval::Score& score) {
   return json;
 }
 
+// Of all answers, wrong ones too, for each that is exactly right; null: none is.
+OrderedJson JoulesPerCorrect(const eval::Score& score) {
+  OrderedJson json = OrderedJson::object();
+  for (Joules joules : score.joules) {
+    for (double* value : {&joules.value, &joules.low, &joules.high}) {
+      *value *= static_cast<double>(score.questions) / static_cast<double>(std::max<size_t>(1, score.exact));
+    }
+    json[std::string(EnergySourceName(joules.source))] = score.exact > 0 ? JoulesJson(joules) : OrderedJson();
+  }
+  return json;
+}
+
 OrderedJson ScoreJson(const eval::Score& score, const std::optional<double>& agreement) {
   OrderedJson json = {{"questions", score.questions},
                       {"score", IntervalJson(score.score)},
@@ -40,7 +53,8 @@ OrderedJson ScoreJson(const eval::Score& score, const std::optional<double>& agr
                       {"prompt_tokens", score.prompt_tokens},
                       {"visual_tokens", score.visual_tokens},
                       {"completion_tokens", score.completion_tokens},
-                      {"joules", JoulesBySource(score)}};
+                      {"joules", JoulesBySource(score)},
+                      {"joules_per_correct", JoulesPerCorrect(score)}};
   if (agreement) json["agreement"] = *agreement;
   return json;
 }
@@ -81,6 +95,19 @@ void PrintTasks(const EvalReport& report, const EvalPoint& point) {
   }
   for (const auto& [group, score] : point.summary.groups) PrintRow("= " + group, score, asked, std::nullopt);
   PrintRow("total", total, asked, report.total_agreement);
+}
+
+void PrintPerCorrect(const EvalReport& report) {
+  for (const EvalPoint& point : report.points) {
+    const eval::Score& total = point.summary.total;
+    for (const Joules& joules : total.joules) {
+      if (total.exact == 0) continue;
+      fmt::print("{}{:.3g} J ({}) an answer that is exactly right\n",
+                 point.point.empty() ? "" : eval::PointName(point.point) + ": ",
+                 joules.value * static_cast<double>(total.questions) / static_cast<double>(total.exact),
+                 EnergySourceName(joules.source));
+    }
+  }
 }
 
 void PrintPoints(const EvalReport& report) {
@@ -158,6 +185,8 @@ void PrintReport(const EvalReport& report) {
   if (report.info.name.empty()) return;
   fmt::print("{} ({}, {}, {} threads), {:.1f} s\n", report.info.name, report.info.precision, report.info.isa,
              report.info.threads, report.seconds);
+  PrintPerCorrect(report);
+  for (const std::string& governor : report.governors) fmt::print("{}\n", governor);
   std::fflush(stdout);
   fmt::print(stderr, "\n{}", report.ledger.Table());
 }
@@ -167,6 +196,7 @@ OrderedJson ReportJson(const EvalReport& report) {
   OrderedJson json = {{"set", report.set},        {"scorer", report.scorer->name}, {"model", info.name},
                       {"device", info.device},    {"precision", info.precision},   {"seconds", report.seconds},
                       {"resumed", report.resumed}};
+  if (!report.governors.empty()) json["governors"] = report.governors;
   if (report.axes.empty()) {
     json.update(SummaryJson(report, report.points[0]));
     json["stages"] = StagesJson(report.ledger);
@@ -190,6 +220,30 @@ OrderedJson ReportJson(const EvalReport& report) {
     json["points"].push_back(std::move(point));
   }
   return json;
+}
+
+std::string PointsText(const EvalReport& report, std::span<const EvalSettings> settings) {
+  std::string text;
+  for (size_t i = 0; i < report.points.size(); ++i) {
+    const eval::Score& total = report.points[i].summary.total;
+    const EvalSettings& own = settings[i];
+    if (total.ms <= 0 || !plan::ParseReduction(own.options.reduce).ok()) continue;
+    const std::string loaded = report.info.precision;
+    // The exact formats have names of their own on each device.
+    const std::string files = loaded.find("exact") != std::string::npos ? "exact" : loaded;
+    OrderedJson point = {{"model", own.model.model.empty() ? report.info.name : own.model.model},
+                         {"precision", own.model.precision.empty() ? files : own.model.precision},
+                         {"detail", PictureDetailName(own.options.detail)},
+                         {"reduce", own.options.reduce},
+                         {"score", total.score.value},
+                         {"ms", total.ms},
+                         {"tokens", total.visual_tokens}};
+    for (const Joules& joules : total.joules) {
+      if (joules.source != EnergySource::kModel) point["joules"] = joules.value;
+    }
+    text += JsonLine(point);
+  }
+  return text;
 }
 
 void PrintComparison(const EvalComparison& comparison) {

@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "cli/eval_run.h"
+#include "cli/eval_settings.h"
 #include "cli/report.h"
 #include "eval/summary.h"
 
@@ -40,6 +42,7 @@ struct EvalReport {
   ModelInfo info;  // name empty: nothing was asked
   double seconds = 0;
   size_t resumed = 0;
+  std::vector<std::string> governors;  // what they did
   Ledger ledger;
   // How many answers are another engine's, of those that it has, by task and in all (""): empty without --answers.
   std::map<std::string, double> agreement;
@@ -55,6 +58,10 @@ std::string FrontNames(const EvalReport& report, size_t point);
 
 void PrintReport(const EvalReport& report);
 OrderedJson ReportJson(const EvalReport& report);
+
+// A line for each point whose answers were asked for, as `eyeshot plan --points` reads them; `settings` are those of
+// report.points. Points whose KEEP is no number of tokens are left out: a plan knows none other.
+std::string PointsText(const EvalReport& report, std::span<const EvalSettings> settings);
 
 // A page; and the first cost's (or the named one's) chart alone, as an SVG file.
 std::string EvalHtml(const EvalReport& report);

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/question_budget.h"
 #include "cli/stage_meter.h"
 #include "eval/ask.h"
 #include "eval/result_file.h"
@@ -26,6 +27,7 @@ class Evaluation {
   Result<EvalOutcome> Run() {
     EYESHOT_RETURN_IF_ERROR(Begin());
     for (const eval::Point& point : job_.points) EYESHOT_RETURN_IF_ERROR(RunPoint(point));
+    EYESHOT_RETURN_IF_ERROR(FinishGovernor());
     outcome_.seconds = Passed();
     return std::move(outcome_);
   }
@@ -37,6 +39,9 @@ class Evaluation {
   Result<OrderedJson> Header() const;
   Status Load(const EvalSettings& settings);
   Status RunPoint(const eval::Point& point);
+  Status FindBudget(const EvalSettings& settings);
+  // Puts clocks back. Errors: those of Governor::Finish().
+  Status FinishGovernor();
   Result<eval::Record> Answered(const eval::Question& question, const EvalSettings& settings);
   void ShowProgress(const eval::Point& point);
   double Passed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
@@ -47,8 +52,11 @@ class Evaluation {
   std::optional<eval::ResultFile> file_;
   std::map<std::pair<eval::Point, std::string>, const eval::Record*> there_;
   std::shared_ptr<Engine> engine_;
+  std::unique_ptr<Governor> governor_;  // of engine_
   std::unique_ptr<Chat> chat_;
   EvalSettings loaded_;  // what engine_ is for
+  std::string budget_of_;  // AskOptions::reduce that budget_ is of
+  std::unique_ptr<QuestionBudget> budget_;  // null: none
   Interrupt interrupt_;
   Progress progress_;
   size_t done_ = 0;
@@ -90,12 +98,33 @@ Result<OrderedJson> Evaluation::Header() const {
 
 Status Evaluation::Load(const EvalSettings& settings) {
   if (engine_ != nullptr && SameModel(settings, loaded_)) return Status::Ok();
+  EYESHOT_RETURN_IF_ERROR(FinishGovernor());
   chat_.reset();
   engine_.reset();  // two models need not be in memory
-  EYESHOT_ASSIGN_OR_RETURN(engine_, LoadEngine(settings.model, false));
+  EYESHOT_ASSIGN_OR_RETURN(GovernedEngine loaded, LoadGoverned(settings.model, settings.governor, false));
+  engine_ = std::move(loaded.engine);
+  governor_ = std::move(loaded.governor);
   EYESHOT_ASSIGN_OR_RETURN(chat_, engine_->NewChat());
   loaded_ = settings;
+  budget_of_.clear();
   outcome_.info = engine_->info();
+  return Status::Ok();
+}
+
+Status Evaluation::FinishGovernor() {
+  if (governor_ == nullptr) return Status::Ok();
+  const Status finished = governor_->Finish();
+  if (const std::string summary = governor_->Summary(); !summary.empty()) outcome_.governors.push_back(summary);
+  governor_.reset();
+  return finished;
+}
+
+// KEEP of --reduce in milliseconds or joules is planned for each question; what one took corrects the plans of others.
+Status Evaluation::FindBudget(const EvalSettings& settings) {
+  if (budget_of_ == settings.options.reduce) return Status::Ok();
+  EYESHOT_ASSIGN_OR_RETURN(budget_,
+                           QuestionBudget::Create({.watts = settings.watts}, settings.options.reduce, settings.model));
+  budget_of_ = settings.options.reduce;
   return Status::Ok();
 }
 
@@ -127,11 +156,19 @@ Result<eval::Record> Evaluation::Answered(const eval::Question& question, const 
     return NotFoundError("no answer was recorded", "leave --recorded out to ask a model, or the question out");
   }
   EYESHOT_RETURN_IF_ERROR(Load(settings));
+  EYESHOT_RETURN_IF_ERROR(FindBudget(settings));
   EYESHOT_ASSIGN_OR_RETURN(const eval::PromptKind* const prompt, eval::FindPromptKind(settings.prompt));
   eval::AskSettings asking{.options = settings.options, .prompt = prompt, .jpeg_scaling = settings.jpeg_scaling};
   asking.options.cancel = interrupt_.flag();
+  asking.options.stage_observer = governor_->observer();
+  if (budget_ != nullptr) {
+    asking.prepare = [&](const std::vector<ContentPart>& parts, AskOptions& options) {
+      return budget_->Plan(parts, engine_->info(), options);
+    };
+  }
   StageMeter meter;
   Ledger ledger;
+  ledger.Observe(governor_->observer());  // for the decoding of pictures
   ledger.KeepRuns(meter.Runs(0));
   asking.options.stage_runs = meter.Runs(asking.options.max_tokens);
   const Clock::time_point begin = Clock::now();
@@ -140,6 +177,8 @@ Result<eval::Record> Evaluation::Answered(const eval::Question& question, const 
   if (answer.finish_reason == FinishReason::kCancelled) {
     return CancelledError(fmt::format("cancelled after {} of {}", done_, all()));
   }
+  governor_->RequestDone(ms / 1e3);
+  if (budget_ != nullptr) budget_->Observe(answer);
   // Of a run on a GPU the processor's joules are the smaller part.
   if (engine_->info().device == "cpu") meter.Finish(ledger);
   eval::Record record = eval::Judge(question, answer.text, *job_.scorer);

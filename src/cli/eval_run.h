@@ -34,6 +34,7 @@ struct EvalOutcome {
   Ledger ledger;                      // of what was asked now
   double seconds = 0;                 // the asking now
   size_t resumed = 0;                 // records that were in the file
+  std::vector<std::string> governors;  // what each did, of what was asked now
 };
 
 // Asks what no record of the file answers. Errors: of files, models and questions (with the question's id);

@@ -46,6 +46,11 @@ Status SetThreads(const std::string& value, EvalSettings& settings) {
   return Status::Ok();
 }
 
+Status SetGovernor(const std::string& value, EvalSettings& settings) {
+  EYESHOT_RETURN_IF_ERROR(ParseGovernor(value).status());
+  return SetText(value, settings.governor.governor);
+}
+
 Status SetDetail(const std::string& value, EvalSettings& settings) {
   EYESHOT_ASSIGN_OR_RETURN(settings.options.detail, ParsePictureDetail(value));
   return Status::Ok();
@@ -75,9 +80,10 @@ struct EvalAxis {
 };
 
 constexpr EvalAxis kAxes[] = {
-    {"model", true, SetModel},          {"precision", true, SetPrecision},   {"kv-cache", true, SetKvCache},
-    {"frame-edge", true, SetFrameEdge}, {"threads", true, SetThreads},       {"detail", false, SetDetail},
-    {"reduce", false, SetReduce},       {"max-tokens", false, SetMaxTokens}, {"prompt", false, SetPrompt},
+    {"model", true, SetModel},          {"precision", true, SetPrecision}, {"kv-cache", true, SetKvCache},
+    {"frame-edge", true, SetFrameEdge}, {"threads", true, SetThreads},     {"governor", true, SetGovernor},
+    {"detail", false, SetDetail},       {"reduce", false, SetReduce},      {"max-tokens", false, SetMaxTokens},
+    {"prompt", false, SetPrompt},
 };
 
 Result<const EvalAxis*> FindAxis(const std::string& name) {
@@ -92,6 +98,16 @@ Result<const EvalAxis*> FindAxis(const std::string& name) {
 std::vector<std::string> MoreFiles(const ModelFlags& flags) {
   if (flags.mmproj.empty() || flags.mmproj == "none") return {};
   return {flags.mmproj};
+}
+
+// Only where there is one, so that files of runs without any go on as they were.
+void AddGovernor(const GovernorFlags& flags, OrderedJson& json) {
+  if (flags.governor != "none") {
+    json["governor"] = flags.governor;
+    json["slowdown"] = flags.slowdown_percent;
+  }
+  if (flags.power_limit_w > 0) json["power-limit"] = flags.power_limit_w;
+  if (!flags.energy_preference.empty()) json["energy-preference"] = flags.energy_preference;
 }
 
 }  // namespace
@@ -128,10 +144,12 @@ Result<EvalSettings> SettingsAt(const EvalSettings& base, const eval::Point& poi
 }
 
 bool SameModel(const EvalSettings& a, const EvalSettings& b) {
-  const auto key = [](const ModelFlags& flags) {
-    return std::tie(flags.model, flags.precision, flags.kv_cache, flags.frame_edge, flags.threads);
+  const auto key = [](const EvalSettings& settings) {
+    const ModelFlags& flags = settings.model;
+    return std::tie(flags.model, flags.precision, flags.kv_cache, flags.frame_edge, flags.threads,
+                    settings.governor.governor);
   };
-  return key(a.model) == key(b.model);
+  return key(a) == key(b);
 }
 
 Result<OrderedJson> SettingsJson(const EvalSettings& settings, const ModelInfo& info,
@@ -165,6 +183,7 @@ Result<OrderedJson> SettingsJson(const EvalSettings& settings, const ModelInfo& 
                       {"repetition-penalty", sampling.repetition_penalty},
                       {"seed", sampling.seed},
                       {"stop", options.stop}};
+  AddGovernor(settings.governor, json);
   for (const eval::SweepAxis& axis : axes) json.erase(axis.name);
   return json;
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/governor_flags.h"
 #include "cli/model_flags.h"
 #include "cli/report.h"
 #include "eval/ask.h"
@@ -17,9 +18,11 @@ namespace eyeshot::cli {
 
 struct EvalSettings {
   ModelFlags model;
+  GovernorFlags governor;
   AskOptions options;
   std::string prompt;  // a name of eval::PromptKinds()
   bool jpeg_scaling = false;
+  double watts = 0;  // BudgetFlags
 };
 
 // Puts axes that reload the model first, so that it is loaded once for each of their combinations. Errors:
@@ -30,7 +33,7 @@ std::string AxisNames();
 
 // The settings at a point of a sweep. REQUIRES: axes that passed CheckAxes().
 Result<EvalSettings> SettingsAt(const EvalSettings& base, const eval::Point& point);
-// Whether a model that was loaded for `a` serves `b`.
+// Whether a model that was loaded for `a`, with its governor, serves `b`.
 bool SameModel(const EvalSettings& a, const EvalSettings& b);
 
 // What a file of results says of settings, without those that `axes` vary. `info` is the loaded model's.

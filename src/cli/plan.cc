@@ -18,6 +18,7 @@
 #include "cli/help.h"
 #include "cli/model_flags.h"
 #include "cli/plan_chart.h"
+#include "cli/plan_points.h"
 #include "cli/plan_report.h"
 #include "cli/plan_speed.h"
 #include "cli/program_files.h"
@@ -155,11 +156,7 @@ Result<plan::Knowledge> KnowledgeOf(const PlanFlags& flags) {
   EYESHOT_ASSIGN_OR_RETURN(const std::string scores, PlanDataFile("smolvlm_scores.json"));
   EYESHOT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(scores, limits::kMaxMachineBytes));
   EYESHOT_ASSIGN_OR_RETURN(knowledge.published, plan::ParsePublishedScores(text, scores));
-  for (const std::string& file : flags.points) {
-    EYESHOT_ASSIGN_OR_RETURN(const std::string lines, ReadTextFile(file, limits::kMaxPlanPointsBytes));
-    EYESHOT_ASSIGN_OR_RETURN(std::vector<plan::MeasuredPoint> points, plan::ParsePoints(lines, file));
-    std::move(points.begin(), points.end(), std::back_inserter(knowledge.points));
-  }
+  EYESHOT_RETURN_IF_ERROR(ReadPoints(flags.points, knowledge));
   return knowledge;
 }
 
@@ -325,9 +322,7 @@ void AddWayFlags(CLI::App& command, PlanFlags& flags) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(CLI::Range(int64_t{1}, int64_t{1024}));
-  command.add_option("--points", flags.points, "Measured points, JSON (docs/plan.md); several times for several files")
-      ->allow_extra_args(false)
-      ->type_name("FILE");
+  AddPointsFlag(command, flags.points);
 }
 
 void AddMachineFlags(CLI::App& command, PlanFlags& flags) {

@@ -19,10 +19,6 @@ std::string ShortName(const std::string& name) {
   return slash == std::string::npos ? name : name.substr(slash + 1, end - slash);
 }
 
-std::string ReduceName(const Candidate& candidate) {
-  return candidate.variant.keep == 0 ? "none" : fmt::format("{}:{}", candidate.reducer, candidate.variant.keep);
-}
-
 std::string EvidenceText(const plan::Accuracy& accuracy) {
   return fmt::format("{}{}", plan::EvidenceName(accuracy.evidence), accuracy.carried ? " + law" : "");
 }
@@ -38,7 +34,7 @@ OrderedJson CandidateJson(const PlanReport& report, size_t index) {
   OrderedJson json = {{"model", report.models[candidate.model].name},
                       {"precision", candidate.precision},
                       {"detail", PictureDetailName(candidate.variant.detail)},
-                      {"reduce", ReduceName(candidate)},
+                      {"reduce", candidate.reduce()},
                       {"batch", candidate.variant.batch},
                       {"clock_mhz", nullptr},
                       {"tiles", request.tiles},
@@ -86,7 +82,7 @@ void PrintRow(const PlanReport& report, size_t index) {
              : within               ? ' '
                                     : 'x',
              ShortName(report.models[candidate.model].name), candidate.precision,
-             PictureDetailName(candidate.variant.detail), ReduceName(candidate), request.tiles, request.visual_tokens,
+             PictureDetailName(candidate.variant.detail), candidate.reduce(), request.tiles, request.visual_tokens,
              fmt::format("{:.1f}{}", candidate.ms, candidate.ms_measured ? "*" : ""),
              Optional(candidate.joules, candidate.joules_measured), candidate.cost.memory.total() / 1e6,
              candidate.accuracy.value, EvidenceText(candidate.accuracy), run);
@@ -129,7 +125,7 @@ OrderedJson HeadJson(const PlanReport& report) {
 
 std::string CandidateName(const PlanReport& report, const Candidate& candidate) {
   return fmt::format("{}, {}, {}, {}", ShortName(report.models[candidate.model].name), candidate.precision,
-                     PictureDetailName(candidate.variant.detail), ReduceName(candidate));
+                     PictureDetailName(candidate.variant.detail), candidate.reduce());
 }
 
 void PrintPlan(const PlanReport& report, bool all) {

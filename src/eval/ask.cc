@@ -21,6 +21,7 @@ Result<Answer> AskQuestion(const Engine& engine, Chat& chat, const Question& que
   parts.emplace_back(std::move(asked.text));
   AskOptions options = settings.options;
   options.answer_start = std::move(asked.answer_start);
+  if (settings.prepare) EYESHOT_RETURN_IF_ERROR(settings.prepare(parts, options));
   EYESHOT_ASSIGN_OR_RETURN(Answer answer, chat.Ask(std::move(parts), options));
   ledger.Add(answer.ledger);
   if (answer.ledger.gpu()) ledger.SetGpu(*answer.ledger.gpu());

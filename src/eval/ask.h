@@ -2,8 +2,12 @@
 #ifndef EYESHOT_EVAL_ASK_H_
 #define EYESHOT_EVAL_ASK_H_
 
+#include <functional>
+#include <vector>
+
 #include "eval/prompts.h"
 #include "eval/question.h"
+#include "eyeshot/chat.h"
 #include "eyeshot/engine.h"
 #include "eyeshot/ledger.h"
 #include "eyeshot/status.h"
@@ -14,6 +18,8 @@ struct AskSettings {
   AskOptions options;  // but answer_start, which is the prompt's
   const PromptKind* prompt = nullptr;
   bool jpeg_scaling = false;
+  // Called with pictures, text and the options before each question, which it may change; empty: nobody does.
+  std::function<Status(const std::vector<ContentPart>& parts, AskOptions& options)> prepare;
 };
 
 // Asks in a conversation that is begun anew. `ledger` gets the whole cost, the decoding of pictures included. Errors:

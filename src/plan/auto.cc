@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
+#include <span>
 
 #include "base/error.h"
-#include "plan/planner.h"
 
 namespace eyeshot::plan {
 namespace {
@@ -17,59 +16,58 @@ constexpr double kLeastShare = 0.02;
 
 double Ms(const Ledger& ledger) { return static_cast<double>(ledger.total_wall_ns()) / 1e6; }
 
-// 1 or less: within.
-double Excess(const Ledger& ledger, const Budget& budget) {
-  double excess = 0;
-  if (budget.ms) excess = std::max(excess, Ms(ledger) / *budget.ms);
-  if (budget.joules) excess = std::max(excess, ledger.total_joules().value / *budget.joules);
-  return excess;
-}
+// Which of two ways to look at pictures is the better one (PlanFor()).
+class Ranking {
+ public:
+  // `asked`: that tokens are dropped was asked for, and is no choice.
+  Ranking(std::span<const Candidate> candidates, const Budget& budget, bool asked)
+      : budget_(budget),
+        asked_(asked),
+        known_(std::any_of(candidates.begin(), candidates.end(), [](const Candidate& candidate) {
+          return candidate.accuracy.evidence == Evidence::kMeasured;
+        })) {}
 
-Status CheckBudget(const Budget& budget, const Ledger& ledger) {
-  if (!budget.ms && !budget.joules) return InvalidArgumentError("a budget of nothing", "give milliseconds or joules");
-  if (budget.joules && ledger.total_joules().value <= 0) {
-    return InvalidArgumentError("a budget in joules, and the power of this machine is not known",
-                                "give a budget in milliseconds, or the machine's watts");
+  bool Better(const Candidate& a, const Candidate& b) const {
+    const double share_a = BudgetShare(a.cost.ledger, budget_);
+    const double share_b = BudgetShare(b.cost.ledger, budget_);
+    const bool within = share_a <= 1;
+    if (within != (share_b <= 1)) return within;
+    const int trust = Trust(a, within);
+    if (trust != Trust(b, within)) return trust > Trust(b, within);
+    if (within && Worth(a) != Worth(b)) return Worth(a) > Worth(b);
+    return share_a < share_b;
   }
-  return Status::Ok();
-}
 
-Status ParsePart(std::string_view part, Budget& budget) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-  const std::string_view unit = part.substr(static_cast<size_t>(end - part.data()));
-  if (error == std::errc() && std::isfinite(value) && value > 0) {
-    if (unit == "ms") budget.ms = value;
-    if (unit == "s") budget.ms = 1e3 * value;
-    if (unit == "J") budget.joules = value;
-    if (unit == "ms" || unit == "s" || unit == "J") return Status::Ok();
+ private:
+  int Trust(const Candidate& candidate, bool within) const {
+    if (asked_ || !candidate.variant.reduced()) return 1;
+    const Accuracy& accuracy = candidate.accuracy;
+    return within && accuracy.evidence == Evidence::kMeasured && !accuracy.carried ? 1 : 0;
   }
-  return InvalidArgumentError(fmt::format("the budget '{}'", part), "write 500ms, 1.5s, 20J or 500ms,20J");
-}
+  double Worth(const Candidate& candidate) const {
+    return known_ ? candidate.accuracy.value : static_cast<double>(candidate.cost.request.visual_tokens);
+  }
 
-std::string Why(const PicturePlan& plan, const Budget& budget) {
+  const Budget& budget_;
+  bool asked_;
+  bool known_;
+};
+
+std::string Why(const PicturePlan& plan, const Candidate& candidate, const Budget& budget) {
   const Request& request = plan.cost.request;
-  std::string limit;
-  if (budget.ms) limit += fmt::format("{:.0f} ms", *budget.ms);
-  if (budget.joules) limit += fmt::format("{}{:.3g} J", limit.empty() ? "" : " and ", *budget.joules);
+  const std::string limit = BudgetText(budget);
   const std::string way =
-      fmt::format("{} tile{}, {} visual token{}, {:.0f} ms planned", request.tiles, request.tiles == 1 ? "" : "s",
-                  request.visual_tokens, request.visual_tokens == 1 ? "" : "s", Ms(plan.cost.ledger));
-  return plan.within ? fmt::format("{}: the most tokens within {}", way, limit)
-                     : fmt::format("{}: the least there is, though more than {}", way, limit);
+      fmt::format("{} tile{}, {} visual token{}{}, {:.0f} ms planned", request.tiles, request.tiles == 1 ? "" : "s",
+                  request.visual_tokens, request.visual_tokens == 1 ? "" : "s",
+                  plan.reduce == "none" ? "" : fmt::format(" ({})", plan.reduce), Ms(plan.cost.ledger));
+  if (!plan.within) return fmt::format("{}: the least there is, though more than {}", way, limit);
+  if (candidate.accuracy.evidence != Evidence::kMeasured)
+    return fmt::format("{}: the most tokens within {}", way, limit);
+  return fmt::format("{}: answers best within {}, {:.1f} % right ({}{})", way, limit, 100 * candidate.accuracy.value,
+                     EvidenceName(candidate.accuracy.evidence), candidate.accuracy.carried ? " and law" : "");
 }
 
 }  // namespace
-
-Result<Budget> ParseBudget(std::string_view text) {
-  Budget budget;
-  while (true) {
-    const size_t comma = std::min(text.find(','), text.size());
-    EYESHOT_RETURN_IF_ERROR(ParsePart(text.substr(0, comma), budget));
-    if (comma == text.size()) return budget;
-    text.remove_prefix(comma + 1);
-  }
-}
 
 bool StageWatch::Observe(const Ledger& planned, const Ledger& measured, std::string* log) {
   bool changed = false;
@@ -105,32 +103,23 @@ Ledger StageWatch::Corrected(const Ledger& estimate) const {
   return corrected;
 }
 
-Result<PicturePlan> PlanFor(const ModelAtHand& model, const Workload& workload, const ModelPrecision& precision,
-                            const Place& place, const Budget& budget, bool reduce, const StageWatch& watch) {
-  Choices choices;
-  if (!reduce) choices.keeps = {0};
-  choices.precisions = {{"", precision}};
+Result<PicturePlan> PlanFor(const ModelAtHand& model, const Workload& workload, const LoadedAs& loaded,
+                            const Place& place, const Budget& budget, Choices choices, const Knowledge& knowledge,
+                            const StageWatch& watch) {
+  choices.precisions = {{loaded.name, loaded.precision}};
   EYESHOT_ASSIGN_OR_RETURN(std::vector<Candidate> candidates,
-                           CandidatesOf({&model, 1}, workload, choices, place, {}, Knowledge()));
+                           CandidatesOf({&model, 1}, workload, choices, place, {}, knowledge));
   for (Candidate& candidate : candidates) candidate.cost.ledger = watch.Corrected(candidate.cost.ledger);
   EYESHOT_RETURN_IF_ERROR(CheckBudget(budget, candidates.front().cost.ledger));
-  const Candidate* best = nullptr;
+  const Ranking ranking(candidates, budget, choices.base.reduced());
+  const Candidate* best = candidates.data();
   for (const Candidate& candidate : candidates) {
-    if (best == nullptr) {
-      best = &candidate;
-      continue;
-    }
-    const double excess = Excess(candidate.cost.ledger, budget);
-    const double best_excess = Excess(best->cost.ledger, budget);
-    const int64_t tokens = candidate.cost.request.visual_tokens;
-    const int64_t best_tokens = best->cost.request.visual_tokens;
-    const bool both_within = excess <= 1 && best_excess <= 1;
-    if (both_within && tokens != best_tokens ? tokens > best_tokens : excess < best_excess) best = &candidate;
+    if (ranking.Better(candidate, *best)) best = &candidate;
   }
-  PicturePlan plan{.detail = best->variant.detail, .keep = best->variant.keep, .cost = best->cost};
-  plan.within = Excess(plan.cost.ledger, budget) <= 1;
+  PicturePlan plan{.detail = best->variant.detail, .reduce = best->reduce(), .cost = best->cost};
+  plan.within = BudgetShare(plan.cost.ledger, budget) <= 1;
   plan.cost.batch_s = plan.cost.seconds();
-  plan.why = Why(plan, budget);
+  plan.why = Why(plan, *best, budget);
   return plan;
 }
 

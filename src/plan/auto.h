@@ -4,25 +4,16 @@
 #define EYESHOT_PLAN_AUTO_H_
 
 #include <array>
-#include <optional>
 #include <string>
-#include <string_view>
 
 #include "eyeshot/ledger.h"
 #include "eyeshot/media.h"
 #include "eyeshot/status.h"
+#include "plan/budget.h"
 #include "plan/cost.h"
-#include "plan/law.h"
+#include "plan/planner.h"
 
 namespace eyeshot::plan {
-
-// Of one question, until its answer ends. At least one of the two.
-struct Budget {
-  std::optional<double> ms;
-  std::optional<double> joules;
-};
-// "500ms", "1.5s", "20J", "500ms,20J". Error: kInvalidArgument.
-Result<Budget> ParseBudget(std::string_view text);
 
 // How much longer each stage takes than the cost model says, learned from runs.
 class StageWatch {
@@ -43,20 +34,31 @@ class StageWatch {
   std::array<double, kStageCount> factors_ = {1, 1, 1, 1, 1, 1, 1, 1, 1};
 };
 
+// The precision that a model is loaded in, and what points call it.
+struct LoadedAs {
+  std::string name;
+  ModelPrecision precision;
+};
+
 struct PicturePlan {
   PictureDetail detail;
-  int64_t keep = 0;  // visual tokens of a tile that a reducer shall leave; 0: all
+  std::string reduce;  // "none", or what a reducer shall leave: "stride:16"
   CostEstimate cost;  // corrected
   bool within = false;  // false: nothing is within the budget, and this is the cheapest
   std::string why;  // a sentence
 };
 
-// The way of one model, loaded in one precision, that looks at the pictures with most visual tokens within the budget:
-// whichever law holds, they cost accuracy when they are fewer. Of ways with equally many the cheapest. With `reduce`
-// false no tokens are dropped, and tiles alone are saved. Errors: those of EstimateCost; kInvalidArgument (no budget,
-// or joules where the machine's power isn't known).
-Result<PicturePlan> PlanFor(const ModelAtHand& model, const Workload& workload, const ModelPrecision& precision,
-                            const Place& place, const Budget& budget, bool reduce, const StageWatch& watch);
+// How one model, loaded in one precision, looks at pictures within a budget. `choices` says which ways are tried.
+//
+// Where points of the model were measured (Knowledge), the way that answers best by them; ways that drop tokens take
+// part only if just they were measured, since no law says what a model loses by it that wasn't trained for it. Else
+// the one with most visual tokens: whichever law holds, they cost accuracy when they are fewer; ways that drop tokens
+// only where no number of tiles is within the budget. Of equal ways the cheapest. If nothing is within the budget, the
+// cheapest that drops none.
+// Errors: those of EstimateCost and CheckBudget.
+Result<PicturePlan> PlanFor(const ModelAtHand& model, const Workload& workload, const LoadedAs& loaded,
+                            const Place& place, const Budget& budget, Choices choices, const Knowledge& knowledge,
+                            const StageWatch& watch);
 
 }  // namespace eyeshot::plan
 

@@ -27,9 +27,13 @@ constexpr double kTokenBytes = 300;
 
 constexpr double kModelError = 0.5;  // of a power that nobody measured
 
-int64_t KeptOfTile(const ModelConfig& config, const Variant& variant) {
-  const int64_t all = config.visual_tokens_per_tile();
-  return variant.keep == 0 ? all : variant.keep;
+int64_t VisualTokens(const ModelConfig& config, const Variant& variant, const std::vector<TileGrid>& grids) {
+  const auto kept = [&](int64_t keep) { return keep == 0 ? config.visual_tokens_per_tile() : keep; };
+  int64_t tokens = 0;
+  for (const TileGrid& grid : grids) {
+    tokens += (grid.tiles() - 1) * kept(variant.keep) + kept(variant.keep_global.value_or(variant.keep));
+  }
+  return tokens;
 }
 
 int64_t EstimatedText(const std::vector<TileGrid>& grids) {
@@ -53,9 +57,12 @@ Result<int64_t> PromptTokens(const ModelAtHand& model, const std::vector<TileGri
 
 Status CheckKeep(const ModelAtHand& model, const Variant& variant) {
   const int64_t all = model.config.visual_tokens_per_tile();
-  if (variant.keep >= 0 && variant.keep <= all) return Status::Ok();
-  return InvalidArgumentError(fmt::format("{} visual tokens of a tile are to be kept of {}", variant.keep, model.name),
-                              fmt::format("keep 1 to {}, or 0 for all", all));
+  for (const int64_t keep : {variant.keep, variant.keep_global.value_or(0)}) {
+    if (keep >= 0 && keep <= all) continue;
+    return InvalidArgumentError(fmt::format("{} visual tokens of a tile are to be kept of {}", keep, model.name),
+                                fmt::format("keep 1 to {}, or 0 for all", all));
+  }
+  return Status::Ok();
 }
 
 // Of weights that are `format` in place of the two bytes that the simulator takes.
@@ -271,12 +278,14 @@ Result<CutRequest> CutRequestOf(const ModelAtHand& model, const Workload& worklo
   for (const TileGrid& grid : cut.grids) request.tiles += grid.tiles();
   EYESHOT_ASSIGN_OR_RETURN(const int64_t whole, PromptTokens(model, cut.grids, request.tiles));
   const int64_t all = request.tiles * model.config.visual_tokens_per_tile();
-  request.visual_tokens = request.tiles * KeptOfTile(model.config, variant);
-  request.prompt_tokens = whole - all + request.visual_tokens + workload.question_tokens;
+  request.visual_tokens = VisualTokens(model.config, variant, cut.grids);
+  request.prompt_tokens = workload.history_tokens + whole - all + request.visual_tokens + workload.question_tokens;
   request.output_tokens = workload.output_tokens;
+  request.tower_patches = variant.tower_patches;
+  request.cached_tokens = workload.history_tokens;
   if (workload.cached_question) {
-    const int64_t text = request.prompt_tokens - request.visual_tokens;
-    request.cached_tokens = std::clamp<int64_t>(workload.question_tokens, 0, text - kAfterPictures);
+    const int64_t text = request.prompt_tokens - request.cached_tokens - request.visual_tokens;
+    request.cached_tokens += std::clamp<int64_t>(workload.question_tokens, 0, text - kAfterPictures);
   }
   const int64_t longest = model.config.text.max_positions;
   if (request.prompt_tokens + 1 > longest) {

@@ -46,12 +46,18 @@ struct Workload {
   // prompt is then as long as ever, but what stands before the pictures isn't run.
   bool cached_question = false;
   int64_t output_tokens = 64;
+  int64_t history_tokens = 0;  // of earlier turns: not run again, but looked at by each step
 };
 
 // How a model is run.
 struct Variant {
   PictureDetail detail;
   int64_t keep = 0;  // visual tokens of a tile that a reducer leaves; 0: all
+  std::optional<int64_t> keep_global;  // of the view of a whole picture, 0: all; as `keep` without it
+  int64_t tower_keep = 0;  // patches of a tile that a reducer in the tower leaves at its end; 0: all
+  std::vector<int64_t> tower_patches;  // and behind each layer's attention (Request); empty: all
+
+  bool reduced() const { return keep > 0 || !tower_patches.empty(); }
   ModelPrecision precision;
   int64_t batch = 1;  // requests at a time; more than 1 on a simulated machine only
   double clock_mhz = 0;  // of a simulated machine; 0: its highest

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "plan/planner.h"
 
@@ -26,9 +27,14 @@ std::string Way(const Candidate& candidate) {
   if (candidate.cost.request.tiles > 0) {
     text += fmt::format("at the detail {} ({})", PictureDetailName(candidate.variant.detail),
                         Tiles(candidate.cost.request.tiles));
-    text += candidate.variant.keep == 0
-                ? " with every visual token, "
-                : fmt::format(" with {} of a tile ({}), ", Tokens(candidate.variant.keep), candidate.reducer);
+    if (candidate.variant.tower_keep > 0) {
+      text +=
+          fmt::format(" with a tile's patches merged to {} ({}), ", candidate.variant.tower_keep, candidate.reducer);
+    } else {
+      text += candidate.variant.keep == 0
+                  ? " with every visual token, "
+                  : fmt::format(" with {} of a tile ({}), ", Tokens(candidate.variant.keep), candidate.reducer);
+    }
   }
   return text + candidate.precision;
 }
@@ -98,21 +104,46 @@ std::string Beside(const Candidate& chosen, const Candidate& other, const Knowle
                      other.accuracy.carried ? " and law" : "");
 }
 
+// Why this reducer, and what dropping costs.
+std::string ReducerSays(const ModelAtHand& model, const Candidate& chosen, const Knowledge& knowledge) {
+  const std::vector<const MeasuredPoint*> rivals = ReducersMeasured(model, chosen, knowledge);
+  if (rivals.empty()) {
+    return fmt::format("No reducer was measured here at so many tokens: {} is taken, {}.", chosen.reducer,
+                       chosen.reducer == kDefaultReducer ? "the control" : "the best in points of other ways");
+  }
+  if (rivals.size() == 1) {
+    return fmt::format("{} is the only reducer that was measured here at so many tokens.", chosen.reducer);
+  }
+  std::string others;
+  for (const MeasuredPoint* point : rivals) {
+    if (point->reduction.name == chosen.reducer) continue;
+    others += fmt::format("{}{} {:.1f} %", others.empty() ? "" : ", ", point->reduction.name, 100 * point->score);
+  }
+  return fmt::format("Of {} reducers that were measured here at so many tokens {} answers most right: {:.1f} %; {}.",
+                     rivals.size(), chosen.reducer, 100 * chosen.accuracy.value, others);
+}
+
 // The cheapest way and the best answering one of the chosen model, where they are others.
 void AddAlternatives(std::span<const Candidate> candidates, size_t chosen, const Knowledge& knowledge,
                      std::vector<std::string>& sentences) {
   const Candidate& plan = candidates[chosen];
   const Candidate* fastest = nullptr;
   const Candidate* best = nullptr;
+  const Candidate* whole = nullptr;  // the same tiles with every token
   for (const Candidate& other : candidates) {
     if (other.model != plan.model || other.precision != plan.precision) continue;
     if (other.variant.batch != plan.variant.batch || other.variant.clock_mhz != plan.variant.clock_mhz) continue;
+    if (plan.variant.reduced() && !other.variant.reduced() && other.variant.detail == plan.variant.detail) {
+      whole = &other;
+    }
     if (other.variant.keep == 0 && (fastest == nullptr || other.ms < fastest->ms)) fastest = &other;
     if (best == nullptr || other.accuracy.value > best->accuracy.value) best = &other;
   }
-  for (const Candidate* other : {fastest, best}) {
-    if (other == nullptr || other == &plan) continue;
-    if (other->cost.request.visual_tokens == plan.cost.request.visual_tokens) continue;
+  std::set<const Candidate*> said = {nullptr, &plan};
+  for (const Candidate* other : {whole, fastest, best}) {
+    if (!said.insert(other).second) continue;
+    const bool as_many = other->cost.request.visual_tokens == plan.cost.request.visual_tokens;
+    if (as_many && other->variant.tower_keep == plan.variant.tower_keep) continue;
     sentences.push_back(Beside(plan, *other, knowledge));
   }
 }
@@ -126,6 +157,7 @@ std::vector<std::string> Explain(std::span<const ModelAtHand> models, std::span<
   sentences.push_back(fmt::format("Ask {} {}.", models[plan.model].name, Way(plan)));
   sentences.push_back(Bottleneck(plan));
   if (!workload.pictures.empty()) sentences.push_back(LawSays(plan, knowledge));
+  if (plan.variant.reduced()) sentences.push_back(ReducerSays(models[plan.model], plan, knowledge));
   AddAlternatives(candidates, chosen, knowledge, sentences);
   sentences.push_back(fmt::format("Its accuracy {:.3f} is {}.", plan.accuracy.value, Source(plan.accuracy)));
   size_t broken = 0;

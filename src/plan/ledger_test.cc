@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "eyeshot/engine.h"
 #include "models/model_source.h"
@@ -28,7 +29,9 @@ void ExpectNear(uint64_t planned, uint64_t counted, double share, const char* wh
   EXPECT_NEAR(static_cast<double>(planned) / static_cast<double>(counted), 1, share) << what;
 }
 
-void Compare(const std::string& precision, bool split) {
+// With `reduce`, of which the tower's layers leave `left` patches.
+void Compare(const std::string& precision, bool split, const std::string& reduce = "none",
+             const std::vector<int64_t>& left = {}) {
   const auto engine = Engine::Load({.model = kModel, .precision = precision, .threads = 1});
   ASSERT_TRUE(engine.ok()) << engine.status().message();
   const auto chat = *(*engine)->NewChat();
@@ -36,6 +39,7 @@ void Compare(const std::string& precision, bool split) {
   AskOptions options;
   options.max_tokens = 6;
   options.ignore_end = true;
+  options.reduce = reduce;
   if (!split) options.detail = {PictureDetail::Kind::kLow, 0};
   const auto answer = chat->Ask({std::make_shared<const Image>(std::move(image)), std::string("a a a a a")}, options);
   ASSERT_TRUE(answer.ok()) << answer.status().message();
@@ -43,7 +47,8 @@ void Compare(const std::string& precision, bool split) {
   const auto backend = *CreateBackend({.threads = 1});
   const ModelAtHand model = TinyModel();
   const Workload workload{.pictures = {{300, 200}}, .question_tokens = 5, .output_tokens = 6};
-  const Variant variant{.detail = options.detail, .precision = *ParsePrecision(precision, *backend)};
+  const Variant variant{
+      .detail = options.detail, .tower_patches = left, .precision = *ParsePrecision(precision, *backend)};
   const MachineSpeed unknown;
   const auto cost = EstimateCost(model, workload, variant, {.backend = backend.get(), .speed = &unknown});
   ASSERT_TRUE(cost.ok()) << cost.status().message();
@@ -61,6 +66,15 @@ void Compare(const std::string& precision, bool split) {
 }
 
 TEST(LedgerOfPlanTest, ExactAndSplit) { Compare("exact", true); }
+TEST(LedgerOfPlanTest, PatchesMergedInTheTower) {
+  const VisionConfig vision = TinyModel().config.vision;
+  std::vector<int64_t> left;  // as MergesOfLayer() of the room reduce: as many less in each layer
+  for (int64_t layer = 0, patches = vision.patches(); layer < vision.num_layers; ++layer) {
+    patches -= (patches - 64 + vision.num_layers - layer - 1) / (vision.num_layers - layer);
+    left.push_back(patches);
+  }
+  Compare("exact", false, "tome:64", left);
+}
 TEST(LedgerOfPlanTest, RoundedAndOneTile) { Compare("int8,int4", false); }
 
 TEST(CalibrationTest, EveryClassThatStagesNeedIsMeasured) {

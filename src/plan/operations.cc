@@ -1,6 +1,7 @@
 #include "plan/operations.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "models/decoder.h"
@@ -89,8 +90,8 @@ class Writer {
   void WriteTower(const Request& request) {
     const auto group = static_cast<int64_t>(backend_.info().tower_group);
     const int64_t whole = request.tiles / group;
-    if (whole > 0) WriteGroup(group, static_cast<double>(whole));
-    if (request.tiles % group > 0) WriteGroup(request.tiles % group, 1);
+    if (whole > 0) WriteGroup(group, static_cast<double>(whole), request.tower_patches);
+    if (request.tiles % group > 0) WriteGroup(request.tiles % group, 1, request.tower_patches);
     const int64_t all = request.tiles * config_.visual_tokens_per_tile();
     if (request.visual_tokens < all) {
       Add(StageId::kReduce, Copy(static_cast<double>(request.visual_tokens), config_.text.hidden_size, 2 * activation_),
@@ -98,32 +99,44 @@ class Writer {
     }
   }
 
-  // `groups` passes of `tiles` tiles each through the tower.
-  void WriteGroup(int64_t tiles, double groups) {
+  // `layers` layers of the tower over tiles of `patches`, of which `left` are left behind attention.
+  void WriteTowerLayers(int64_t tiles, int64_t patches, int64_t left, double layers) {
     const VisionConfig& v = config_.vision;
     const WeightFormat format = precision_.tower;
-    const auto rows = static_cast<double>(tiles * v.patches());
-    const double layers = groups * static_cast<double>(v.num_layers);
-    const auto add = [&](const Operation& op, double times) { Add(StageId::kEncode, op, times); };
-
-    const auto pixels = static_cast<double>(tiles * v.image_size * v.image_size * v.num_channels);
-    add(Linear(format, rows, v.hidden_size, v.num_channels * v.patch_size * v.patch_size, {.operand_bytes = pixels}),
-        groups);
-    add(Norm(rows, v.hidden_size, activation_), 2 * layers + groups);
-    add(Linear(format, rows, 3 * v.hidden_size, v.hidden_size), layers);
+    const auto rows = static_cast<double>(tiles * patches);
+    const auto left_rows = static_cast<double>(tiles * left);
+    const auto add = [&](const Operation& op) { Add(StageId::kEncode, op, layers); };
+    add(Norm(rows, v.hidden_size, activation_));
+    add(Linear(format, rows, 3 * v.hidden_size, v.hidden_size));
     Operation attention;
     attention.kind = OperationKind::kEncodeAttention;
     attention.reduced = IsReduced(format);
     attention.rows = rows;
     attention.heads = static_cast<double>(v.num_heads);
     attention.head_dim = static_cast<double>(v.head_dim());
-    attention.context = static_cast<double>(v.patches());
+    attention.context = static_cast<double>(patches);
     attention.flops = 4 * rows * attention.context * static_cast<double>(v.hidden_size);
     attention.bytes = rows * static_cast<double>(4 * v.hidden_size) * activation_;
-    add(attention, layers);
-    add(Linear(format, rows, v.hidden_size, v.hidden_size, {.residual_bytes = activation_}), layers);
-    add(Linear(format, rows, v.intermediate_size, v.hidden_size, {.gelu = true}), layers);
-    add(Linear(format, rows, v.hidden_size, v.intermediate_size, {.residual_bytes = activation_}), layers);
+    add(attention);
+    add(Linear(format, rows, v.hidden_size, v.hidden_size, {.residual_bytes = activation_}));
+    add(Norm(left_rows, v.hidden_size, activation_));
+    add(Linear(format, left_rows, v.intermediate_size, v.hidden_size, {.gelu = true}));
+    add(Linear(format, left_rows, v.hidden_size, v.intermediate_size, {.residual_bytes = activation_}));
+  }
+
+  // `groups` passes of `tiles` tiles each through the tower; `left` as Request::tower_patches.
+  void WriteGroup(int64_t tiles, double groups, const std::vector<int64_t>& left) {
+    const VisionConfig& v = config_.vision;
+    const WeightFormat format = precision_.tower;
+    const auto rows = static_cast<double>(tiles * v.patches());
+    const auto pixels = static_cast<double>(tiles * v.image_size * v.image_size * v.num_channels);
+    Add(StageId::kEncode,
+        Linear(format, rows, v.hidden_size, v.num_channels * v.patch_size * v.patch_size, {.operand_bytes = pixels}),
+        groups);
+    if (left.empty()) WriteTowerLayers(tiles, v.patches(), v.patches(), groups * static_cast<double>(v.num_layers));
+    int64_t patches = v.patches();
+    for (const int64_t next : left) WriteTowerLayers(tiles, std::exchange(patches, next), next, groups);
+    Add(StageId::kEncode, Norm(static_cast<double>(tiles * patches), v.hidden_size, activation_), groups);
 
     const auto tokens = static_cast<double>(tiles * config_.visual_tokens_per_tile());
     const int64_t shuffled = v.hidden_size * config_.scale_factor * config_.scale_factor;
@@ -254,6 +267,8 @@ StageOperations OperationsOf(const ModelConfig& config, const Backend& backend, 
                              const Request& request) {
   EYESHOT_CHECK(request.cached_tokens >= 0 && request.cached_tokens < request.prompt_tokens);
   EYESHOT_CHECK(request.output_tokens >= 1 && request.tiles >= 0);
+  const std::vector<int64_t>& left = request.tower_patches;
+  EYESHOT_CHECK(left.empty() || static_cast<int64_t>(left.size()) == config.vision.num_layers);
   return Writer(config, backend, precision).Write(request);
 }
 

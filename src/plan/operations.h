@@ -56,11 +56,13 @@ struct Request {
   int64_t prompt_tokens = 0;  // all of them, visual ones included
   int64_t cached_tokens = 0;  // of the prompt, whose keys and values are there already
   int64_t output_tokens = 0;
+  // Of a reducer in the tower: the patches of a tile that are left behind each layer's attention. Empty: all.
+  std::vector<int64_t> tower_patches;
 };
 
 // The operations of encode, connect, reduce, prefill and decode; the lists of other stages are empty. `backend` says
 // how weights are packed, how many tiles make a group and how many tokens a step of a prompt.
-// REQUIRES: 0 <= cached_tokens < prompt_tokens, output_tokens >= 1.
+// REQUIRES: 0 <= cached_tokens < prompt_tokens, output_tokens >= 1, as many tower_patches as layers, or none.
 using StageOperations = std::array<std::vector<Operation>, kStageCount>;
 StageOperations OperationsOf(const ModelConfig& config, const Backend& backend, const ModelPrecision& precision,
                              const Request& request);

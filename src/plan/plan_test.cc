@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "plan/auto.h"
 #include "plan/cost.h"
+#include "plan/keep.h"
 #include "plan/planner.h"
 #include "plan/scores.h"
 #include "plan/speed.h"
@@ -296,6 +297,92 @@ TEST(PlannerTest, ReadingKeepsEveryTokenAndABudgetTakesTilesAway) {
             StatusCode::kInvalidArgument);
 }
 
+// What four reducers made of one tile, and what no reducer did.
+std::vector<MeasuredPoint> Sweep() {
+  std::vector<MeasuredPoint> points;
+  const auto add = [&](const char* reduce, double score, double tokens) {
+    points.push_back({.model = "SmolVLM-256M-Instruct",
+                      .precision = "exact",
+                      .detail = "low",
+                      .reduction = *ParseReduction(reduce),
+                      .score = score,
+                      .tokens = tokens});
+  };
+  add("none", 0.5, 64);
+  add("stride:20", 0.40, 20);
+  add("divprune:20", 0.45, 20);
+  add("pool:20", 0.30, 20);
+  add("merge:512", 0.48, 64);
+  return points;
+}
+
+// A reducer "merge" works in the tower.
+std::vector<int64_t> MergeInTower(std::string_view name, const ModelConfig& config, int64_t keep) {
+  return name == "merge" ? std::vector<int64_t>(static_cast<size_t>(config.vision.num_layers), keep)
+                         : std::vector<int64_t>();
+}
+
+TEST(PlannerTest, MeasuredReducersAreWaysAndTheBestOneIsTaken) {
+  const MachineSpeed speed = ArithmeticSpeed(4);
+  Knowledge knowledge{.law = LawOf(Task::kReasoning), .points = Sweep(), .tower_patches = MergeInTower};
+  // Another model's winner says nothing here.
+  knowledge.points.push_back(
+      {.model = "another", .precision = "exact", .detail = "low", .reduction = {"random", 20}, .score = 0.9});
+  const Workload workload{.pictures = {{512, 512}}, .output_tokens = 4};
+  const std::vector<ModelAtHand> models = {Model256M()};
+  const auto candidates =
+      *CandidatesOf(models, workload, {.precisions = {{"exact", {}}}}, PlaceOf(speed), {}, knowledge);
+  std::map<std::string, size_t> low;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    if (candidates[i].cost.request.tiles == 1) low[candidates[i].reduce()] = i;
+  }
+  ASSERT_TRUE(low.contains("divprune:20")) << "20 isn't among the numbers that are tried without points";
+  EXPECT_FALSE(low.contains("random:20"));
+  EXPECT_TRUE(low.contains("stride:16")) << "the control, where nothing was measured";
+  EXPECT_EQ(candidates[low["divprune:20"]].accuracy.value, 0.45);
+  EXPECT_LT(candidates[low["merge:512"]].cost.ledger.cost(StageId::kEncode).wall_ns,
+            0.7 * candidates[low["none"]].cost.ledger.cost(StageId::kEncode).wall_ns);
+  // What wasn't measured is carried over from other ways that drop tokens.
+  EXPECT_LT(candidates[low["stride:16"]].accuracy.value, 0.45);
+
+  std::string words;
+  for (const auto& sentence : Explain(models, candidates, low["divprune:20"], {}, workload, knowledge))
+    words += sentence;
+  for (const char* part :
+       {"20 visual tokens of a tile (divprune)", "Of 3 reducers", "divprune answers most right: 45.0 %",
+        "stride 40.0 %, pool 30.0 %", "With 1 tile (64 visual tokens) it answers 11.1 % more right"}) {
+    EXPECT_NE(words.find(part), std::string::npos) << part << " in " << words;
+  }
+}
+
+TEST(AutoTest, MeasuredPointsDecideWithinABudget) {
+  const MachineSpeed speed = ArithmeticSpeed(4);
+  const Workload workload{.pictures = {{512, 512}}, .output_tokens = 4};
+  const auto plan = [&](double ms, const Knowledge& knowledge) {
+    return *PlanFor(Model256M(), workload, {"exact", {}}, PlaceOf(speed), {.ms = ms}, {.points_too = true}, knowledge,
+                    {});
+  };
+  const auto ms_of = [&](const Variant& variant) {
+    return 1e3 * EstimateCost(Model256M(), workload, variant, PlaceOf(speed))->seconds();
+  };
+  const PictureDetail low{PictureDetail::Kind::kLow, 0};
+  const double all_ms = ms_of({.detail = low});
+  const double some_ms = 1.001 * ms_of({.detail = low, .keep = 20});
+  const Knowledge measured{.law = LawOf(Task::kReasoning), .points = Sweep(), .tower_patches = MergeInTower};
+  EXPECT_EQ(plan(1.001 * all_ms, measured).reduce, "none");
+  EXPECT_EQ(plan(some_ms, measured).reduce, "merge:512");  // right more often than divprune, and faster
+  Knowledge before = measured;
+  before.points.pop_back();
+  const PicturePlan pruned = plan(some_ms, before);
+  EXPECT_EQ(pruned.reduce, "divprune:20");
+  EXPECT_NE(pruned.why.find("45.0 % right (measured)"), std::string::npos) << pruned.why;
+  // Nobody measured: tiles first, and tokens where one tile is too much.
+  EXPECT_EQ(plan(1.001 * all_ms, {}).reduce, "none");
+  EXPECT_EQ(plan(some_ms, {}).reduce, "stride:16");
+  EXPECT_EQ(plan(1e-3, {}).reduce, "none");
+  EXPECT_FALSE(plan(1e-3, {}).within);
+}
+
 TEST(PlannerTest, LongAnswersAreTheDecodersBusiness) {
   const Decision decision = *Decide({Model256M()}, {.pictures = {{512, 512}}, .output_tokens = 8000},
                                     {.goal = Goal::kTime}, Task::kReasoning);
@@ -325,11 +412,11 @@ TEST(AutoTest, BudgetsAreKeptAndSlowMachinesPlannedAgain) {
   const Workload workload{.pictures = {{1024, 768}}, .output_tokens = 8};
   StageWatch watch;
   const auto plan = [&](double ms) {
-    return *PlanFor(Model256M(), workload, {}, PlaceOf(speed), {.ms = ms}, true, watch);
+    return *PlanFor(Model256M(), workload, {}, PlaceOf(speed), {.ms = ms}, {}, {}, watch);
   };
   const PicturePlan whole = plan(1e9);
   EXPECT_EQ(whole.detail, PictureDetail());
-  EXPECT_EQ(whole.keep, 0);
+  EXPECT_EQ(whole.reduce, "none");
   const double all_ms = whole.cost.seconds() * 1e3;
   const PicturePlan half = plan(all_ms / 2);
   EXPECT_TRUE(half.within);
@@ -350,7 +437,77 @@ TEST(AutoTest, BudgetsAreKeptAndSlowMachinesPlannedAgain) {
   EXPECT_EQ(watch.factor(StageId::kPrefill), 1);
   EXPECT_LT(plan(all_ms / 2).cost.request.tiles, half.cost.request.tiles);
   EXPECT_FALSE(watch.Observe(plan(all_ms / 2).cost.ledger, plan(all_ms / 2).cost.ledger, nullptr));
-  EXPECT_FALSE(PlanFor(Model256M(), workload, {}, PlaceOf(speed), {.joules = 5}, true, watch).ok());
+  EXPECT_FALSE(PlanFor(Model256M(), workload, {}, PlaceOf(speed), {.joules = 5}, {}, {}, watch).ok());
+}
+
+// Prompts cost something here as well, so that tokens do.
+class KeepTest : public testing::Test {
+ protected:
+  Result<KeepPlan> Keep(const Budget& budget, const KeepRange& range, const StageWatch& watch = {}) const {
+    const Variant one_tile{.detail = {PictureDetail::Kind::kLow, 0}};
+    return KeepWithin(Model256M(), kQuestion, one_tile, place_, budget, range, watch);
+  }
+  double Ms(int64_t keep) const {
+    const Variant kept{.detail = {PictureDetail::Kind::kLow, 0}, .keep = keep};
+    return 1e3 * EstimateCost(Model256M(), kQuestion, kept, place_)->seconds();
+  }
+
+  const Workload kQuestion{.pictures = {{1024, 768}}, .output_tokens = 8};
+  const MachineSpeed speed_ = ArithmeticSpeed(4);
+  Place place_ = PlaceOf(speed_);
+};
+
+TEST_F(KeepTest, TheMostTokensThatFit) {
+  ASSERT_LT(Ms(23), Ms(24));
+  const KeepPlan plan = *Keep({.ms = (Ms(23) + Ms(24)) / 2}, {.most = 64});
+  EXPECT_EQ(plan.keep, 23);
+  EXPECT_EQ(plan.cost.request.visual_tokens, 23);
+  EXPECT_NE(plan.why.find("23 of 64 tokens a tile"), std::string::npos) << plan.why;
+  EXPECT_EQ(Keep({.ms = 1e9}, {.most = 64})->keep, 64);
+  EXPECT_EQ(Keep({.ms = 1.0001 * Ms(1)}, {.most = 64})->keep, 1);
+  // The view of the whole picture, here the only one, may have a number of its own.
+  EXPECT_EQ(Keep({.ms = 1e9}, {.most = 64, .global = 9})->cost.request.visual_tokens, 9);
+
+  place_.watts = 10;
+  EXPECT_EQ(Keep({.joules = 10 * (Ms(23) + Ms(24)) / 2e3}, {.most = 64})->keep, 23);
+}
+
+TEST_F(KeepTest, WhatNothingFitsIntoSaysWhatItTakes) {
+  const Status status = Keep({.ms = 1}, {.most = 64}).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  for (const std::string& part : {fmt::format("predicted to take {:.0f} ms", Ms(1)), std::string("encode, and 1 ms")}) {
+    EXPECT_NE(status.message().find(part), std::string::npos) << status.message();
+  }
+  const Status joules = Keep({.joules = 5}, {.most = 64}).status();
+  EXPECT_NE(joules.message().find("--watts"), std::string::npos) << joules.message();
+}
+
+TEST_F(KeepTest, ReducersInTheTowerMakeTheTowerFaster) {
+  // Half of the patches after the first layer, down to `keep` in the last one.
+  const auto patches = [](int64_t keep) {
+    std::vector<int64_t> left(12, std::max<int64_t>(keep, 512));
+    left.back() = keep;
+    return left;
+  };
+  const KeepRange range{.most = 1024, .patches = patches};
+  const double all = Keep({.ms = 1e9}, range)->cost.seconds() * 1e3;
+  EXPECT_NEAR(all, Ms(0), 1e-3);
+  const KeepPlan plan = *Keep({.ms = 0.8 * all}, range);
+  EXPECT_GT(plan.keep, 1);
+  EXPECT_LT(plan.keep, 1024);
+  EXPECT_EQ(plan.cost.request.visual_tokens, 64) << "the decoder sees as many as ever";
+  EXPECT_NEAR(plan.cost.seconds() * 1e3, 0.8 * all, 0.01 * all);
+}
+
+TEST_F(KeepTest, EarlierTurnsAreLookedAtAndNotRunAgain) {
+  Workload later = kQuestion;
+  later.history_tokens = 700;
+  const Variant low{.detail = {PictureDetail::Kind::kLow, 0}};
+  const CostEstimate first = *EstimateCost(Model256M(), kQuestion, low, place_);
+  const CostEstimate second = *EstimateCost(Model256M(), later, low, place_);
+  EXPECT_EQ(second.request.prompt_tokens, first.request.prompt_tokens + 700);
+  EXPECT_EQ(second.request.cached_tokens, 700);
+  EXPECT_EQ(second.ledger.cost(StageId::kPrefill).tokens, first.ledger.cost(StageId::kPrefill).tokens);
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <tuple>
+#include <utility>
 
 #include "base/error.h"
 #include "base/limits.h"
@@ -15,8 +17,6 @@ namespace {
 constexpr double kJoulesPerKwh = 3.6e6;
 // Measured with so nearly as many visual tokens, a point's time and energy are this workload's.
 constexpr double kSameTokens = 0.1;
-// Without a winner of a sweep, what pictures keep is chosen by stride.
-constexpr const char* kDefaultReducer = "stride";
 
 bool SameName(const ModelAtHand& model, std::string_view name) {
   const auto base = [](std::string_view path) {
@@ -26,6 +26,8 @@ bool SameName(const ModelAtHand& model, std::string_view name) {
   return model.name == name || base(model.name) == base(name) || base(model.path) == base(name);
 }
 
+std::string DetailName(const Variant& variant) { return PictureDetailName(variant.detail); }
+
 bool ForTask(const MeasuredPoint& point, Task task) { return !point.task || *point.task == task; }
 
 // Another number of visual tokens than `from` tokens, by the law's exponent alone: model and floor stay.
@@ -33,6 +35,14 @@ double CarriedError(double error, double from_tokens, double to_tokens, const Sc
   const double floor = std::min(law.floor, error);
   const double ratio = std::max(1.0, to_tokens) / std::max(1.0, from_tokens);
   return std::clamp((error - floor) * std::pow(ratio, -law.beta) + floor, 0.0, 1.0);
+}
+
+// What the reducer of a way is told to keep.
+int64_t KeepOf(const Variant& variant) { return variant.tower_keep > 0 ? variant.tower_keep : variant.keep; }
+
+bool InTower(const ModelAtHand& model, const Reduction& reduction, const Knowledge& knowledge) {
+  return knowledge.tower_patches && reduction.keep > 0 &&
+         !knowledge.tower_patches(reduction.name, model.config, reduction.keep).empty();
 }
 
 // The point of the very same way; nullptr: none.
@@ -46,14 +56,18 @@ const MeasuredPoint* SamePoint(const ModelAtHand& model, std::string_view precis
   return nullptr;
 }
 
-// A point of the model whose number of visual tokens is known, at the nearest number; its own precision before others.
-const MeasuredPoint* NearPoint(const ModelAtHand& model, std::string_view precision, double tokens,
+// A point of the model whose number of visual tokens is known, at the nearest number; its own precision before others,
+// and then those whose tokens were dropped, too, or not either: a model that wasn't trained for it loses more by that
+// than by fewer tiles.
+const MeasuredPoint* NearPoint(const ModelAtHand& model, std::string_view precision, bool reduced, double tokens,
                                const Knowledge& knowledge) {
   const MeasuredPoint* nearest = nullptr;
   const auto distance = [&](const MeasuredPoint& point) {
     constexpr double kOtherPrecision = 100;  // farther than any number of tokens
+    constexpr double kOtherReduction = 40;
     return std::abs(std::log(std::max(1.0, tokens) / std::max(1.0, *point.tokens))) +
-           (point.precision == precision ? 0 : kOtherPrecision);
+           (point.precision == precision ? 0 : kOtherPrecision) +
+           ((point.reduction.keep > 0) == reduced ? 0 : kOtherReduction);
   };
   for (const MeasuredPoint& point : knowledge.points) {
     if (!point.tokens || !ForTask(point, knowledge.task) || !SameName(model, point.model)) continue;
@@ -62,16 +76,22 @@ const MeasuredPoint* NearPoint(const ModelAtHand& model, std::string_view precis
   return nearest;
 }
 
-// The name of the reducer that did best with so many tokens of a tile.
-std::string ReducerFor(int64_t keep, const Knowledge& knowledge) {
-  if (keep == 0) return "";
-  std::string best = kDefaultReducer;
-  double best_score = -1;
+// The name of the reducer that did best with so many tokens of a tile: in points of this model, precision and detail,
+// else in those that are of most of them.
+std::string ReducerFor(const ModelAtHand& model, std::string_view precision, const Variant& variant,
+                       const Knowledge& knowledge) {
+  if (!variant.reduced()) return "";
+  std::string best(kDefaultReducer);
+  std::pair<int, double> best_score = {-1, 0};
   for (const MeasuredPoint& point : knowledge.points) {
-    if (point.reduction.keep != keep || !ForTask(point, knowledge.task)) continue;
-    if (point.score <= best_score) continue;
+    if (point.reduction.keep != KeepOf(variant) || !ForTask(point, knowledge.task)) continue;
+    if (InTower(model, point.reduction, knowledge) != (variant.tower_keep > 0)) continue;
+    const int likeness =
+        SameName(model, point.model) ? 1 + (point.precision == precision) + (point.detail == DetailName(variant)) : 0;
+    const std::pair<int, double> score = {likeness, point.score};
+    if (score <= best_score) continue;
     best = point.reduction.name;
-    best_score = point.score;
+    best_score = score;
   }
   return best;
 }
@@ -83,8 +103,6 @@ Result<double> ReferenceTokens(const ModelAtHand& model, const Workload& workloa
   for (const TileGrid& grid : grids) tiles += grid.tiles();
   return static_cast<double>(tiles * model.config.visual_tokens_per_tile());
 }
-
-std::string DetailName(const Variant& variant) { return PictureDetailName(variant.detail); }
 
 void TakeModelledCosts(Candidate& candidate) {
   candidate.ms = candidate.cost.batch_s * 1e3;
@@ -151,30 +169,65 @@ struct Ways {
 
   Status AddModel(const ModelAtHand& model, size_t index) {
     EYESHOT_ASSIGN_OR_RETURN(const double reference_tokens, ReferenceTokens(model, workload));
-    std::set<std::pair<int64_t, int64_t>> seen;  // tiles and tokens: details often make the same grid
+    // Tiles, tokens and patches: details often make the same grid.
+    std::set<std::tuple<int64_t, int64_t, int64_t>> seen;
+    for (const Variant& shape : ShapesOf(model)) {
+      const Result<CutRequest> cut = CutRequestOf(model, workload, shape);
+      if (cut.status().code() == StatusCode::kContextFull) continue;
+      if (!cut.ok()) return cut.status();
+      if (!seen.emplace(cut->request.tiles, cut->request.visual_tokens, shape.tower_keep).second) continue;
+      EYESHOT_RETURN_IF_ERROR(AddShape(model, index, shape, *cut, reference_tokens));
+    }
+    return Status::Ok();
+  }
+
+  // Details with numbers of tokens: first those that were measured, so that of equal grids they are taken.
+  std::vector<Variant> ShapesOf(const ModelAtHand& model) const {
+    std::vector<Variant> shapes;
+    std::set<std::tuple<std::string_view, std::string_view, int64_t>> seen;
+    const auto among = [](const auto& list, const auto& value) {
+      return list.empty() || std::find(list.begin(), list.end(), value) != list.end();
+    };
+    for (const MeasuredPoint& point : knowledge.points) {
+      const Result<PictureDetail> detail = ParsePictureDetail(point.detail);
+      if (!detail.ok() || !ForTask(point, knowledge.task) || !SameName(model, point.model)) continue;
+      if (!seen.emplace(point.detail, point.reduction.name, point.reduction.keep).second) continue;
+      const bool tower = InTower(model, point.reduction, knowledge);
+      const bool asked = among(choices.details, *detail) && among(choices.keeps, tower ? 0 : point.reduction.keep);
+      if (asked || choices.points_too) AddReduced(model, *detail, point.reduction, shapes);
+    }
     const Choices own = DefaultChoices(model);
     for (const PictureDetail& detail : choices.details.empty() ? own.details : choices.details) {
       for (const int64_t keep : choices.keeps.empty() ? own.keeps : choices.keeps) {
-        if (keep >= model.config.visual_tokens_per_tile()) continue;
-        const Variant shape{.detail = detail, .keep = keep};
-        const Result<CutRequest> cut = CutRequestOf(model, workload, shape);
-        if (cut.status().code() == StatusCode::kContextFull) continue;
-        if (!cut.ok()) return cut.status();
-        if (!seen.emplace(cut->request.tiles, cut->request.visual_tokens).second) continue;
-        EYESHOT_RETURN_IF_ERROR(AddShape(model, index, shape, *cut, reference_tokens));
+        AddReduced(model, detail, {"", keep}, shapes);
       }
     }
-    return Status::Ok();
+    return shapes;
+  }
+
+  void AddReduced(const ModelAtHand& model, const PictureDetail& detail, const Reduction& reduction,
+                  std::vector<Variant>& shapes) const {
+    const bool tower = InTower(model, reduction, knowledge);
+    if (reduction.keep >= (tower ? model.config.vision.patches() : model.config.visual_tokens_per_tile())) return;
+    Variant shape = choices.base;
+    shape.detail = detail;
+    if (tower) {
+      shape.tower_keep = reduction.keep;
+      shape.tower_patches = knowledge.tower_patches(reduction.name, model.config, reduction.keep);
+    } else {
+      shape.keep = reduction.keep;
+    }
+    shapes.push_back(std::move(shape));
   }
 
   // One detail and number of tokens in each precision, batch and clock.
   Status AddShape(const ModelAtHand& model, size_t index, const Variant& shape, const CutRequest& cut,
                   double reference_tokens) {
-    const std::string reducer = ReducerFor(shape.keep, knowledge);
     for (const auto& [name, precision] : choices.precisions) {
       for (const int64_t batch : choices.batches) {
         for (const double clock : choices.clocks) {
-          Candidate candidate{.model = index, .variant = shape, .precision = name, .reducer = reducer};
+          Candidate candidate{.model = index, .variant = shape, .precision = name};
+          candidate.reducer = ReducerFor(model, name, shape, knowledge);
           candidate.variant.precision = precision;
           candidate.variant.batch = batch;
           candidate.variant.clock_mhz = clock;
@@ -192,7 +245,7 @@ struct Ways {
                    static_cast<double>(candidate.cost.request.visual_tokens), reference_tokens, knowledge);
     TakeModelledCosts(candidate);
     TakeMeasuredCosts(SamePoint(model, candidate.precision, DetailName(candidate.variant), candidate.reducer,
-                                candidate.variant.keep, knowledge),
+                                KeepOf(candidate.variant), knowledge),
                       candidate);
     Price(prices, candidate);
     candidates.push_back(std::move(candidate));
@@ -201,6 +254,10 @@ struct Ways {
 };
 
 }  // namespace
+
+std::string Candidate::reduce() const {
+  return reducer.empty() ? "none" : fmt::format("{}:{}", reducer, KeepOf(variant));
+}
 
 std::string_view GoalName(Goal goal) {
   switch (goal) {
@@ -251,10 +308,10 @@ Accuracy AccuracyOf(const ModelAtHand& model, std::string_view precision, const 
                     std::string_view reducer, double visual_tokens, double reference_tokens,
                     const Knowledge& knowledge) {
   const std::string detail = DetailName(variant);
-  if (const MeasuredPoint* point = SamePoint(model, precision, detail, reducer, variant.keep, knowledge)) {
+  if (const MeasuredPoint* point = SamePoint(model, precision, detail, reducer, KeepOf(variant), knowledge)) {
     return {point->score, Evidence::kMeasured, false, "the points given"};
   }
-  if (const MeasuredPoint* point = NearPoint(model, precision, visual_tokens, knowledge)) {
+  if (const MeasuredPoint* point = NearPoint(model, precision, variant.reduced(), visual_tokens, knowledge)) {
     const double error = CarriedError(1 - point->score, *point->tokens, visual_tokens, knowledge.law);
     return {1 - error, Evidence::kMeasured, true,
             fmt::format("the point given at {} tokens, {}", *point->tokens, point->precision)};
@@ -269,13 +326,30 @@ Accuracy AccuracyOf(const ModelAtHand& model, std::string_view precision, const 
   return {std::clamp(1 - error, 0.0, 1.0), Evidence::kLaw, false, "arXiv 2411.03312, of other models"};
 }
 
+std::vector<const MeasuredPoint*> ReducersMeasured(const ModelAtHand& model, const Candidate& candidate,
+                                                   const Knowledge& knowledge) {
+  std::vector<const MeasuredPoint*> points;
+  std::set<std::string_view> names;
+  for (const MeasuredPoint& point : knowledge.points) {
+    if (!ForTask(point, knowledge.task) || !SameName(model, point.model)) continue;
+    if (point.precision != candidate.precision || point.detail != DetailName(candidate.variant)) continue;
+    if (point.reduction.keep == 0 || point.reduction.keep != KeepOf(candidate.variant)) continue;
+    if (InTower(model, point.reduction, knowledge) != (candidate.variant.tower_keep > 0)) continue;
+    if (names.insert(point.reduction.name).second) points.push_back(&point);
+  }
+  return points;
+}
+
 Result<std::vector<Candidate>> CandidatesOf(std::span<const ModelAtHand> models, const Workload& workload,
                                             const Choices& choices, const Place& place, const Prices& prices,
                                             const Knowledge& knowledge) {
   constexpr size_t kMostDefaults = 8;  // of details, or numbers of tokens
-  const size_t ways = models.size() * std::max(kMostDefaults, choices.details.size()) *
-                      std::max(kMostDefaults, choices.keeps.size()) * choices.precisions.size() *
-                      choices.batches.size() * choices.clocks.size();
+  std::set<std::tuple<std::string_view, int64_t>> measured;
+  for (const MeasuredPoint& point : knowledge.points) measured.emplace(point.detail, point.reduction.keep);
+  const size_t shapes =
+      std::max(kMostDefaults, choices.details.size()) * std::max(kMostDefaults, choices.keeps.size()) + measured.size();
+  const size_t ways =
+      models.size() * shapes * choices.precisions.size() * choices.batches.size() * choices.clocks.size();
   if (ways > limits::kMaxPlanCandidates) {
     return LimitError(fmt::format("{} ways to run the request, the limit is {}", ways, limits::kMaxPlanCandidates),
                       "give fewer models, details, numbers of tokens, precisions, batches or clocks");

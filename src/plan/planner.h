@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -57,7 +58,7 @@ struct Candidate {
   size_t model = 0;
   Variant variant;
   std::string precision;  // its name
-  std::string reducer;  // of variant.keep; empty: none
+  std::string reducer;  // of variant.keep or tower_keep; empty: none
   CostEstimate cost;
   Accuracy accuracy;
   double ms = 0;  // of one request of its batch, until all of the batch are answered
@@ -65,31 +66,49 @@ struct Candidate {
   std::optional<double> joules;
   bool joules_measured = false;
   std::optional<double> price;  // of 1,000 requests
+
+  std::string reduce() const;  // "stride:16", "none"
 };
+
+// Of a reducer that works in the tower, by its name: the patches of a tile that are left behind each layer's attention
+// where `keep` shall be left at the end. Empty: the reducer stands before the decoder.
+using TowerPatches =
+    std::function<std::vector<int64_t>(std::string_view reducer, const ModelConfig& config, int64_t keep)>;
 
 // What is known of answers.
 struct Knowledge {
   Task task = Task::kReasoning;
   ScalingLaw law;
   std::vector<MeasuredPoint> points;
+  TowerPatches tower_patches;  // null: no reducer of `points` works in the tower
   PublishedScores published;
 };
 
 // Which ways are tried.
 struct Choices {
+  Variant base;  // what the lists below leave as it is
   std::vector<PictureDetail> details;  // empty: those of DefaultChoices() for each model
   std::vector<int64_t> keeps;  // the same; 0: all tokens of a tile; more than a tile has are left out
+  bool points_too = false;  // details and reducers of measured points, too; so it is where both lists are empty
   std::vector<std::pair<std::string, ModelPrecision>> precisions;
   std::vector<int64_t> batches = {1};
   std::vector<double> clocks = {0};
 };
-// Every detail that makes another grid, all visual tokens and a quarter, a sixteenth, ... of them down to one.
+// Every detail that makes another grid, all visual tokens and a quarter, a sixteenth, ... of them down to one. Which
+// reducer drops them is the one that did best in points as near to the way as there are, of the same number of tokens.
 Choices DefaultChoices(const ModelAtHand& model);
 
 // How well a candidate answers.
 Accuracy AccuracyOf(const ModelAtHand& model, std::string_view precision, const Variant& variant,
                     std::string_view reducer, double visual_tokens, double reference_tokens,
                     const Knowledge& knowledge);
+
+// What drops tokens where no point says which reducer does best.
+inline constexpr std::string_view kDefaultReducer = "stride";
+
+// The points of a candidate's model, precision, detail and number of tokens, each of another reducer.
+std::vector<const MeasuredPoint*> ReducersMeasured(const ModelAtHand& model, const Candidate& candidate,
+                                                   const Knowledge& knowledge);
 
 // Every way, but those that a model's context is too short for. Errors: those of EstimateCost; kLimitExceeded (too many
 // ways).

@@ -13,7 +13,7 @@ namespace eyeshot {
 namespace {
 
 constexpr std::string_view kNone = "none";
-constexpr char kMendKeep[] = "give tokens a tile (16), a share (0.25 or 25%), all, or a budget (200ms, 5J)";
+constexpr char kMendKeep[] = "give tokens a tile (16), a share (0.25 or 25%), all, or a budget (200ms, 1.5s, 5J)";
 
 constexpr size_t kShown = 60;  // bytes of a wrong text that an error repeats
 
@@ -45,6 +45,7 @@ std::optional<double> ParseWithUnit(std::string_view text, std::string_view unit
 Result<Keep> ParseKeep(std::string_view text) {
   if (text == "all") return Keep{};
   if (const auto value = ParseWithUnit(text, "ms")) return Keep{Keep::Kind::kMilliseconds, *value};
+  if (const auto value = ParseWithUnit(text, "s")) return Keep{Keep::Kind::kMilliseconds, 1e3 * *value};
   if (const auto value = ParseWithUnit(text, "J")) return Keep{Keep::Kind::kJoules, *value};
   if (const auto value = ParseWithUnit(text, "%"); value && *value <= 100)
     return Keep{Keep::Kind::kShare, *value / 100};
@@ -147,7 +148,7 @@ Result<int64_t> TokensToKeep(const Keep& keep, int64_t tokens) {
   }
   return UnsupportedError(
       fmt::format("visual tokens for {}, of which nobody has said how many that is", KeepName(keep)),
-      "give tokens a tile (16) or a share (25%); eyeshot bench measures what they cost");
+      "give tokens a tile (16) or a share (25%); `eyeshot ask`, chat, eval, bench and energy plan budgets");
 }
 
 Result<std::vector<int64_t>> TokensOfTiles(const ReduceSpec& spec, int64_t tiles, bool clip, int64_t tokens_per_tile) {

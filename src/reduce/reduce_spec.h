@@ -25,7 +25,7 @@ struct Keep {
     kAll,           // "all"
     kTokens,        // "16": so many tokens of each tile or frame
     kShare,         // "0.25", "25%": of each tile's tokens
-    kMilliseconds,  // "200ms": what they may cost
+    kMilliseconds,  // "200ms", "1.5s": what the question may take
     kJoules,        // "5J"
   };
   Kind kind = Kind::kAll;

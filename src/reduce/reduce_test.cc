@@ -69,6 +69,7 @@ TEST(ReduceSpecTest, SomethingStaysUnlessNothingWasAskedFor) {
   EXPECT_EQ(*kept("stride:0.1%,global=81"), (std::vector<int64_t>{1, 1, 64}));
   EXPECT_EQ(*kept("stride:0"), (std::vector<int64_t>{0, 0, 0}));
   EXPECT_EQ(*TokensOfTiles(*ParseReduceSpec("stride:25%,global=1"), 2, true, 64), (std::vector<int64_t>{16, 16}));
+  EXPECT_EQ(ParseReduceSpec("stride:1.5s")->keep, (Keep{Keep::Kind::kMilliseconds, 1500}));
   EXPECT_EQ(kept("stride:200ms").status().code(), StatusCode::kUnsupported);
 }
 

@@ -176,6 +176,16 @@ int64_t MergesOfLayer(int64_t count, int64_t keep, int64_t layer, int64_t layers
   return std::clamp<int64_t>((count - std::max<int64_t>(keep, 1) + left - 1) / left, 0, count / 2);
 }
 
+std::vector<int64_t> PatchesLeft(const VisionConfig& vision, int64_t keep) {
+  std::vector<int64_t> left;
+  int64_t patches = vision.patches();
+  for (int64_t layer = 0; layer < vision.num_layers; ++layer) {
+    patches -= MergesOfLayer(patches, keep, layer, vision.num_layers);
+    left.push_back(patches);
+  }
+  return left;
+}
+
 constinit const Reducer kTome = {.name = "tome", .in_tower = true, .hook = &Merger};
 
 }  // namespace eyeshot

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "formats/model_config.h"
 #include "reduce/similarity.h"
 
 namespace eyeshot {
@@ -29,6 +30,9 @@ std::vector<float> MergeRows(const MergeMap& map, const FloatRows& rows, std::ve
 // How many tokens are to be merged in layer `layer` of `layers` that has `count`, so that `keep` are left at the end:
 // as many in each layer, at most half of what it has.
 int64_t MergesOfLayer(int64_t count, int64_t keep, int64_t layer, int64_t layers);
+
+// What that leaves behind each layer's attention of a tower: Request::tower_patches of the cost model.
+std::vector<int64_t> PatchesLeft(const VisionConfig& vision, int64_t keep);
 
 }  // namespace eyeshot
 

@@ -191,6 +191,27 @@ class Clocks(program.ProgramTest):
         self.assertEqual(self.khz(), 3600000)
         self.assertFalse(self.lease.exists())
 
+    def test_answers_are_scored_at_a_governor(self):
+        out, seen = self.with_power("eval", program.EVAL / "questions.jsonl", "--limit", 2, "--json", "--device", "cpu",
+                                    "-t", 1, "--detail", "low", "-n", 4, "--allow-clocks",
+                                    "--out", self.folder / "out.jsonl", "--sweep", "governor=fixed:800,race-to-idle")
+        self.assertEqual(seen, {800000, 3600000})
+        self.assertEqual(self.khz(), 3600000)
+        self.assertFalse(self.lease.exists())
+        result = json.loads(out)
+        self.assertIn("fixed:800: encode 800", result["governors"][0])
+        low, high = (point["total"] for point in result["points"])
+        # 60.4 W against 100 W, for as long.
+        self.assertLess(low["joules"]["rapl"]["value"] / low["ms"], 0.8 * high["joules"]["rapl"]["value"] / high["ms"])
+        for total in (low, high):
+            each = total["joules_per_correct"]["rapl"]
+            if total["exact"] == 0:
+                self.assertIsNone(each)
+            else:
+                self.assertAlmostEqual(each["value"] * total["exact"] / total["joules"]["rapl"]["value"], 2, delta=1e-6)
+        self.fails(1, ["--allow-clocks"], "eval", program.EVAL / "questions.jsonl", "--limit", 1, "--governor",
+                   "fixed:800", env=self.env)
+
     def test_a_killed_run_leaves_no_clock_behind(self):
         environment = os.environ | self.env
         chat = subprocess.Popen([program.PROGRAM, "chat", "--quiet", "--device", "cpu", "--governor", "fixed:1000",

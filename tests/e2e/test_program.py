@@ -602,18 +602,24 @@ class Plan(ProgramTest):
         self.assertFalse(result["reasoning"]["floor_identified"])
         self.assertIn("D is not identifiable", self.succeeds("plan", "--refit"))
 
-    def test_budget_of_ask(self):
+    def known_speed(self) -> dict:
+        """An environment in which this machine is calibrated: a multiply-add takes 4 ps, and nothing else any time."""
         env = {"XDG_CACHE_HOME": str(self.folder)}
         message = json.loads(run("plan", MODEL, "--json", env=env)[1])["error"]["message"]
         speed = pathlib.Path(re.search(r"there is no (\S+\.json)", message)[1])
         speed.parent.mkdir()
-        # A multiply-add takes 4 ps, and nothing else any time.
         linear = {"call": 0, "multiply_add": 4, "input": 0, "output": 0, "weight": 0, "gelu": 0, "gate": 0, "deep": 0}
         few = {"call": 0, "weight_byte": 0, "multiply_add": 4}
         speed.write_text(json.dumps({"eyeshot_speed": 1, "cpu": "another", "isa": "avx2", "threads": 1, "version": "1",
                                      "date": "2026-01-01",
                                      "picoseconds": {"linear.exact": linear, "few.exact": few}}))
-        question = (MEDIA / "photos/astronaut.png", "What is this?")
+        return env
+
+    QUESTION = (MEDIA / "photos/astronaut.png", "What is this?")
+
+    def test_budget_of_ask(self):
+        env = self.known_speed()
+        question = self.QUESTION
         tight = json.loads(self.succeeds("ask", "--json", "-n", 2, "--budget", "1ms", *question, env=env))["budget"]
         self.assertEqual((tight["detail"], tight["within"]), ("low", False))
         code, _, err = run("ask", "-n", 2, "--budget", "1000s", *question, env=env)
@@ -622,6 +628,74 @@ class Plan(ProgramTest):
         self.assertIn("careful: it was measured with the CPU another", err)
         self.fails(2, ["--budget"], "ask", "--budget", "1s", "--detail", "low", *question)
         self.fails(1, ["soon"], "ask", "--budget", "soon", *question, env=env)
+        self.reducer_of_a_budget(env)
+
+    def reducer_of_a_budget(self, env):
+        """A reducer that is planned is what the engine runs: where one tile is too much, and where points say so."""
+        def ask(*more):
+            return json.loads(self.succeeds("ask", "--json", "-n", 2, *more, *self.QUESTION, env=env))
+        one_tile = ask("--budget", "1ms")["budget"]["planned_ms"]
+        tight = ask("--budget", f"{0.999 * one_tile}ms")
+        self.assertEqual(tight["pictures"][0]["reduction"], "stride:16")
+        self.assertEqual((tight["visual_tokens"], tight["budget"]["reduce"]), (16, "stride:16"))
+
+        swept, points = EVAL / "questions.jsonl", self.folder / "points.jsonl"
+        self.succeeds("eval", swept, "--limit", 1, "-n", 2, "--detail", "low", "--points", points,
+                      "--sweep", "reduce=pool:40,stride:25%")
+        point, = map(json.loads, points.read_text().splitlines())  # a share is no number of tokens
+        self.assertEqual((point["model"], point["detail"], point["reduce"], point["precision"]),
+                         ("eyeshot-tiny", "low", "pool:40", "exact"))
+        points.write_text("".join(json.dumps(point | change) + "\n" for change in (
+            {"score": 0.7}, {"score": 0.4, "reduce": "stride:40"}, {"score": 0.6, "reduce": "tome:128", "tokens": 64})))
+        measured = ask("--budget", f"{0.999 * one_tile}ms", "--points", points)
+        self.assertEqual(measured["pictures"][0]["reduction"], "pool:40")
+        self.assertIn("70.0 % right (measured)", measured["budget"]["why"])
+        words = self.succeeds("plan", MODEL, "--precision", "exact", "--points", points, "--goal", "time", "--at-least",
+                              "0.65", "--picture", "512x512", env=env)
+        self.assertIn("Of 2 reducers that were measured here at so many tokens pool answers most right",
+                      " ".join(words.split()))
+
+    def test_keep_as_a_budget(self):
+        """What KEEP in milliseconds buys is what the engine is asked to keep."""
+        env = self.known_speed()
+        low = ("ask", "--json", "-n", 2, "--detail", "low", "--reduce")
+
+        def ask(keep, *more):
+            return json.loads(self.succeeds(*low, keep, *more, *self.QUESTION, env=env))
+        least, most = ask("stride:1"), ask("stride:1e9ms")
+        all_ms = most["budget"]["planned_ms"]
+        few, many = (answer["stages"][STAGES.index("prefill")]["flops"] for answer in (least, most))
+        # Half of the way from one token to all of them, at 2 ps a FLOP.
+        answer = ask(f"stride:{all_ms - (many - few) / 2 * 2e-9:.4f}ms")
+        self.assertTrue(25 < answer["visual_tokens"] < 40, answer["visual_tokens"])
+        self.assertEqual(answer["pictures"][0]["reduction"], f"stride:{answer['visual_tokens']}")
+        self.assertEqual(answer["budget"]["reduce"], f"stride:{answer['visual_tokens']}")
+        self.assertIn("predicted", answer["budget"]["why"])
+        self.assertEqual(ask("divprune:1e9J", "--watts", 30)["visual_tokens"], 64)
+        merged = ask(f"tome:{0.8 * all_ms:.4f}ms")
+        self.assertRegex(merged["pictures"][0]["reduction"], r"tome:\d+$")
+        self.assertLess(merged["stages"][STAGES.index("encode")]["flops"],
+                        0.9 * most["stages"][STAGES.index("encode")]["flops"])
+
+        asked = ("ask", "-n", 2, "--detail", "low")
+        self.fails(1, ["predicted to take", "encode", "tome"], *asked, "--reduce", "pool:1e-3ms", *self.QUESTION, env=env)
+        self.fails(1, ["joules", "--watts"], *asked, "--reduce", "pool:5J", *self.QUESTION, env=env)
+        self.fails(1, ["two budgets"], "ask", "--budget", "1s", "--reduce", "pool:5ms", *self.QUESTION, env=env)
+        self.fails(1, ["plan --calibrate"], *asked, "--reduce", "pool:5ms", *self.QUESTION,
+                   env={"XDG_CACHE_HOME": str(self.folder / "none")})
+
+    def test_budgets_of_other_commands(self):
+        env = self.known_speed()
+        code, out, err = run("chat", "--budget", "1ms", "-n", 2, self.QUESTION[0], stdin=b"What?\nWhy?\n", env=env)
+        self.assertEqual((code, err.count("budget: 1 tile, 64 visual tokens")), (0, 1), err)
+        code, out, err = run("chat", "--reduce", "stride:1e9ms", "--detail", "low", "-n", 2, self.QUESTION[0],
+                             stdin=b"What?\nWhy?\n", env=env)
+        self.assertEqual((code, err.count("budget: stride:64: 64 of 64 tokens a tile")), (0, 1), err)
+        bench = json.loads(self.succeeds("bench", "--tiles", 1, "--depths", 8, "--repeat", 1, "--warmup", 0, "-n", 2,
+                                         "--reduce", "stride:1e9ms", "--json", env=env))
+        self.assertEqual(bench["pictures"][0]["budget"]["reduce"], "stride:64")
+        self.fails(1, ["question 6", "predicted to take"], "eval", EVAL / "questions.jsonl", "--limit", 1, "--reduce",
+                   "stride:1e-3ms", env=env)
 
     def test_a_machine_that_was_not_measured(self):
         self.fails(1, ["plan --calibrate", self.folder], "plan", MODEL, env={"XDG_CACHE_HOME": str(self.folder)})
