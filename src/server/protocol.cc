@@ -300,23 +300,31 @@ Status RequestReader::ReadOptions(const JsonObject& body, int64_t context_tokens
 
 }  // namespace
 
-Result<GenerationRequest> ParseChatRequest(std::string_view body, const AskOptions& defaults, int64_t context_tokens) {
-  EYESHOT_ASSIGN_OR_RETURN(Json root, ParseJsonTree(body, kBody, kRules));
-  EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, ObjectOf(root, kBody));
-  RequestReader reader(root, defaults);
+Result<GenerationRequest> ReadChatRequest(Json body, const AskOptions& defaults, int64_t context_tokens) {
+  EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, ObjectOf(body, kBody));
+  RequestReader reader(body, defaults);
   EYESHOT_RETURN_IF_ERROR(reader.ReadMessages());
   EYESHOT_RETURN_IF_ERROR(reader.ReadOptions(object, context_tokens));
   return reader.Take();
 }
 
-Result<GenerationRequest> ParseCompletionRequest(std::string_view body, const AskOptions& defaults,
-                                                 int64_t context_tokens) {
-  EYESHOT_ASSIGN_OR_RETURN(Json root, ParseJsonTree(body, kBody, kRules));
-  EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, ObjectOf(root, kBody));
-  RequestReader reader(root, defaults);
+Result<GenerationRequest> ReadCompletionRequest(Json body, const AskOptions& defaults, int64_t context_tokens) {
+  EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, ObjectOf(body, kBody));
+  RequestReader reader(body, defaults);
   EYESHOT_RETURN_IF_ERROR(reader.ReadPrompt(object));
   EYESHOT_RETURN_IF_ERROR(reader.ReadOptions(object, context_tokens));
   return reader.Take();
+}
+
+Result<GenerationRequest> ParseChatRequest(std::string_view body, const AskOptions& defaults, int64_t context_tokens) {
+  EYESHOT_ASSIGN_OR_RETURN(Json root, ParseJsonTree(body, kBody, kRules));
+  return ReadChatRequest(std::move(root), defaults, context_tokens);
+}
+
+Result<GenerationRequest> ParseCompletionRequest(std::string_view body, const AskOptions& defaults,
+                                                 int64_t context_tokens) {
+  EYESHOT_ASSIGN_OR_RETURN(Json root, ParseJsonTree(body, kBody, kRules));
+  return ReadCompletionRequest(std::move(root), defaults, context_tokens);
 }
 
 Result<std::string> ParseTokenizeRequest(std::string_view body) {
