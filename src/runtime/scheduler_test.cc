@@ -191,6 +191,23 @@ TEST_F(RunningSchedulerTest, ThePictureThatTwoShowIsEncodedOnce) {
   EXPECT_EQ(scheduler->stats().ledger.cost(StageId::kDecode).tokens, scheduler->stats().completion_tokens);
 }
 
+TEST_F(RunningSchedulerTest, ThePictureWithFewerTokensIsAnotherOne) {
+  const auto scheduler = Schedule(TheEngine());
+  const auto ask = [&](const char* reduce) {
+    const AskOptions options{.max_tokens = 4, .detail = {PictureDetail::Kind::kLow, 0}, .reduce = reduce};
+    return Submit(*scheduler, {Message::User({Picture(), "Read the text."})}, options).Get();
+  };
+  const Answer whole = ask("none");
+  const Answer fewer = ask("stride:16");
+  EXPECT_EQ(fewer.visual_tokens, 16);
+  EXPECT_EQ(fewer.ledger.cost(StageId::kReduce).runs, 1u) << "its tokens are none that were kept";
+  EXPECT_EQ(ask("pool:16").ledger.cost(StageId::kReduce).runs, 1u);
+  EXPECT_EQ(scheduler->stats().image_cache_misses, 3u);
+  EXPECT_EQ(ask("none").text, whole.text);
+  EXPECT_EQ(ask("stride:16").text, fewer.text);
+  EXPECT_EQ(scheduler->stats().image_cache_misses, 3u) << "each is found again";
+}
+
 TEST_F(RunningSchedulerTest, APictureIsEncodedWhileOthersGoOn) {
   const auto scheduler = Schedule(TheEngine(), {.slice_share = 0.5});
   std::mutex mutex;

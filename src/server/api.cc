@@ -10,7 +10,6 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "base/splitmix64.h"
 #include "server/ascii.h"
 #include "server/page_files.h"
 #include "server/protocol.h"
@@ -233,23 +232,20 @@ void Api::AnswerLater(const Route& route, HttpRequest request, const std::shared
   if (!added) exchange->Send(ErrorReply(429, "queue_full", "too many requests wait to be read: try again"));
 }
 
-std::string Api::NewId(bool chat) {
-  const uint64_t number = next_id_.fetch_add(1);
-  return fmt::format("{}-{:016x}{:08x}", chat ? "chatcmpl" : "cmpl", SplitMix64(number), number & 0xFFFFFFFF);
-}
-
 void Api::Generate(bool chat, Asked& asked) {
   const ModelInfo& info = model_.scheduler->info();
   const auto parse = chat ? &ParseChatRequest : &ParseCompletionRequest;
   Result<GenerationRequest> parsed = parse(asked.request.body, options_.defaults, info.context_tokens);
   asked.request = {};  // bodies are large
   if (!parsed.ok()) return asked.exchange->Send(ErrorReply(parsed.status(), RequestStep::kParse));
-  Generation::Options options{
-      .name = {.chat = chat, .id = NewId(chat), .created = std::time(nullptr), .model = info.name},
-      .stream = parsed->stream,
-      .include_usage = parsed->include_usage,
-      .arrived = asked.arrived,
-      .client_slot = std::move(asked.client_slot)};
+  Generation::Options options{.name = {.chat = chat,
+                                       .id = ReplyId(chat, next_id_.fetch_add(1)),
+                                       .created = std::time(nullptr),
+                                       .model = info.name},
+                              .stream = parsed->stream,
+                              .include_usage = parsed->include_usage,
+                              .arrived = asked.arrived,
+                              .client_slot = std::move(asked.client_slot)};
   if (options_.log_text) options.question = QuestionOf(*parsed);
   Result<std::vector<Message>> messages = media_.Load(*parsed, options.media_ledger);
   if (!messages.ok()) return asked.exchange->Send(ErrorReply(messages.status(), RequestStep::kMedia));

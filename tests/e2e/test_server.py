@@ -103,6 +103,18 @@ class Serve(unittest.TestCase):
         self.assertEqual(words.strip(), asked)
         self.assertEqual(events[-1]["usage"]["prompt_tokens"], usage["prompt_tokens"])
 
+    def test_a_request_says_how_many_visual_tokens_stay(self):
+        """Fewer, and none of another request's; the question first."""
+        whole = self.server.chat(question("What is this?", data_url(PICTURE)))
+        fewer = self.server.chat(question("What is this?", data_url(PICTURE), reduce="stride:16", question_first=True))
+        own = fewer["usage"]["eyeshot"]
+        self.assertEqual(own["visual_tokens"], 16)
+        self.assertEqual(own["pictures"][0]["reduction"], "stride:16")
+        self.assertLess(fewer["usage"]["prompt_tokens"], whole["usage"]["prompt_tokens"])
+        status, text = self.server.ask("POST", "/v1/chat/completions", question("What?", reduce="stripe:16"))
+        self.assertEqual(status, 400)
+        self.assertIn("stride", text, "the names that there are")
+
     def test_answers_side_by_side_are_not_mixed(self):
         """Each client gets the answer to its own question."""
         pictures = sorted(DEMO.glob("*.png"))[:3]
