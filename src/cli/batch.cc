@@ -24,6 +24,7 @@
 #include "cli/report.h"
 #include "cli/run_meter.h"
 #include "cli/serving.h"
+#include "server/batch_files.h"
 
 namespace eyeshot::cli {
 namespace {
@@ -164,6 +165,7 @@ std::string ModelSettings(const BatchFlags& flags) {
 
 Status Run(const BatchFlags& flags, int& exit_code) {
   const Interrupt interrupt;
+  EYESHOT_RETURN_IF_ERROR(server::BatchInput::Open(flags.input).status());  // before a model is loaded
   EYESHOT_ASSIGN_OR_RETURN(const ServedModel model,
                            LoadServedModel(flags.model, flags.scheduler, flags.jpeg_scaling, !flags.quiet));
   RunMeter meter(model.engine->info());
