@@ -24,6 +24,7 @@
 #include "cli/report.h"
 #include "cli/run_meter.h"
 #include "cli/serving.h"
+#include "server/batch_files.h"
 
 namespace eyeshot::cli {
 namespace {
@@ -155,19 +156,28 @@ int ExitCodeOf(const server::BatchReport& report) {
   return report.put_off > 0 || report.failed > 0 ? kExitFailed : kExitOk;
 }
 
+// What the scheduler's model doesn't say of itself, and answers depend on.
+std::string ModelSettings(const BatchFlags& flags) {
+  const ModelFlags& model = flags.model;
+  return fmt::format("kv_cache={} frame_edge={} pillow13={} hf_defaults={} mmproj={} jpeg_scaling={}", model.kv_cache,
+                     model.frame_edge, model.pillow13, model.hf_defaults, model.mmproj, flags.jpeg_scaling);
+}
+
 Status Run(const BatchFlags& flags, int& exit_code) {
   const Interrupt interrupt;
+  EYESHOT_RETURN_IF_ERROR(server::BatchInput::Open(flags.input).status());  // before a model is loaded
   EYESHOT_ASSIGN_OR_RETURN(const ServedModel model,
                            LoadServedModel(flags.model, flags.scheduler, flags.jpeg_scaling, !flags.quiet));
-  const RunMeter meter(model.engine->info());
+  RunMeter meter(model.engine->info());
   BatchProgress progress(!flags.quiet, meter);
   server::BatchOptions options = flags.batch;
+  options.settings = ModelSettings(flags);
   options.stop = interrupt.flag();
   options.on_progress = [&progress](const server::BatchReport& report) { progress.Tell(report); };
   const Result<server::BatchReport> report =
       server::RunBatch(*model.scheduler, model.media, options, flags.input, flags.output);
   const double seconds = progress.seconds();
-  const Joules joules = meter.SoFar();
+  const Joules joules = meter.Finish();
   progress.Clear();
   if (!report.ok()) return report.status();
   if (!flags.quiet) PrintSummary(*report, seconds, joules);

@@ -52,4 +52,9 @@ Joules RunMeter::SoFar() const {
   return sum;
 }
 
+Joules RunMeter::Finish() {
+  if (sampler_) sampler_->Stop();
+  return SoFar();
+}
+
 }  // namespace eyeshot::cli

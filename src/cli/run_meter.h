@@ -22,6 +22,8 @@ class RunMeter {
   // Since it began, of all that is measured there, whatever else worked on the machine. Source kNone: no meter, a
   // reading was lost, or the time was too short.
   Joules SoFar() const;
+  // Reads once more, and ends.
+  Joules Finish();
 
  private:
   std::vector<std::unique_ptr<Meter>> meters_;

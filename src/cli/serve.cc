@@ -18,6 +18,7 @@
 #include "cli/model_flags.h"
 #include "cli/pictures.h"
 #include "cli/report.h"
+#include "cli/request_estimate.h"
 #include "cli/serving.h"
 #include "runtime/engine_parts.h"
 #include "server/server.h"
@@ -55,6 +56,8 @@ Result<Parts> Start(const ServeFlags& flags) {
   model.tokenize = [engine = parts.model.engine](std::string_view text) {
     return PartsOf(*engine).model->tokenizer().Encode(text);
   };
+  model.estimate = [estimator = std::make_shared<const RequestEstimator>(parts.model.engine, flags.model)](
+                       const server::EstimateRequest& request) { return estimator->Of(request); };
   server::ServerOptions options = flags.server;
   options.page = !flags.no_page;
   options.media.max_bytes = options.http.max_body_bytes;

@@ -69,7 +69,7 @@ std::string QuestionOf(const GenerationRequest& request) {
 }  // namespace
 
 struct Api::Route {
-  enum class Kind { kFile, kHealth, kReady, kMetrics, kModels, kModel, kChat, kCompletion, kTokenize };
+  enum class Kind { kFile, kHealth, kReady, kMetrics, kModels, kModel, kChat, kCompletion, kTokenize, kEstimate };
   std::string_view path;  // kModel: what it begins with
   Kind kind;
   bool post = false;
@@ -90,6 +90,7 @@ const Api::Route* Api::FindRoute(std::string_view path) {
       {"/v1/completions", Kind::kCompletion, true},
       {"/v1/models", Kind::kModels},
       {"/v1/models/", Kind::kModel},
+      {"/v1/estimate", Kind::kEstimate, true},
       {"/tokenize", Kind::kTokenize, true},
       {"/health", Kind::kHealth, false, true},
       {"/ready", Kind::kReady, false, true},
@@ -222,6 +223,7 @@ void Api::AnswerLater(const Route& route, HttpRequest request, const std::shared
   const bool added = workers_.Add([this, &route, asked] {
     try {
       if (route.kind == Route::Kind::kTokenize) return asked->exchange->Send(Tokenize(asked->request));
+      if (route.kind == Route::Kind::kEstimate) return asked->exchange->Send(EstimateCost(asked->request));
       Generate(route.kind == Route::Kind::kChat, *asked);
     } catch (const std::exception& error) {
       // There is no memory for it. Others go on.
@@ -261,6 +263,15 @@ HttpResponse Api::Tokenize(const HttpRequest& request) const {
   const Result<std::string> text = ParseTokenizeRequest(request.body);
   if (!text.ok()) return ErrorReply(text.status(), RequestStep::kParse);
   return {.body = TokensBody(model_.tokenize(*text), model_.scheduler->info().context_tokens)};
+}
+
+HttpResponse Api::EstimateCost(const HttpRequest& request) const {
+  if (!model_.estimate) return ErrorReply(501, "no_estimate", "this server was started without estimates");
+  const auto parsed = ParseEstimateRequest(request.body, options_.defaults, model_.scheduler->info().context_tokens);
+  if (!parsed.ok()) return ErrorReply(parsed.status(), RequestStep::kParse);
+  const Result<Estimate> estimate = model_.estimate(*parsed);
+  if (!estimate.ok()) return ErrorReply(estimate.status(), RequestStep::kSubmit);
+  return {.body = EstimateBody(*estimate)};
 }
 
 HttpResponse Api::Refusal(int status, std::string_view why) {

@@ -56,14 +56,16 @@ bool IsWorthAnotherTry(StatusCode code) {
 }
 
 // All that the answers depend on, beside the requests.
-std::string SettingsOf(const ModelInfo& info, const AskOptions& options) {
+std::string SettingsOf(const ModelInfo& info, const BatchOptions& batch) {
+  const AskOptions& options = batch.defaults;
   const SamplingOptions& sampling = options.sampling;
   return fmt::format(
-      "{} {} max_tokens={} temperature={} top_k={} top_p={} min_p={} penalty={} seed={} detail={} "
+      "{} {} {} {} max_tokens={} temperature={} top_k={} top_p={} min_p={} penalty={} seed={} detail={} "
       "reduce={} question_first={} stop={}",
-      Quoted(info.name), info.precision, options.max_tokens, sampling.temperature, sampling.top_k, sampling.top_p,
-      sampling.min_p, sampling.repetition_penalty, sampling.seed, PictureDetailName(options.detail), options.reduce,
-      options.question_first, Quoted(fmt::format("{}", fmt::join(options.stop, "\n"))));
+      Quoted(info.name), info.precision, info.context_tokens, Quoted(batch.settings), options.max_tokens,
+      sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p, sampling.repetition_penalty, sampling.seed,
+      PictureDetailName(options.detail), options.reduce, options.question_first,
+      Quoted(fmt::format("{}", fmt::join(options.stop, "\n"))));
 }
 
 ReplyTimes TimesOf(const Asked& asked) {
@@ -80,7 +82,7 @@ class Batch {
         BatchOutput output)
       : scheduler_(scheduler),
         options_(options),
-        settings_(SettingsOf(scheduler.info(), options.defaults)),
+        settings_(SettingsOf(scheduler.info(), options)),
         input_(std::move(input)),
         output_(std::move(output)),
         media_(options.media, needs),
@@ -127,6 +129,7 @@ class Batch {
   MediaLoader media_;
   LineReader lines_;
   std::unordered_map<std::string, Entry> entries_;  // by custom_id
+  bool scanned_ = false;                            // whole
   BatchReport report_;
   std::unordered_map<uint64_t, AskedPtr> under_way_;  // by the scheduler's number
   // The line of a request that found no room beside others: it is asked again when one of them has ended.
@@ -183,9 +186,10 @@ Status Batch::Scan() {
     if (!more) break;
     if (!IsBlank(line)) EYESHOT_RETURN_IF_ERROR(AddEntry(line, lines));
   }
-  return output_.Read([this](const BatchAnswer& answer, const std::string& where) {
-    return Stopped() ? Status::Ok() : CountAnswer(answer, where);
-  });
+  if (Stopped()) return Status::Ok();
+  scanned_ = true;
+  return output_.Read(
+      [this](const BatchAnswer& answer, const std::string& where) { return CountAnswer(answer, where); });
 }
 
 Status Batch::Answer() {
@@ -197,7 +201,7 @@ Status Batch::Answer() {
       if (status.ok()) status = WriteAnswer(*asked);
     }
   }
-  report_.stopped = Stopped() && report_.done() + report_.put_off < report_.requests;
+  report_.stopped = Stopped() && !(scanned_ && report_.done() + report_.put_off == report_.requests);
   const Status synced = output_.Sync();
   return status.ok() ? synced : status;
 }

@@ -37,6 +37,7 @@ struct BatchReport {
 struct BatchOptions {
   MediaOptions media;
   AskOptions defaults;  // of requests that say nothing
+  std::string settings;  // what else the answers depend on, such as how the model was loaded
   int under_way = 16;   // requests that the scheduler has, at most; its queue must have room for them
   const std::atomic<bool>* stop = nullptr;  // when it becomes true, the batch ends soon; null: never
   std::function<void(const BatchReport&)> on_progress;  // is called several times a second; may be empty

@@ -55,7 +55,8 @@ Result<BatchRequest> ParseBatchRequest(std::string_view line, const std::string&
 uint64_t DigestOf(const BatchRequest& request, std::string_view settings) {
   Sha256 sha;
   sha.Update(BytesOf(settings));
-  sha.Update(BytesOf(request.chat ? "\nchat\n" : "\ncompletion\n"));
+  sha.Update(BytesOf(Quoted(request.custom_id)));
+  sha.Update(BytesOf(request.chat ? "chat" : "completion"));
   sha.Update(BytesOf(request.body.dump()));
   const std::array<uint8_t, 32> bytes = sha.Finish();
   uint64_t digest = 0;

@@ -22,8 +22,8 @@ struct BatchRequest {
 // custom_id, one too long), kUnsupported (another method or url).
 Result<BatchRequest> ParseBatchRequest(std::string_view line, const std::string& where);
 
-// What was asked, of whom: two requests whose answers could differ have different numbers (the first 64 bits of a
-// SHA-256). `settings` is all that counts beside the request. The order of keys and spaces between them don't count.
+// What was asked, of whom, by which name: other requests have other numbers (the first 64 bits of a SHA-256).
+// `settings` is all that counts beside the request. The order of keys and spaces between them don't count.
 uint64_t DigestOf(const BatchRequest& request, std::string_view settings);
 
 // {"id", "custom_id", "response": {"status_code", "request_id", "body"}, "error": null}, with a line break. Both ids

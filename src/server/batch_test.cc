@@ -85,7 +85,9 @@ TEST(BatchLines, HaveADigestOfWhatIsAskedOfWhom) {
     return DigestOf(*ParseBatchRequest(line, "in:1"), settings);
   };
   const uint64_t one = digest(RequestLine("a", "Hello", R"(, "seed": 1, "top_k": 2)"), "tiny");
-  EXPECT_EQ(one, digest(RequestLine("b", "Hello", R"(, "top_k":2,  "seed":1)"), "tiny")) << "spaces, order and name";
+  EXPECT_EQ(one, digest(RequestLine("a", "Hello", R"(, "top_k":2,  "seed":1)"), "tiny")) << "spaces and order";
+  EXPECT_NE(one, digest(RequestLine("b", "Hello", R"(, "seed": 1, "top_k": 2)"), "tiny"))
+      << "ids of answers are unique";
   EXPECT_NE(one, digest(RequestLine("a", "Hello", R"(, "seed": 2, "top_k": 2)"), "tiny"));
   EXPECT_NE(one, digest(RequestLine("a", "Hello", R"(, "seed": 1, "top_k": 2)"), "large"));
 }
@@ -220,6 +222,9 @@ TEST_F(BatchTest, RefusesAnswersOfAnotherBatch) {
   options_.defaults.max_tokens = 7;
   EXPECT_NE(ErrorOf(Run()).find("other flags"), std::string::npos);
   options_.defaults.max_tokens = AskOptions().max_tokens;
+  options_.settings = "another";
+  EXPECT_NE(ErrorOf(Run()).find("other flags"), std::string::npos);
+  options_.settings = "";
   EXPECT_TRUE(Run().ok());
   WriteTo(Out(), ReadFrom(Out()) + ReadFrom(Out()));
   EXPECT_NE(ErrorOf(Run()).find("again"), std::string::npos);
@@ -289,6 +294,16 @@ TEST_F(BatchTest, AsksAgainWhenThereIsRoom) {
   ASSERT_TRUE(report.ok()) << report.status().message();
   EXPECT_EQ(report->answered, 5) << report->why_put_off.message();
   EXPECT_EQ(report->failed, 0);
+}
+
+TEST_F(BatchTest, IsNotDoneWhenItIsStoppedWhileItReads) {
+  WriteTo(In(), RequestLine("a"));
+  const std::atomic<bool> stop{true};
+  options_.stop = &stop;
+  const auto report = Run();
+  ASSERT_TRUE(report.ok()) << report.status().message();
+  EXPECT_TRUE(report->stopped);
+  EXPECT_EQ(ReadFrom(Out()), "");
 }
 
 TEST_F(BatchTest, EndsSoonAndGoesOn) {

@@ -138,6 +138,8 @@ class Batch(unittest.TestCase):
         self.assertEqual(code, 1, stderr)
         self.assertIn('requests.jsonl:2: custom_id "a" stands in line 1 too', stderr)
         self.assertEqual(self.run_batch(self.path / "answers.jsonl", "--allow-files", "/nowhere")[0], 2)
+        self.requests.unlink()
+        self.assertIn("requests.jsonl can't be opened", self.run_batch(self.path / "answers.jsonl")[2])
         self.requests.write_text(line("a", "Hello"))
         code, _, stderr = self.run_batch("/dev/full")
         self.assertEqual(code, 1, stderr)

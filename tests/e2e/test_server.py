@@ -34,6 +34,7 @@ class Server:
 
     def __init__(self, *flags: str, log=subprocess.PIPE):
         environment = {key: value for key, value in os.environ.items() if key != "EYESHOT_MODEL"}
+        environment["XDG_CACHE_HOME"] = "/nowhere"  # this machine was not measured
         self.process = subprocess.Popen([PROGRAM, "serve", "--port", "0", *flags], stdout=subprocess.PIPE, stderr=log,
                                         text=True, env=environment)
         self.first_line = self.process.stdout.readline().strip()
@@ -114,6 +115,28 @@ class Serve(unittest.TestCase):
         status, text = self.server.ask("POST", "/v1/chat/completions", question("What?", reduce="stripe:16"))
         self.assertEqual(status, 400)
         self.assertIn("stride", text, "the names that there are")
+
+    def test_an_estimate_is_what_the_answer_then_has(self):
+        """Tiles and tokens to the last one; no milliseconds where nobody has measured this machine."""
+        with open(PICTURE, "rb") as file:
+            header = file.read(24)
+        size = {"width": int.from_bytes(header[16:20], "big"), "height": int.from_bytes(header[20:24], "big")}
+        for detail, reduce in (("auto", "none"), ("low", "none"), ("high", "stride:25%")):
+            body = question("What is this?", data_url(PICTURE), reduce=reduce)
+            body["messages"][0]["content"][0]["image_url"]["detail"] = detail
+            usage = self.server.chat(body)["usage"]
+            status, text = self.server.ask("POST", "/v1/estimate", {
+                "pictures": [size], "text": "What is this?", "detail": detail, "reduce": reduce})
+            self.assertEqual(status, 200, text)
+            estimate = json.loads(text)
+            self.assertEqual(estimate["prompt_tokens"], usage["prompt_tokens"])
+            for key in ("tiles", "visual_tokens", "pictures"):
+                self.assertEqual(estimate[key], usage["eyeshot"][key], key)
+            self.assertIsNone(estimate["predicted"])
+            self.assertIn("plan --calibrate", estimate["not_predicted"])
+        status, text = self.server.ask("POST", "/v1/estimate", {"pictures": [size], "detail": "high",
+                                                                "earlier_tokens": 100000})
+        self.assertEqual((status, json.loads(text)["error"]["code"]), (400, "context_length_exceeded"))
 
     def test_answers_side_by_side_are_not_mixed(self):
         """Each client gets the answer to its own question."""
