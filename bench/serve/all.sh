@@ -19,6 +19,7 @@ run() {  # NAME TOOL [FLAG...]
   local name=$1 tool=$2 begin=$SECONDS
   shift 2
   echo "== $name"
+  rm -f "$out/$name.json"
   python3 "$here/$tool.py" --program "$program" --out "$out/$name.json" "$@" 2>&1 | tee "$out/$name.txt" || true
   echo "   $((SECONDS - begin)) s"
 }
