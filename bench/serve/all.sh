@@ -19,6 +19,7 @@ run() {  # NAME TOOL [FLAG...]
   local name=$1 tool=$2 begin=$SECONDS
   shift 2
   echo "== $name"
+  rm -f "$out/$name.json"
   python3 "$here/$tool.py" --program "$program" --out "$out/$name.json" "$@" 2>&1 | tee "$out/$name.txt" || true
   echo "   $((SECONDS - begin)) s"
 }
@@ -27,8 +28,8 @@ step() {
   case $1 in
     stall)
       run stall-built-in stall
-      run stall-256m-int8 stall --model "$shape" --precision int8 --every 5 --rounds 2
-      run stall-256m-bf16 stall --model "$shape" --precision bf16 --every 5 --rounds 2
+      run stall-256m-int8 stall --model "$shape" --precision int8 --every 5 --rounds 1
+      run stall-256m-bf16 stall --model "$shape" --precision bf16 --every 5 --rounds 1
       ;;
     throughput)
       run throughput-built-in throughput
@@ -43,7 +44,7 @@ step() {
       run clients-256m-int8 against_llama --model "$shape" --precision int8
       ;;
     equal)
-      run equal-built-in-reference equal_answers --repeat 1
+      run equal-built-in-reference equal_answers --requests 60 --repeat 1
       run equal-built-in-bf16 equal_answers --fast --precision bf16
       run equal-256m-bf16 equal_answers --fast --precision bf16 --model "$shape" --requests 40 --repeat 1
       ;;

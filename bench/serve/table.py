@@ -25,6 +25,8 @@ def main() -> int:
     parser.add_argument("--markdown", action="store_true", help="as documents have it")
     args = parser.parse_args()
     rows = [row for path in sorted(args.folder.glob("*.json")) for row in rows_of(path)]
+    rows += [[path.stem, "gave nothing", None, None, f"FAILED: {path}"] for path in sorted(args.folder.glob("*.txt"))
+             if path.name != "table.txt" and not path.with_suffix(".json").exists()]
     heads = ["run", "what", "value", "asked for", ""]
     if args.markdown:
         print(f"| {' | '.join(heads)} |\n|---|---|---:|---|---|")

@@ -7,7 +7,8 @@ Streams begin with texts of their own, whose keys and values the server has comp
 come while all streams decode: from when the last one has its first token to when the first one ends. Rounds of 1 and of
 8 streams take turns; the median counts.
 The same picture: 512x512, detail high, with the same question and then with another one; the time to the first token
-against that of the first time, and the tower's time as the answer's usage has it.
+against that of the first time, and the tower's time as the answer's usage has it. At last two clients show one picture
+at the same time.
 """
 import argparse
 import asyncio
@@ -74,9 +75,22 @@ async def show_again(args: argparse.Namespace, endpoint: client.Endpoint) -> lis
     return rows
 
 
-async def measure(args: argparse.Namespace, endpoint: client.Endpoint) -> tuple[dict, list[dict]]:
-    """Both parts."""
-    return await measure_rates(args, endpoint), await show_again(args, endpoint)
+async def show_at_once(args: argparse.Namespace, serving: server.Server) -> int:
+    """How often a picture is encoded that two clients show at the same time."""
+    before = serving.metrics()["eyeshot_image_cache_misses_total"]
+    part = questions.picture_part(questions.png(512, 512, args.seed * 7919 + args.pictures), "high")
+    texts = ("What is this?", "Which colours are there?")
+    replies = await asyncio.gather(*(client.ask(serving.endpoint, questions.stream(text, part, max_tokens=8))
+                                     for text in texts))
+    if any(not reply.ok for reply in replies):
+        raise RuntimeError(f"a picture failed: {[reply.error or reply.status for reply in replies]}")
+    return int(serving.metrics()["eyeshot_image_cache_misses_total"] - before)
+
+
+async def measure(args: argparse.Namespace, serving: server.Server) -> tuple[dict, list[dict], int]:
+    """All parts."""
+    return (await measure_rates(args, serving.endpoint), await show_again(args, serving.endpoint),
+            await show_at_once(args, serving))
 
 
 def main() -> int:
@@ -93,7 +107,7 @@ def main() -> int:
     args = parser.parse_args()
 
     with server.Server(args, "--parallel", args.streams, "--cache-tokens", 16384, "-q") as serving:
-        rates, shown = asyncio.run(measure(args, serving.endpoint))
+        rates, shown, encoded = asyncio.run(measure(args, serving))
         model = serving.model
     print(f"{model}, {args.precision or 'own precision'}, {args.threads} threads")
     report.print_table(["depth", "1 stream, tokens/s", f"{args.streams} streams, tokens/s", "times"],
@@ -107,6 +121,7 @@ def main() -> int:
         round(middle["first_s"] / middle["again_s"], 1), ">=", 10)
     bars["milliseconds of the tower for pictures shown again"] = (
         max(max(row["again_encode_ms"], row["other_encode_ms"]) for row in shown), "<=", 0)
+    bars["times that a picture is encoded which two clients show at once"] = (encoded, "<=", 1)
     held = report.print_bars(bars)
     report.deliver(args, {"tool": "throughput", "model": model, "precision": args.precision, "threads": args.threads,
                           "tokens_per_s": {str(depth): {str(streams): round(value, 1) for streams, value in of.items()}
