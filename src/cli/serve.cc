@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "cli/commands.h"
 #include "cli/generation_flags.h"
+#include "cli/governor_flags.h"
 #include "cli/help.h"
 #include "cli/model_flags.h"
 #include "cli/pictures.h"
@@ -28,6 +29,7 @@ namespace {
 struct ServeFlags {
   ModelFlags model;
   SchedulerOptions scheduler;
+  double phase_ms = 0;
   server::ServerOptions server;
   bool jpeg_scaling = false;
   bool no_page = false;
@@ -44,7 +46,10 @@ struct Parts {
 Result<Parts> Start(const ServeFlags& flags) {
   Parts parts;
   EYESHOT_ASSIGN_OR_RETURN(parts.engine, LoadEngine(flags.model, !flags.quiet));
-  EYESHOT_ASSIGN_OR_RETURN(parts.scheduler, Scheduler::Create(parts.engine, flags.scheduler));
+  SchedulerOptions scheduling = flags.scheduler;
+  scheduling.phase_s = flags.phase_ms / 1e3;
+  scheduling.energy_sysfs = SysfsRoot();
+  EYESHOT_ASSIGN_OR_RETURN(parts.scheduler, Scheduler::Create(parts.engine, scheduling));
   server::ServerModel model;
   model.scheduler = parts.scheduler.get();
   model.tokenize = [engine = parts.engine](std::string_view text) {
@@ -166,6 +171,7 @@ void AddServeCommand(CLI::App& program, int& exit_code) {
   AddModelFlags(*command, flags->model);
   AddNetworkFlags(*command, flags->server);
   AddSchedulerFlags(*command, flags->scheduler);
+  AddPhaseFlag(*command, flags->phase_ms);
   AddLimitFlags(*command, flags->server);
   AddGenerationFlags(*command, flags->server.defaults);
   AddJpegScalingFlag(*command, flags->jpeg_scaling);
