@@ -32,6 +32,15 @@ struct SchedulerOptions {
   uint64_t image_cache_bytes = uint64_t{256} << 20;  // of encoded pictures that are kept for later requests; 0: none
   // How much longer than a decoding step alone a step may take where a slice of a prompt or picture goes with it.
   double slice_share = 1.0;
+  // More than 0: pictures and prompts don't take turns with steps of decoding, but gather until answers were decoded
+  // for so long, and are then run to their first tokens while all answers wait. Clocks and threads that follow the
+  // stage change seldom then; a first token comes up to so much later, and answers stall for as long as what has
+  // gathered takes.
+  double phase_s = 0;
+  // Where sysfs is ("/sys"), whose counters give the joules of answers: the processor's or, of a GPU, its driver's.
+  // What was taken between two readings is shared by work done. Empty: nothing is read.
+  std::string energy_sysfs;
+  StageObserver* stage_observer = nullptr;  // has to live as long; null: nobody
 };
 
 struct GenerateRequest {
@@ -67,6 +76,8 @@ struct SchedulerStats {
   uint64_t preempted = 0;  // put back for lack of room in the cache, and begun again
   uint64_t steps = 0;  // of decoding
   uint64_t step_tokens = 0;  // in them
+  uint64_t switches = 0;  // from decoding to pictures and prompts, or back
+  Joules idle_joules;  // that were counted while no request ran
   Ledger ledger;  // of all finished requests
 };
 

@@ -273,6 +273,8 @@ inline constexpr int kMaxThreads = 256;
 // Answers that are decoded side by side: a step reads all weights once for all of them, and from here on its arithmetic
 // takes longer than that on every machine.
 inline constexpr int kMaxSequences = 256;
+// Of a phase of decoding, in which pictures and prompts gather: who waits longer thinks that nobody answers.
+inline constexpr double kMaxPhaseSeconds = 60;
 // Requests that wait: each may hold pictures of megabytes.
 inline constexpr size_t kMaxQueue = 10000;
 // Tokens of a key/value cache that answers share: 256 contexts of 16,384.

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/limits.h"
 #include "cli/commands.h"
 #include "cli/energy_compare.h"
 #include "cli/energy_flags.h"
@@ -112,6 +113,13 @@ void AddWorkloadFlags(CLI::App& command, WorkloadFlags& flags) {
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str()
       ->type_name("N,...");
+  command
+      .add_option("--batch", flags.batches, "Also ask so many questions side by side, and share joules by work done")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Range(1, limits::kMaxSequences))
+      ->type_name("N,...");
+  AddPhaseFlag(command, flags.phase_s);
   command.add_option("--question", flags.question, "What is asked")->capture_default_str()->type_name("TEXT");
   command.add_option("--set", flags.set, "Also ask a set of questions, and report joules a correct answer")
       ->type_name("SET.jsonl");
@@ -166,6 +174,7 @@ void AddEnergyCommand(CLI::App& program, const std::optional<std::vector<std::st
   command->footer(R"(Examples:
   eyeshot energy --sizes 512x512,2048x2048 --tokens 16,256     joules of each stage, and over text alone
   eyeshot energy photo.jpg --device cuda --runs 5 --json       of a picture of yours, on a GPU
+  eyeshot energy --batch 1,4 --sizes 512x512                   four questions side by side
   eyeshot energy --html energy.html                            with charts
   eyeshot energy --set questions.jsonl                         joules a correct answer
   eyeshot energy -- eyeshot ask photo.jpg "What is this?"      joules of one answer

@@ -322,6 +322,7 @@ std::string WorkloadText(const WorkloadReport& report) {
     for (size_t group = 0; group < report.groups.size(); ++group) text += GroupText(report, request, group);
     if (report.groups.empty()) text += StageTable(report, request, std::nullopt);
   }
+  for (const BatchFigure& batch : report.batches) text += BatchText(batch);
   if (report.set) text += SetText(report, *report.set);
   for (const std::string& skipped : report.skipped) text += fmt::format("left out: {}\n", skipped);
   const bool measured = std::any_of(report.groups.begin(), report.groups.end(),
@@ -356,6 +357,8 @@ OrderedJson WorkloadJson(const WorkloadReport& report) {
   json["skipped"] = report.skipped;
   json["requests"] = OrderedJson::array();
   for (const RequestFigure& request : report.requests) json["requests"].push_back(RequestJson(report, request));
+  json["batches"] = OrderedJson::array();
+  for (const BatchFigure& batch : report.batches) json["batches"].push_back(BatchJson(batch));
   json["set"] = report.set ? SetJson(report, *report.set) : OrderedJson();
   json["phases"] = OrderedJson::array();
   for (const PhaseResult& phase : report.last_run) json["phases"].push_back(PhaseJson(report, phase));

@@ -150,6 +150,7 @@ class Workload {
   Status AddPhase(PlannedInput& planned, InputPhase part, PhaseRunner::Request request);
   void Share(PlannedInput& planned) const;
   Status RunAll();
+  Status RunBatches();
   void Fill();
   // Without a meter joules are a model's, and called so.
   void UseModel();
@@ -410,6 +411,34 @@ Status Workload::RunAll() {
   return Status::Ok();
 }
 
+// Questions side by side, by the first group of meters that was read.
+Status Workload::RunBatches() {
+  for (const int batch : flags_.batches) {
+    for (const auto& planned : inputs_) {
+      const Input& input = planned->input;
+      if (input.pictures.empty() && inputs_.size() > 1) continue;
+      for (const int tokens : flags_.tokens) {
+        fmt::print(stderr, "{} x {}, {} tokens, side by side\n", batch, input.name, tokens);
+        EYESHOT_ASSIGN_OR_RETURN(BatchFigure figure,
+                                 MeasureBatch(engine_, input.name, input.pictures,
+                                              {.batch = batch,
+                                               .phase_s = flags_.phase_s,
+                                               .runs = flags_.runs,
+                                               .tokens = tokens,
+                                               .question = flags_.question,
+                                               .detail = flags_.detail,
+                                               .reduce = input.reduce,
+                                               .meters = found_.meters,
+                                               .group = report_.groups.empty() ? nullptr : &report_.groups.front(),
+                                               .observer = governor_->observer(),
+                                               .interrupt = &interrupt_}));
+        report_.batches.push_back(std::move(figure));
+      }
+    }
+  }
+  return Status::Ok();
+}
+
 void Workload::Fill() {
   const PlannedInput& text = *inputs_.front();
   const SolveContext context{.groups = report_.groups, .idle = report_.idle, .ready = report_.ready};
@@ -476,6 +505,7 @@ Result<WorkloadReport> Workload::Run() {
   report_.ready = PowersOf(runner_->Wait("ready", std::max(flags_.idle_seconds, runner_->ShortestPhase(0))));
   EYESHOT_RETURN_IF_ERROR(RunAll());
   Fill();
+  EYESHOT_RETURN_IF_ERROR(RunBatches());
   if (!set_.questions().empty()) {
     fmt::print(stderr, "{} questions of {}, {} times\n", set_.questions().size(), flags_.set, flags_.runs);
     EYESHOT_ASSIGN_OR_RETURN(report_.set, MeasureSet(*engine_, flags_.set, set_.questions(),

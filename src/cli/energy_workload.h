@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/energy_batch.h"
 #include "cli/energy_machine.h"
 #include "cli/energy_phases.h"
 #include "cli/energy_set.h"
@@ -32,6 +33,8 @@ struct WorkloadFlags {
   double watts = 0;                     // BudgetFlags
   std::vector<int> tokens = {64};       // of answers
   std::string question = "Describe the image.";
+  std::vector<int> batches;  // numbers of questions that are also asked side by side
+  double phase_s = 0;        // SchedulerOptions::phase_s of those
   std::string set;     // a file of questions with answers; empty: none
   int64_t limit = 0;   // of its questions; 0: all
   std::string machine;  // for peaks and, without a meter, for a model's power; empty: found by itself
@@ -50,6 +53,7 @@ struct WorkloadReport {
   std::vector<std::optional<IdlePower>> ready;  // by group: the model loaded, waiting
   MachineChoice machine;
   std::vector<RequestFigure> requests;
+  std::vector<BatchFigure> batches;
   std::optional<SetFigure> set;
   std::vector<std::string> skipped;  // inputs that don't fit, and why
   std::vector<PhaseResult> last_run;

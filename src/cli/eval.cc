@@ -78,7 +78,7 @@ Status FillIn(const EvalFlags& flags, const eval::QuestionSet& set, EvalJob& job
     EYESHOT_ASSIGN_OR_RETURN(eval::SweepAxis axis, eval::ParseSweepAxis(text));
     axes.push_back(std::move(axis));
   }
-  EYESHOT_ASSIGN_OR_RETURN(job.axes, CheckAxes(std::move(axes)));
+  EYESHOT_ASSIGN_OR_RETURN(job.axes, CheckAxes(axes));
   EYESHOT_ASSIGN_OR_RETURN(job.points, eval::PointsOf(job.axes));
   job.out = flags.out;
   job.recorded = flags.recorded;

@@ -118,7 +118,7 @@ std::string AxisNames() {
   return names;
 }
 
-Result<std::vector<eval::SweepAxis>> CheckAxes(std::vector<eval::SweepAxis> axes) {
+Result<std::vector<eval::SweepAxis>> CheckAxes(const std::vector<eval::SweepAxis>& axes) {
   std::vector<eval::SweepAxis> ordered;
   for (const bool reloads : {true, false}) {
     for (const eval::SweepAxis& axis : axes) {

@@ -27,7 +27,7 @@ struct EvalSettings {
 
 // Puts axes that reload the model first, so that it is loaded once for each of their combinations. Errors:
 // kInvalidArgument (no such axis, or no such value of one).
-Result<std::vector<eval::SweepAxis>> CheckAxes(std::vector<eval::SweepAxis> axes);
+Result<std::vector<eval::SweepAxis>> CheckAxes(const std::vector<eval::SweepAxis>& axes);
 // "detail, kv-cache, ..."
 std::string AxisNames();
 

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/limits.h"
 #include "reduce/reduce_spec.h"
 
 namespace eyeshot::cli {
@@ -54,6 +55,15 @@ void AddDetailFlag(CLI::App& command, PictureDetail& detail) {
       .add_flag_callback(
           "--no-split", [&detail] { detail = {PictureDetail::Kind::kLow, 0}; }, "The same as --detail low")
       ->excludes(option);
+}
+
+void AddPhaseFlag(CLI::App& command, double& phase_s) {
+  command
+      .add_option_function<double>(
+          "--phase-ms", [&phase_s](double phase_ms) { phase_s = phase_ms / 1e3; },
+          "Side by side: decode for so long while pictures and prompts gather, then run those; 0: take turns")
+      ->check(CLI::Range(0.0, 1e3 * limits::kMaxPhaseSeconds))
+      ->type_name("MS");
 }
 
 void AddReduceFlag(CLI::App& command, std::string& reduce) {

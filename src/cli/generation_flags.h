@@ -19,6 +19,9 @@ void AddGenerationFlags(CLI::App& command, AskOptions& options);
 // --detail, --no-split
 void AddDetailFlag(CLI::App& command, PictureDetail& detail);
 
+// --phase-ms, into SchedulerOptions::phase_s.
+void AddPhaseFlag(CLI::App& command, double& phase_s);
+
 // --reduce, into what AskOptions::reduce takes.
 void AddReduceFlag(CLI::App& command, std::string& reduce);
 

@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "cli/generation_flags.h"
+#include "cli/governor_flags.h"
 
 namespace eyeshot::cli {
 
@@ -23,6 +25,7 @@ void AddSchedulerFlags(CLI::App& command, SchedulerOptions& options) {
   command.add_option("--image-cache", options.image_cache_bytes, "Memory for encoded pictures, as 256M; 0: none")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
       ->type_name("BYTES");
+  AddPhaseFlag(command, options.phase_s);
 }
 
 void AddMediaFlags(CLI::App& command, server::MediaOptions& options, const char* files) {
@@ -57,7 +60,9 @@ Result<ServedModel> LoadServedModel(const ModelFlags& flags, const SchedulerOpti
                                     bool chatty) {
   ServedModel model;
   EYESHOT_ASSIGN_OR_RETURN(model.engine, LoadEngine(flags, chatty));
-  EYESHOT_ASSIGN_OR_RETURN(model.scheduler, Scheduler::Create(model.engine, scheduler));
+  SchedulerOptions options = scheduler;
+  options.energy_sysfs = SysfsRoot();
+  EYESHOT_ASSIGN_OR_RETURN(model.scheduler, Scheduler::Create(model.engine, options));
   model.media.has_vision = model.engine->info().has_vision;
   if (model.media.has_vision) model.media.video = model.engine->VideoDefaults();
   if (jpeg_scaling) {

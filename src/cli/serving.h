@@ -11,7 +11,7 @@
 
 namespace eyeshot::cli {
 
-// --parallel, --cache-tokens, --image-cache
+// --parallel, --cache-tokens, --image-cache, --phase-ms
 void AddSchedulerFlags(CLI::App& command, SchedulerOptions& options);
 
 // --allow-host, --allow-files, --max-pixels. `files` says what is allowed without --allow-files.

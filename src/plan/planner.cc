@@ -120,7 +120,7 @@ void TakeMeasuredCosts(const MeasuredPoint* point, Candidate& candidate) {
     candidate.ms_measured = true;
   }
   if (point->joules) {
-    candidate.joules = *point->joules;
+    candidate.joules = point->joules;
     candidate.joules_measured = true;
   }
 }

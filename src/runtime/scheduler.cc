@@ -15,6 +15,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <span>
 #include <thread>
 #include <utility>
 
@@ -22,9 +23,13 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "energy/meters/find.h"
+#include "energy/meters/gpu.h"
+#include "energy/meters/live_shares.h"
 #include "ledger/stage.h"
 #include "runtime/decoder_runner.h"
 #include "runtime/engine_parts.h"
+#include "runtime/metered_scheduler.h"
 #include "runtime/query_encoder.h"
 #include "runtime/request_queue.h"
 #include "runtime/scheduler_request.h"
@@ -79,15 +84,27 @@ void AddShare(const Ledger& whole, double share, Ledger& ledger) {
   }
 }
 
+// A request's part.
+void AddShare(const Ledger& whole, double share, ScheduledRequest& request) {
+  AddShare(whole, share, request.answer.ledger);
+  for (size_t i = 0; i < kStageCount; ++i) {
+    const auto id = static_cast<StageId>(i);
+    request.energy.AddWork(id, static_cast<double>(whole.cost(id).wall_ns) * share);
+  }
+}
+
 Status DrainingError() { return CancelledError("no more requests are taken: the program is about to end"); }
 
 class SchedulerImpl final : public Scheduler {
  public:
-  SchedulerImpl(std::shared_ptr<Engine> engine, const SchedulerOptions& options)
+  // Reads `meters`, which live longer.
+  SchedulerImpl(std::shared_ptr<Engine> engine, const SchedulerOptions& options,
+                std::span<const std::unique_ptr<Meter>> meters)
       : engine_(std::move(engine)),
         parts_(PartsOf(*engine_)),
         model_(*parts_.model),
         options_(options),
+        energy_(meters),
         images_(options.image_cache_bytes) {}
   ~SchedulerImpl() override;
   Status Start();
@@ -108,6 +125,10 @@ class SchedulerImpl final : public Scheduler {
   void LookAtNews();
   void NoteState();
   void DropExpired(SteadyClock::time_point now);
+  bool DecodesNow();
+  void CountSwitch(bool decodes);
+  void WaitedSince(uint64_t begin_ns);
+  void ReadEnergy(ScheduledRequest* leaving);
   void Admit();
   bool Fits(const ScheduledRequest& request) const;
   void Begin(const RequestPtr& request);
@@ -138,6 +159,11 @@ class SchedulerImpl final : public Scheduler {
   SchedulerOptions options_;
   std::vector<int32_t> stop_tokens_;
   VisualHash salt_ = RandomSalt();
+  LiveShares energy_;
+  std::vector<EnergyAccount*> accounts_;
+  uint64_t phase_begin_ns_ = 0;  // of decoding
+  bool starting_phase_ = false;  // options_.phase_s: what has gathered is run
+  bool was_decoding_ = false;
 
   // The model's, by the thread that runs.
   std::unique_ptr<KvCache> cache_;
@@ -158,6 +184,7 @@ class SchedulerImpl final : public Scheduler {
 
   std::atomic<uint64_t> steps_{0};
   std::atomic<uint64_t> tokens_in_steps_{0};
+  std::atomic<uint64_t> switches_{0};
   // Something may have changed that the runner has to look at: a prepared request, a cancelled one, a deadline.
   std::atomic<bool> news_{false};
   bool room_was_short_ = false;  // for requests that are prepared
@@ -199,6 +226,10 @@ Status CheckSchedulerOptions(const SchedulerOptions& options, int64_t context) {
     return InvalidArgumentError(fmt::format("a slice of {} decoding steps", options.slice_share),
                                 "use more than 0, at most 100");
   }
+  if (!(options.phase_s >= 0 && options.phase_s <= limits::kMaxPhaseSeconds)) {
+    return InvalidArgumentError(fmt::format("phases of {} s", options.phase_s),
+                                fmt::format("use 0 to {}", limits::kMaxPhaseSeconds));
+  }
   return Status::Ok();
 }
 
@@ -222,6 +253,7 @@ Status SchedulerImpl::Start() {
   stepped_.reserve(most);
   sequences_.reserve(most);
   step_tokens_.reserve(most);
+  accounts_.reserve(most + kPreparedAhead + 1);
   preparer_ = std::thread([this] { PrepareMain(); });
   runner_thread_ = std::thread([this] { Main(); });
   return Status::Ok();
@@ -285,6 +317,7 @@ SchedulerStats SchedulerImpl::stats() const {
   SchedulerStats stats = stats_;
   stats.steps = steps_.load(std::memory_order_relaxed);
   stats.step_tokens = tokens_in_steps_.load(std::memory_order_relaxed);
+  stats.switches = switches_.load(std::memory_order_relaxed);
   stats.waiting = static_cast<int64_t>(queue_.size() + rendering_ + preparing_ + prepared_.size());
   stats.image_cache_bytes = images_.bytes();
   stats.image_cache_hits = images_.hits();
@@ -306,7 +339,9 @@ void SchedulerImpl::Prepare(ScheduledRequest& request) {
       if (images_.Fill(request.hashes[i], visuals[i])) continue;
     }
     request.waiting.push_back({.index = i, .tiles = {}});
+    const uint64_t begin = SteadyNowNs();
     request.failure = PreprocessVisual(model_, visuals[i], alone, request.waiting.back().tiles, request.answer.ledger);
+    request.energy.AddWork(StageId::kPreprocess, static_cast<double>(SteadyNowNs() - begin));
     if (!request.failure.ok()) return;
   }
 }
@@ -337,18 +372,71 @@ void SchedulerImpl::Main() {
       std::unique_lock<std::mutex> lock(mutex_);
       if (prepared_.empty() && turn.owns_lock()) turn.unlock();
       NoteState();
+      const uint64_t begin = SteadyNowNs();
       wake_.wait(lock, [&] { return !prepared_.empty() || (stopping_ && all_.empty()); });
       if (prepared_.empty()) return;
       news_.store(true, std::memory_order_release);
+      lock.unlock();
+      WaitedSince(begin);
     }
     if (!turn.owns_lock()) turn.lock();
     LookAtNews();
-    Status status = StepDecode();
-    if (status.ok() && !starting_.empty()) {
-      status = Slice(decoding_.empty() ? kIdleSliceS : options_.slice_share * step_s_.value());
+    const bool decodes = DecodesNow();
+    Status status = decodes ? StepDecode() : Status::Ok();
+    if (status.ok() && !starting_.empty() && (!decodes || options_.phase_s == 0)) {
+      CountSwitch(false);
+      status = Slice(!decodes || decoding_.empty() ? kIdleSliceS : options_.slice_share * step_s_.value());
     }
     if (!status.ok()) FailAll(status);
+    if (energy_.Due(SteadyNowNs())) ReadEnergy(nullptr);
   }
+}
+
+// Whether the answers under way go on, or wait for pictures and prompts that have gathered (SchedulerOptions::phase_s).
+bool SchedulerImpl::DecodesNow() {
+  if (options_.phase_s == 0) return true;
+  const auto phase_ns = static_cast<uint64_t>(1e9 * options_.phase_s);
+  const bool was = starting_phase_;
+  starting_phase_ = !starting_.empty() && (was || decoding_.empty() || SteadyNowNs() - phase_begin_ns_ >= phase_ns);
+  if (was && !starting_phase_) phase_begin_ns_ = SteadyNowNs();
+  return !starting_phase_;
+}
+
+void SchedulerImpl::CountSwitch(bool decodes) {
+  if (was_decoding_ != decodes) switches_.fetch_add(1, std::memory_order_relaxed);
+  was_decoding_ = decodes;
+}
+
+// Nobody ran; pictures may have been prepared.
+void SchedulerImpl::WaitedSince(uint64_t begin_ns) {
+  if (!energy_.on()) return;
+  accounts_.clear();
+  double prepared_ns = 0;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const RequestPtr& request : prepared_) {
+      if (accounts_.size() == accounts_.capacity()) break;
+      accounts_.push_back(&request->energy);
+      prepared_ns += request->energy.pending_ns();
+    }
+  }
+  energy_.AddWaiting(std::max(0.0, static_cast<double>(SteadyNowNs() - begin_ns) - prepared_ns));
+  energy_.Read(accounts_);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  stats_.idle_joules = energy_.nobody();
+}
+
+// Shares what was taken among those that run and one that leaves them, or null.
+void SchedulerImpl::ReadEnergy(ScheduledRequest* leaving) {
+  if (!energy_.on()) return;
+  accounts_.clear();
+  for (const auto* list : {&starting_, &decoding_}) {
+    for (const RequestPtr& request : *list) {
+      if (request.get() != leaving) accounts_.push_back(&request->energy);
+    }
+  }
+  if (leaving != nullptr) accounts_.push_back(&leaving->energy);
+  energy_.Read(accounts_);
 }
 
 // Whoever comes or goes; in the steps between, nothing is locked.
@@ -499,6 +587,7 @@ bool SchedulerImpl::PreemptOther(const ScheduledRequest* except) {
 
 // Its blocks go to others; what it has said so far is computed again with its prompt.
 void SchedulerImpl::Preempt(const RequestPtr& request) {
+  ReadEnergy(request.get());
   request->sequence.reset();
   PromptPlan& plan = request->plan;
   const auto prompt = static_cast<size_t>(request->prompt_tokens);
@@ -520,6 +609,7 @@ void SchedulerImpl::Preempt(const RequestPtr& request) {
 Status SchedulerImpl::StepDecode() {
   MakeRoom();
   if (decoding_.empty()) return Status::Ok();
+  CountSwitch(true);
   const uint64_t begin = SteadyNowNs();
   // None of these allocates: their memory was taken at the start.
   stepped_ = decoding_;
@@ -530,6 +620,7 @@ Status SchedulerImpl::StepDecode() {
     step_tokens_.push_back(request->tokens.back());
   }
   Ledger step;
+  step.Observe(options_.stage_observer);
   {
     Stage stage(step, StageId::kDecode, stream_.get());
     stage.AddTokens(stepped_.size());
@@ -546,7 +637,7 @@ Status SchedulerImpl::StepDecode() {
   step_s_.Add(SecondsSince(begin));
   const double share = 1.0 / static_cast<double>(stepped_.size());
   for (size_t i = 0; i < stepped_.size(); ++i) {
-    AddShare(step, share, stepped_[i]->answer.ledger);
+    AddShare(step, share, *stepped_[i]);
     stepped_[i]->sequence->Register();
     stepped_[i]->tokens.push_back(step_tokens_[i]);
   }
@@ -616,7 +707,7 @@ Result<ConstMatrixView> SchedulerImpl::EncodeQuery(const std::string& question) 
   EYESHOT_RETURN_IF_ERROR(model_.backend().Sync(*stream_));
   stream_->Collect(asked);
   const double share = 1.0 / static_cast<double>(encoder_requests_.size());
-  for (const RequestPtr& request : encoder_requests_) AddShare(asked, share, request->answer.ledger);
+  for (const RequestPtr& request : encoder_requests_) AddShare(asked, share, *request);
   return query;
 }
 
@@ -632,6 +723,7 @@ Status SchedulerImpl::EncodeSlice(double budget_s) {
   const int64_t before = encoder_->layers_done();
   const int64_t layers = std::clamp<int64_t>(fitting / group, 1, all_layers - before);
   Ledger slice;
+  slice.Observe(options_.stage_observer);
   EYESHOT_ASSIGN_OR_RETURN(const bool done, encoder_->Some(*stream_, layers, group, slice));
   EYESHOT_RETURN_IF_ERROR(model_.backend().Sync(*stream_));
   stream_->Collect(slice);
@@ -639,7 +731,7 @@ Status SchedulerImpl::EncodeSlice(double budget_s) {
   for (const RequestPtr& request : encoder_requests_) {
     int64_t own = 0;
     for (const size_t index : request->encoding) own += request->conversation.visuals()[index].tiles;
-    AddShare(slice, static_cast<double>(own) / static_cast<double>(encoder_->tiles()), request->answer.ledger);
+    AddShare(slice, static_cast<double>(own) / static_cast<double>(encoder_->tiles()), *request);
   }
   if (done) EndEncoder();
   return Status::Ok();
@@ -670,6 +762,7 @@ Status SchedulerImpl::PrefillSlice(const RequestPtr& request, double budget_s) {
   while (room() == 0) EYESHOT_CHECK(PreemptOther(request.get()));  // alone it fits
   const int64_t most = std::min(room(), std::max(kLeastPrefill, static_cast<int64_t>(budget_s / token_s_.value())));
   Ledger slice;
+  slice.Observe(options_.stage_observer);
   bool done = false;
   {
     Stage stage(slice, StageId::kPrefill, stream_.get());
@@ -681,7 +774,7 @@ Status SchedulerImpl::PrefillSlice(const RequestPtr& request, double budget_s) {
   stream_->Collect(slice);
   const int64_t tokens = request->sequence->size() - before;
   token_s_.Add(SecondsSince(begin) / static_cast<double>(tokens));
-  AddShare(slice, 1, request->answer.ledger);
+  AddShare(slice, 1, *request);
   request->sequence->Register();
   return done ? FirstToken(request) : Status::Ok();
 }
@@ -704,7 +797,7 @@ Status SchedulerImpl::FirstToken(const RequestPtr& request) {
     EYESHOT_RETURN_IF_ERROR(runner_->FinishSample(*stream_, {&token, 1}, slot));
   }
   stream_->Collect(step);
-  AddShare(step, 1, request->answer.ledger);
+  AddShare(step, 1, *request);
   starting_.erase(std::find(starting_.begin(), starting_.end(), request));
   decoding_.push_back(request);
   request->tokens.push_back(token);
@@ -758,6 +851,8 @@ void SchedulerImpl::End(const RequestPtr& request, FinishReason reason) {
   const std::string_view rest = own.text->TakeNew();
   if (own.request.on_text && !rest.empty() && reason != FinishReason::kCancelled) own.request.on_text(rest);
   own.answer.text = own.text->Release();
+  if (own.energy.pending_ns() > 0) ReadEnergy(&own);
+  energy_.Finish(own.energy, own.answer.ledger);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     (reason == FinishReason::kCancelled ? stats_.cancelled : stats_.finished) += 1;
@@ -773,6 +868,7 @@ void SchedulerImpl::End(const RequestPtr& request, FinishReason reason) {
 }
 
 void SchedulerImpl::Fail(const RequestPtr& request, const Status& status) {
+  if (request->energy.pending_ns() > 0) ReadEnergy(request.get());
   request->sequence.reset();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -796,10 +892,53 @@ void SchedulerImpl::FailAll(const Status& status) {
   for (const RequestPtr& request : running) Fail(request, status);
 }
 
+// With the counters of the device that runs the model; none where they can't be read, of which `eyeshot energy` tells.
+std::vector<std::unique_ptr<Meter>> MetersOf(const ModelInfo& info, const std::string& sysfs) {
+  std::vector<std::unique_ptr<Meter>> meters;
+  if (!info.pci_bus_id.empty()) {
+    Result<std::unique_ptr<GpuMeter>> gpu = GpuMeter::Open(info.pci_bus_id);
+    if (!gpu.ok()) return meters;
+    Result<std::unique_ptr<Meter>> meter = MeterOfGpu("NVML " + info.pci_bus_id, *std::move(gpu));
+    if (meter.ok()) meters.push_back(*std::move(meter));
+    return meters;
+  }
+  for (std::unique_ptr<Meter>& meter : FindCpuMeters(sysfs).meters) {
+    if (!OverlapsOthers(meter->info().domain)) meters.push_back(std::move(meter));
+  }
+  return meters;
+}
+
+// The meters' owner, which outlives what reads them.
+class SchedulerWithMeters final : public Scheduler {
+ public:
+  SchedulerWithMeters(std::shared_ptr<Engine> engine, const SchedulerOptions& options)
+      : meters_(MetersOf(engine->info(), options.energy_sysfs)), scheduler_(std::move(engine), options, meters_) {}
+  Status Start() { return scheduler_.Start(); }
+
+  Result<uint64_t> Submit(GenerateRequest request) override { return scheduler_.Submit(std::move(request)); }
+  void Cancel(uint64_t id) override { scheduler_.Cancel(id); }
+  bool Drain(SteadyClock::time_point until) override { return scheduler_.Drain(until); }
+  SchedulerStats stats() const override { return scheduler_.stats(); }
+  const ModelInfo& info() const override { return scheduler_.info(); }
+
+ private:
+  std::vector<std::unique_ptr<Meter>> meters_;
+  SchedulerImpl scheduler_;
+};
+
 }  // namespace
 
+Result<std::unique_ptr<Scheduler>> CreateMeteredScheduler(std::shared_ptr<Engine> engine,
+                                                          const SchedulerOptions& options,
+                                                          std::span<const std::unique_ptr<Meter>> meters) {
+  auto scheduler = std::make_unique<SchedulerImpl>(std::move(engine), options, meters);
+  EYESHOT_RETURN_IF_ERROR(scheduler->Start());
+  return std::unique_ptr<Scheduler>(std::move(scheduler));
+}
+
 Result<std::unique_ptr<Scheduler>> Scheduler::Create(std::shared_ptr<Engine> engine, const SchedulerOptions& options) {
-  auto scheduler = std::make_unique<SchedulerImpl>(std::move(engine), options);
+  if (options.energy_sysfs.empty()) return CreateMeteredScheduler(std::move(engine), options, {});
+  auto scheduler = std::make_unique<SchedulerWithMeters>(std::move(engine), options);
   EYESHOT_RETURN_IF_ERROR(scheduler->Start());
   return std::unique_ptr<Scheduler>(std::move(scheduler));
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "energy/meters/live_shares.h"
 #include "eyeshot/scheduler.h"
 #include "models/model.h"
 #include "runtime/answer_text.h"
@@ -41,6 +42,7 @@ struct ScheduledRequest {
   std::unique_ptr<KvSequence> sequence;
   std::optional<AnswerText> text;
   Answer answer;
+  EnergyAccount energy;
   std::vector<int32_t> tokens;  // of the answer
   int64_t limit = 0;            // of them
   int64_t prompt_tokens = 0;    // of the plan as it was asked

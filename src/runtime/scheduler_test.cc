@@ -1,6 +1,7 @@
 // Many conversations at a time with the built-in model: what include/eyeshot/scheduler.h promises.
 #include "eyeshot/scheduler.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <condition_variable>
@@ -11,7 +12,10 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/splitmix64.h"
+#include "energy/meters/synthetic.h"
+#include "runtime/metered_scheduler.h"
 
 namespace eyeshot {
 namespace {
@@ -319,6 +323,74 @@ TEST_F(RunningSchedulerTest, WhatCannotBeTakenIsRefused) {
   EXPECT_EQ(refused({.messages = {Message::User({"Hi"})}}), StatusCode::kCancelled);
   EXPECT_FALSE(Scheduler::Create(TheEngine(), {.sequences = 0}).ok());
   EXPECT_FALSE(Scheduler::Create(TheEngine(), {.cache_tokens = 100}).ok());
+}
+
+// A counter of 45 W, which knows what it has said last.
+class CountingMeter final : public Meter {
+ public:
+  const MeterInfo& info() const override { return info_; }
+  Result<EnergySample> Read() override {
+    const uint64_t now = SteadyNowNs();
+    if (first_ns_ == 0) first_ns_ = now;
+    last_j_ = 45e-9 * static_cast<double>(now - first_ns_);
+    return EnergySample{now, last_j_};
+  }
+  double last_j() const { return last_j_; }
+
+ private:
+  MeterInfo info_{.name = "synthetic", .source = EnergySource::kRapl, .resolution_s = 1e-3};
+  uint64_t first_ns_ = 0;
+  double last_j_ = 0;
+};
+
+TEST(SchedulerTest, JoulesOfRequestsSideBySideAddUpToTheCounter) {
+  const std::shared_ptr<Engine> engine = Load("auto");
+  std::vector<std::unique_ptr<Meter>> meters;
+  meters.push_back(std::make_unique<CountingMeter>());
+  auto scheduler = *CreateMeteredScheduler(engine, {.sequences = 3}, meters);
+  std::vector<Pending> pending;
+  for (const Question& question : Questions()) {
+    pending.push_back(Submit(*scheduler, {Message::User(question.parts)}, question.options));
+  }
+  double sum = 0;
+  std::vector<Answer> answers;
+  for (Pending& one : pending) answers.push_back(one.Get());
+  for (const Answer& answer : answers) {
+    const Joules joules = answer.ledger.total_joules();
+    EXPECT_EQ(joules.source, EnergySource::kRapl);
+    EXPECT_GT(joules.value, 0);
+    EXPECT_LE(joules.low, joules.value);
+    EXPECT_GE(joules.high, joules.value);
+    sum += joules.value;
+  }
+  // A picture costs more than a word.
+  EXPECT_GT(answers[3].ledger.total_joules().value, answers[0].ledger.total_joules().value);
+  EXPECT_GT(answers[3].ledger.cost(StageId::kEncode).joules.value, 0);
+  const SchedulerStats stats = scheduler->stats();
+  EXPECT_NEAR(stats.ledger.total_joules().value, sum, 1e-9 * sum);
+  scheduler.reset();  // its last reading is there
+  const double counted = static_cast<CountingMeter&>(*meters[0]).last_j();
+  EXPECT_NEAR(sum + stats.idle_joules.value, counted, 1e-6 * counted);
+}
+
+TEST(SchedulerTest, PhasesGatherPicturesAndPrompts) {
+  const std::shared_ptr<Engine> engine = Load("reference");
+  const auto run = [&](double phase_s) {
+    const auto scheduler = Schedule(engine, {.sequences = 2, .phase_s = phase_s});
+    std::vector<Pending> pending;
+    std::vector<std::string> texts;
+    for (const int tokens : {3, 8, 4, 6}) {  // who comes next begins while another one answers
+      const AskOptions options{.max_tokens = tokens, .ignore_end = true};
+      pending.push_back(Submit(*scheduler, {Message::User({fmt::format("Say {}.", tokens)})}, options));
+    }
+    for (Pending& one : pending) texts.push_back(one.Get().text);
+    return std::pair(texts, scheduler->stats().switches);
+  };
+  const auto turns = run(0);
+  const auto phases = run(30);  // longer than all answers: until nobody is left in decoding
+  EXPECT_EQ(phases.first, turns.first);
+  EXPECT_LT(phases.second, turns.second);
+  EXPECT_FALSE(Scheduler::Create(engine, {.phase_s = -1}).ok());
 }
 
 }  // namespace

@@ -302,6 +302,19 @@ class EnergyOfQuestions(program.ProgramTest):
         self.assertEqual(result["joules"]["source"], "rapl")
         self.assertAlmostEqual(result["joules"]["value"] / (result["seconds"] * 100), 1, delta=0.1)
 
+    def side_by_side(self, batches: list) -> None:
+        batch, = batches
+        self.assertEqual((batch["input"], batch["batch"], len(batch["joules_of_each"])), ("512x512 x 1", 3, 3))
+        whole = batch["joules_of_questions"]
+        self.assertEqual(whole["source"], "rapl")
+        # Two batches one after the other, at 100 W; the time between them is nobody's.
+        self.assertAlmostEqual(whole["value"] / (2 * batch["batch_ms"] * 0.1), 1, delta=0.15)
+        stages = {stage["name"]: stage["joules"] for stage in batch["stages"]}
+        self.assertGreater(stages["encode"]["value"], stages["prefill"]["value"])
+        self.assertAlmostEqual(sum(joules["value"] or 0 for joules in stages.values()) * 6 / whole["value"], 1, 4)
+        last = [joules["value"] for joules in batch["joules_of_each"]]
+        self.assertLess(max(last), 2 * min(last), "their pictures and answers are as long")
+
     def test_a_correct_answers_joules(self):
         questions = [{"images": [str(program.DEMO / "receipt.png")], "question": "What is the total?", "answer": "$18.36"},
                      {"images": [str(program.DEMO / "icon.png")], "question": "What is this?", "answer": "A house."}]
@@ -317,8 +330,9 @@ class EnergyOfQuestions(program.ProgramTest):
 
     def test_known_power_gives_known_joules(self):
         out = self.with_power(100, *self.ARGUMENTS, "--sysfs", self.folder / "sys", "--html",
-                              self.folder / "report.html")
+                              self.folder / "report.html", "--batch", 3)
         result = json.loads(out)
+        self.side_by_side(result["batches"])
         self.assertEqual([meter["source"] for meter in result["meters"]], ["rapl"])
         self.assertAlmostEqual(result["meters"][0]["idle_w"], 100, delta=3)
         self.assertEqual([request["input"] for request in result["requests"]], ["text", "512x512 x 1"])
