@@ -82,8 +82,8 @@ def main() -> int:
     parser.add_argument("--peer-url", default="http://127.0.0.1:8091", help="of the peer (default port 8091)")
     parser.add_argument("--peer-tiles", metavar="COMMAND", help="starts the peer for 17 tiles; '': it runs already")
     parser.add_argument("--peer-whole", metavar="COMMAND", help="starts it for splitting off")
-    parser.add_argument("--peer-from", type=pathlib.Path, help="what an earlier run with a peer wrote by --out, on this "
-                        "machine just before")
+    parser.add_argument("--peer-from", type=pathlib.Path,
+                        help="what an earlier run with a peer wrote by --out, on this machine just before")
     parser.add_argument("--seed", type=int, default=1, help="of the pictures")
     report.add_flags(parser)
     args = parser.parse_args()
@@ -110,8 +110,8 @@ def main() -> int:
             round(one["requests_per_s"] / peer, 1), ">=", asked)
     held = report.print_bars(bars)
     times = {"tiles" if setting == "17 tiles" else "whole": bar[0] for setting, bar in zip(ours, bars.values())}
-    report.deliver(args, {"tool": "against_llama", "times": times, "model": model, "precision": args.precision, "threads": args.threads,
-                          "ours": ours, "peers": peers, "bars": report.bars_json(bars)})
+    report.deliver(args, {"tool": "against_llama", "times": times, "model": model, "precision": args.precision,
+                          "threads": args.threads, "ours": ours, "peers": peers, "bars": report.bars_json(bars)})
     return 0 if held else 1
 
 

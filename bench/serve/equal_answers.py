@@ -136,8 +136,8 @@ async def compare(endpoint: client.Endpoint, bodies: list[dict], alone: list[cli
                   beside: list[client.Reply]) -> dict:
     """What is equal in one pass."""
     found = {"requests": len(bodies), "failed": sum(not reply.ok for reply in beside), "equal": 0, "tokens": 0,
-             "tokens_equal": 0, "greedy_tokens": 0, "greedy_tokens_equal": 0, "ended_tokens": 0, "ended_tokens_equal": 0,
-             "other_prompt": 0, "differences": []}
+             "tokens_equal": 0, "greedy_tokens": 0, "greedy_tokens_equal": 0, "ended_tokens": 0,
+             "ended_tokens_equal": 0, "other_prompt": 0, "differences": []}
     for index, (one, other) in enumerate(zip(alone, beside)):
         if not other.ok:
             found["differences"].append({"request": index, "error": other.error or other.status})
