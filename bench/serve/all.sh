@@ -41,7 +41,8 @@ step() {
       [[ -z ${PEER_TILES-} ]] || peer+=(--peer-tiles "$PEER_TILES")
       [[ -z ${PEER_WHOLE-} ]] || peer+=(--peer-whole "$PEER_WHOLE")
       run clients-256m-bf16 against_llama --model "$shape" --precision bf16 "${peer[@]}"
-      run clients-256m-int8 against_llama --model "$shape" --precision int8
+      [[ ${#peer[@]} -eq 0 ]] || peer=(--peer-from "$out/clients-256m-bf16.json")
+      run clients-256m-int8 against_llama --model "$shape" --precision int8 "${peer[@]}"
       ;;
     equal)
       run equal-built-in-reference equal_answers --requests 60 --repeat 1

@@ -10,8 +10,9 @@ in one view and in tiles. First each is asked alone, of a server that writes one
 Then all are sent to a server that writes --parallel at a time, in another order and at random times, --repeat times.
 Answers are compared as texts with all special tokens and by their number of tokens; the share counts tokens of the
 answer alone up to the first difference, as the tokenizer makes them of the text. Fast kernels round otherwise for other
-numbers of rows, which the likeliest token mostly survives; a drawn one at a temperature of 1.5, behind the end of what
-the model has to say, does not, so that its share is told and not asked for.
+numbers of rows, which the likeliest token mostly survives; a drawn one at a temperature of 1.5 does not, so that its
+share is told and not asked for. Most answers are made to go on behind their end, where the likeliest token often is one
+of several as likely.
 """
 import argparse
 import asyncio
@@ -125,18 +126,26 @@ def same(alone: client.Reply, beside: client.Reply) -> bool:
             and all(alone.usage[key] == beside.usage[key] for key in keys))
 
 
+def kinds_of(body: dict) -> list[str]:
+    """Which sums a request belongs to; "ended": greedy, and not made to go on behind the answer's end."""
+    greedy = body["temperature"] == 0
+    return ["tokens"] + ["greedy_tokens"] * greedy + ["ended_tokens"] * (greedy and not body["ignore_eos"])
+
+
 async def compare(endpoint: client.Endpoint, bodies: list[dict], alone: list[client.Reply],
                   beside: list[client.Reply]) -> dict:
     """What is equal in one pass."""
     found = {"requests": len(bodies), "failed": sum(not reply.ok for reply in beside), "equal": 0, "tokens": 0,
-             "tokens_equal": 0, "greedy_tokens": 0, "greedy_tokens_equal": 0, "other_prompt": 0, "differences": []}
+             "tokens_equal": 0, "greedy_tokens": 0, "greedy_tokens_equal": 0, "ended_tokens": 0,
+             "ended_tokens_equal": 0, "other_prompt": 0, "differences": []}
     for index, (one, other) in enumerate(zip(alone, beside)):
         if not other.ok:
             found["differences"].append({"request": index, "error": other.error or other.status})
             continue
-        for kind in ("tokens", "greedy_tokens") if bodies[index]["temperature"] == 0 else ("tokens",):
+        equal = await equal_tokens(endpoint, one, other)
+        for kind in kinds_of(bodies[index]):
             found[kind] += one.tokens
-            found[f"{kind}_equal"] += await equal_tokens(endpoint, one, other)
+            found[f"{kind}_equal"] += equal
         found["other_prompt"] += one.usage["prompt_tokens"] != other.usage["prompt_tokens"]
         if same(one, other):
             found["equal"] += 1
@@ -186,9 +195,9 @@ def main() -> int:
     for difference in [one for found in passes for one in found["differences"]][:10]:
         print(json.dumps(difference))
     shares = {kind: sum(one[f"{kind}_equal"] for one in passes) / max(1, sum(one[kind] for one in passes))
-              for kind in ("tokens", "greedy_tokens")}
+              for kind in ("tokens", "greedy_tokens", "ended_tokens")}
     print(f"up to the first difference: {shares['tokens']:.4f} of all tokens, {shares['greedy_tokens']:.4f} of greedy "
-          "ones")
+          f"ones, {shares['ended_tokens']:.4f} of those of greedy answers that end by themselves")
     bars = {"share of greedy tokens up to the first difference": (
                 shares["greedy_tokens"], ">=", 0.99 if args.fast else 1.0),
             "requests that failed": (sum(one["failed"] for one in passes), "<=", 0),

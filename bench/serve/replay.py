@@ -10,8 +10,8 @@ An answer is within the limits where its first token came within --slo-ttft seco
 --slo-tpot seconds each (mean). A refused request (429) is not. Each client has a key of its own, so that their requests
 take turns. Joules are those of the answers' usage, by source; a source "model" is an estimate, and "none" means that
 nothing was measured.
-The curve: texts of 64 to 8,000 tokens that no other request began with, one at a time, medians; the exponent is the
-slope of the line through the logarithms, of all points and of those from 1,000 tokens on.
+The curve: texts of 64 to 8,000 tokens (or what the context holds) that no other request began with, one at a time,
+medians; the exponent is the slope of the line through the logarithms, of all points and of those from 1,000 tokens on.
 The soak: --clients (one number) ask one request after the other out of the same 64 questions, in order, with pictures
 that are always new; the last third of the time against the first.
 """
@@ -147,9 +147,8 @@ async def measure_curve(endpoint: client.Endpoint, args: argparse.Namespace) -> 
     context = models["data"][0]["max_model_len"]
     await client.ask(endpoint, questions.stream(texts.of(200), max_tokens=4))
     points = []
-    for length in LENGTHS:
-        if length * 1.05 + 40 > context:
-            continue
+    # The longest is as long as fits, with what the template adds and texts that are some tokens longer.
+    for length in sorted({min(length, int((context - 60) / 1.03)) for length in LENGTHS}):
         replies = [await client.ask(endpoint, questions.stream(texts.of(length), max_tokens=2))
                    for _ in range(args.repeat)]
         if any(not reply.ok for reply in replies):

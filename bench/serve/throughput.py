@@ -126,6 +126,8 @@ def main() -> int:
     report.deliver(args, {"tool": "throughput", "model": model, "precision": args.precision, "threads": args.threads,
                           "tokens_per_s": {str(depth): {str(streams): round(value, 1) for streams, value in of.items()}
                                            for depth, of in rates.items()},
+                          "times": {str(depth): round(of[args.streams] / of[1], 2) for depth, of in rates.items()},
+                          "same_picture_times": round(middle["first_s"] / middle["again_s"], 1),
                           "same_picture": {key: round(value, 4) for key, value in middle.items()},
                           "bars": report.bars_json(bars)})
     return 0 if held else 1
