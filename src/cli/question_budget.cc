@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "base/error.h"
@@ -40,6 +41,17 @@ Result<plan::Variant> FixedKeep(const ReduceSpec& spec, const ModelConfig& confi
   if (!spec.global) return variant;
   EYESHOT_ASSIGN_OR_RETURN(variant.keep_global, kept(*spec.global));
   return variant;
+}
+
+// What a reducer that gives frames different numbers leaves of clips.
+int64_t ClipTokens(const Reducer& reducer, const std::vector<int64_t>& clips, int64_t keep, int64_t per_frame) {
+  int64_t tokens = 0;
+  for (const int64_t frames : clips) {
+    const std::vector<int64_t> asked(static_cast<size_t>(frames), keep);
+    const std::vector<int64_t> counts = reducer.counts(asked, per_frame);
+    tokens += std::accumulate(counts.begin(), counts.end(), int64_t{0});
+  }
+  return tokens;
 }
 
 }  // namespace
@@ -124,10 +136,10 @@ Result<plan::Workload> QuestionBudget::WorkloadOf(const std::vector<ContentPart>
     } else if (const auto* image = std::get_if<std::shared_ptr<const Image>>(&part)) {
       workload.pictures.emplace_back(std::max((*image)->width, (*image)->full_width),
                                      std::max((*image)->height, (*image)->full_height));
+    } else if (of_keep_) {
+      workload.clips.push_back(static_cast<int64_t>(std::get<std::shared_ptr<const Frames>>(part)->images.size()));
     } else {
-      return InvalidArgumentError("a budget for a clip",
-                                  of_keep_ ? "give tokens a frame or a share in --reduce (16, 25%)"
-                                           : "leave --budget out, or take fewer frames (--max-frames)");
+      return InvalidArgumentError("a budget for a clip", "leave --budget out, or take fewer frames (--max-frames)");
     }
   }
   return workload;
@@ -143,7 +155,7 @@ Status QuestionBudget::Plan(const std::vector<ContentPart>& parts, const ModelIn
   }
   EYESHOT_ASSIGN_OR_RETURN(plan::Workload workload, WorkloadOf(parts, options));
   workload.history_tokens = history_tokens;
-  if (workload.pictures.empty()) {
+  if (workload.pictures.empty() && workload.clips.empty()) {
     if (of_keep_) options.reduce = "none";
     return Status::Ok();
   }
@@ -168,7 +180,7 @@ Status QuestionBudget::PlanDetail(const plan::Workload& workload, AskOptions& op
 
 Status QuestionBudget::PlanKeep(const plan::Workload& workload, AskOptions& options) {
   const Reducer& reducer = *reduce_.reducer;
-  if (reducer.clips_only) {
+  if (reducer.clips_only && !workload.pictures.empty()) {
     return InvalidArgumentError(fmt::format("{} compares the frames of a clip, and there are pictures", reducer.name),
                                 "use another reducer (stride)");
   }
@@ -176,6 +188,9 @@ Status QuestionBudget::PlanKeep(const plan::Workload& workload, AskOptions& opti
   const int64_t tokens = model_.config.visual_tokens_per_tile();
   plan::KeepRange range{.most = reducer.in_tower ? vision.patches() : tokens};
   if (reducer.in_tower) range.patches = [&vision](int64_t keep) { return PatchesLeft(vision, keep); };
+  if (reducer.counts != nullptr && !workload.clips.empty()) {
+    range.clip_tokens = [&](int64_t keep) { return ClipTokens(reducer, workload.clips, keep, tokens); };
+  }
   ReduceSpec spec = reduce_;
   if (spec.global && !reducer.in_tower) {
     EYESHOT_ASSIGN_OR_RETURN(const int64_t global, TokensToKeep(*spec.global, tokens));

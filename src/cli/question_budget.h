@@ -48,7 +48,8 @@ class QuestionBudget {
 
   // Says in `options` how the pictures of `parts` are looked at: the detail that keeps to --budget, or the number of
   // tokens that KEEP buys. Nothing is changed for a question without pictures. `history_tokens`: of earlier turns.
-  // Errors: kUnsupported (the model runs on a GPU), kInvalidArgument (clips), those of plan::PlanFor and KeepWithin.
+  // Errors: kUnsupported (the model runs on a GPU), kInvalidArgument (clips with --budget), those of plan::PlanFor and
+  // KeepWithin.
   Status Plan(const std::vector<ContentPart>& parts, const ModelInfo& info, AskOptions& options,
               int64_t history_tokens = 0);
   // Compares the answer with what was planned: later plans heed it. Nothing without a plan.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/error.h"
 #include "energy/simulator/power.h"
@@ -16,6 +17,9 @@ namespace {
 constexpr int64_t kTemplateTokens = 8;
 constexpr int64_t kTileMarkers = 2;
 constexpr int64_t kPictureMarkers = 4;
+// "\nFrame from 00:01:" with its marker, and what the model is told of the clip.
+constexpr int64_t kFrameMarkers = 12;
+constexpr int64_t kClipText = 40;
 // Of what follows the last picture when the question comes first: the end of the turn and "Assistant:".
 constexpr int64_t kAfterPictures = 5;
 
@@ -42,6 +46,10 @@ int64_t EstimatedText(const std::vector<TileGrid>& grids) {
     tokens += kPictureMarkers + kTileMarkers * grid.rows * grid.cols + grid.rows;  // a line break a row
   }
   return tokens;
+}
+
+int64_t Frames(const Workload& workload) {
+  return std::accumulate(workload.clips.begin(), workload.clips.end(), int64_t{0});
 }
 
 // Tokens of the prompt without the question and with every visual token.
@@ -276,9 +284,15 @@ Result<CutRequest> CutRequestOf(const ModelAtHand& model, const Workload& worklo
   EYESHOT_ASSIGN_OR_RETURN(cut.grids, GridsOf(model, workload, variant.detail));
   Request& request = cut.request;
   for (const TileGrid& grid : cut.grids) request.tiles += grid.tiles();
-  EYESHOT_ASSIGN_OR_RETURN(const int64_t whole, PromptTokens(model, cut.grids, request.tiles));
+  EYESHOT_ASSIGN_OR_RETURN(int64_t whole, PromptTokens(model, cut.grids, request.tiles));
   const int64_t all = request.tiles * model.config.visual_tokens_per_tile();
   request.visual_tokens = VisualTokens(model.config, variant, cut.grids);
+  if (const int64_t frames = Frames(workload); frames > 0) {
+    const int64_t each = variant.keep == 0 ? model.config.visual_tokens_per_tile() : variant.keep;
+    request.tiles += frames;
+    request.visual_tokens += variant.clip_tokens.value_or(frames * each);
+    whole += frames * kFrameMarkers + static_cast<int64_t>(workload.clips.size()) * kClipText;
+  }
   request.prompt_tokens = workload.history_tokens + whole - all + request.visual_tokens + workload.question_tokens;
   request.output_tokens = workload.output_tokens;
   request.tower_patches = variant.tower_patches;

@@ -41,6 +41,7 @@ double VisionParameters(const ModelConfig& config);
 // What is asked.
 struct Workload {
   std::vector<std::pair<int, int>> pictures;  // width, height
+  std::vector<int64_t> clips;  // frames of each, a tile a frame; their decoding and resizing cost nothing here
   int64_t question_tokens = 32;
   // The question comes first and its keys and values are there already, as with a fixed instruction: Q = 0. The
   // prompt is then as long as ever, but what stands before the pictures isn't run.
@@ -54,6 +55,7 @@ struct Variant {
   PictureDetail detail;
   int64_t keep = 0;  // visual tokens of a tile that a reducer leaves; 0: all
   std::optional<int64_t> keep_global;  // of the view of a whole picture, 0: all; as `keep` without it
+  std::optional<int64_t> clip_tokens;  // visual tokens of all clips; without it `keep` of each frame
   int64_t tower_keep = 0;  // patches of a tile that a reducer in the tower leaves at its end; 0: all
   std::vector<int64_t> tower_patches;  // and behind each layer's attention (Request); empty: all
 

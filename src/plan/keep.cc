@@ -33,16 +33,22 @@ Status NothingFits(const CostEstimate& least, const Budget& budget, const KeepRa
   const StageId stage = Longest(least.ledger);
   const double share = static_cast<double>(least.ledger.cost(stage).wall_ns) /
                        static_cast<double>(std::max<uint64_t>(1, least.ledger.total_wall_ns()));
-  const char* mend = "allow more, fewer tiles (--detail low), or a shorter answer (--max-tokens)";
-  if (stage == StageId::kEncode && range.patches) mend = "allow more, or take fewer tiles (--detail low)";
+  const char* mend =
+      "allow more, fewer tiles or frames (--detail low, --max-frames), or a shorter answer (--max-tokens)";
+  if (stage == StageId::kEncode && range.patches)
+    mend = "allow more, or take fewer tiles or frames (--detail low, --max-frames)";
   if (stage == StageId::kEncode && !range.patches) {
-    mend = "allow more, or take fewer tiles (--detail low) or tome, which alone makes the tower's work less";
+    mend =
+        "allow more, or take fewer tiles or frames (--detail low, --max-frames), or tome, which alone makes the "
+        "tower's "
+        "work less";
   }
   return InvalidArgumentError(
-      fmt::format("with a single {} of a tile this question is predicted to take {}, {:.0f} % of it {}, and {} are "
-                  "allowed",
-                  range.patches ? "patch" : "visual token", Predicted(least.ledger, budget), 100 * share,
-                  StageName(stage), BudgetText(budget)),
+      fmt::format(
+          "with a single {} of a tile or frame this question is predicted to take {}, {:.0f} % of it {}, and {} are "
+          "allowed",
+          range.patches ? "patch" : "visual token", Predicted(least.ledger, budget), 100 * share, StageName(stage),
+          BudgetText(budget)),
       mend);
 }
 
@@ -54,6 +60,7 @@ Result<KeepPlan> KeepWithin(const ModelAtHand& model, const Workload& workload, 
     Variant kept = variant;
     kept.keep = range.patches || keep == range.most ? 0 : keep;
     kept.keep_global = range.global;
+    if (range.clip_tokens) kept.clip_tokens = range.clip_tokens(keep);
     kept.tower_keep = range.patches ? keep : 0;
     if (range.patches) kept.tower_patches = range.patches(keep);
     EYESHOT_ASSIGN_OR_RETURN(CostEstimate cost, EstimateCost(model, workload, kept, place));
@@ -78,9 +85,10 @@ Result<KeepPlan> KeepWithin(const ModelAtHand& model, const Workload& workload, 
       beyond = middle;
     }
   }
-  plan.why = fmt::format("{} of {} {} a tile, {} predicted: {} within {}", plan.keep, range.most,
-                         range.patches ? "patches" : "tokens", Predicted(plan.cost.ledger, budget),
-                         plan.keep == range.most ? "all are" : "the most", BudgetText(budget));
+  plan.why = fmt::format("{} of {} {} a {}, {} predicted: {} within {}", plan.keep, range.most,
+                         range.patches ? "patches" : "tokens", workload.clips.empty() ? "tile" : "frame",
+                         Predicted(plan.cost.ledger, budget), plan.keep == range.most ? "all are" : "the most",
+                         BudgetText(budget));
   return plan;
 }
 

@@ -22,6 +22,8 @@ struct KeepRange {
   // Of a reducer in the tower: the patches left behind each layer's attention where `keep` shall be left at the end.
   // Empty: the reducer stands before the decoder.
   std::function<std::vector<int64_t>(int64_t keep)> patches;
+  // Tokens of all clips where `keep` of each frame shall be left; empty: just those.
+  std::function<int64_t(int64_t keep)> clip_tokens;
   std::optional<int64_t> global;  // tokens of the view of a whole picture, 0: all; as the others without it
 };
 
@@ -34,7 +36,7 @@ struct KeepPlan {
 // The most that stays within the budget of the whole question: a reducer saves in stages that others share, so that a
 // budget of the visual part alone would promise nothing that a user can see. Errors: those of EstimateCost and
 // CheckBudget; kInvalidArgument (not even 1 is within: names what that is predicted to take, and which stage most).
-// REQUIRES: pictures in the workload, range.most >= 1.
+// REQUIRES: pictures or clips in the workload, range.most >= 1.
 Result<KeepPlan> KeepWithin(const ModelAtHand& model, const Workload& workload, const Variant& variant,
                             const Place& place, const Budget& budget, const KeepRange& range, const StageWatch& watch);
 

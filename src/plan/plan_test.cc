@@ -499,6 +499,26 @@ TEST_F(KeepTest, ReducersInTheTowerMakeTheTowerFaster) {
   EXPECT_NEAR(plan.cost.seconds() * 1e3, 0.8 * all, 0.01 * all);
 }
 
+TEST_F(KeepTest, FramesOfClipsAreTiles) {
+  const Workload clip{.clips = {20}, .output_tokens = 8};
+  const auto ms = [&](int64_t keep) {
+    return 1e3 * EstimateCost(Model256M(), clip, {.keep = keep}, place_)->seconds();
+  };
+  const auto keep = [&](double most_ms, const KeepRange& range) {
+    return *KeepWithin(Model256M(), clip, {}, place_, {.ms = most_ms}, range, {});
+  };
+  const KeepPlan plan = keep((ms(9) + ms(10)) / 2, {.most = 64});
+  EXPECT_EQ(plan.keep, 9);
+  EXPECT_EQ(plan.cost.request.tiles, 20);
+  EXPECT_EQ(plan.cost.request.visual_tokens, 180);
+  EXPECT_NE(plan.why.find("9 of 64 tokens a frame"), std::string::npos) << plan.why;
+  // A reducer that always keeps the first frame.
+  const auto first = [](int64_t kept) { return std::max<int64_t>(64, 20 * kept); };
+  EXPECT_EQ(keep(1.0001 * ms(1), {.most = 64}).keep, 1);
+  EXPECT_FALSE(
+      KeepWithin(Model256M(), clip, {}, place_, {.ms = 1.0001 * ms(1)}, {.most = 64, .clip_tokens = first}, {}).ok());
+}
+
 TEST_F(KeepTest, EarlierTurnsAreLookedAtAndNotRunAgain) {
   Workload later = kQuestion;
   later.history_tokens = 700;

@@ -677,6 +677,11 @@ class Plan(ProgramTest):
         self.assertLess(merged["stages"][STAGES.index("encode")]["flops"],
                         0.9 * most["stages"][STAGES.index("encode")]["flops"])
 
+        clip = json.loads(self.succeeds("ask", "--json", "-n", 2, "--max-frames", 2, "--reduce", "evs:1e9ms",
+                                        MEDIA / "video/five_seconds.mp4", "What happens?", env=env))
+        self.assertEqual(clip["pictures"][0]["reduction"], "evs:64")
+        self.assertIn("64 of 64 tokens a frame", clip["budget"]["why"])
+
         asked = ("ask", "-n", 2, "--detail", "low")
         self.fails(1, ["predicted to take", "encode", "tome"], *asked, "--reduce", "pool:1e-3ms", *self.QUESTION, env=env)
         self.fails(1, ["joules", "--watts"], *asked, "--reduce", "pool:5J", *self.QUESTION, env=env)
