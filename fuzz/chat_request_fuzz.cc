@@ -1,5 +1,5 @@
 // The input is the body of a request for a chat completion. What is accepted stays within its limits, and its data:
-// URLs are decoded; as base64 and as a data: URL the input is read too.
+// URLs are decoded; as a request for an estimate, as base64 and as a data: URL the input is read too.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "server/data_url.h"
+#include "server/estimate.h"
 #include "server/protocol.h"
 #include "server/replies.h"
 
@@ -44,6 +45,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!request.ok()) (void)eyeshot::server::ErrorReply(request.status(), eyeshot::server::RequestStep::kParse).status;
   }
   (void)eyeshot::server::ParseTokenizeRequest(text).ok();
+  const auto estimate = eyeshot::server::ParseEstimateRequest(text, {}, kContext);
+  if (estimate.ok()) {
+    EYESHOT_CHECK(estimate->pictures.size() <= eyeshot::limits::kMaxImagesPerPrompt);
+    EYESHOT_CHECK(estimate->options.max_tokens >= 1 && estimate->options.max_tokens <= kContext);
+    EYESHOT_CHECK(estimate->earlier_tokens >= 0);
+    for (const auto& [width, height] : estimate->pictures) EYESHOT_CHECK(width > 0 && height > 0);
+  }
   const auto bytes = eyeshot::DecodeBase64(text);
   if (bytes.ok()) EYESHOT_CHECK(bytes->size() <= size / 4 * 3 + 3);
   const auto url = eyeshot::server::ParseDataUrl(text);

@@ -7,6 +7,8 @@ const STAGES = {
   prefill: 'prefill', decode: 'write', detokenize: 'text', wait: 'waiting',
 };
 
+const DEFAULT_QUESTION = 'What is this?';
+
 // A conversation is {id, title, time, turns: [{question, media: [{kind, url, name}], answers: [{setting, text, usage,
 // error, stopped}]}]}. It goes on from the first answer of each turn.
 let conversation = newConversation();
@@ -14,6 +16,8 @@ let pending = [];         // media of the next question
 let running = new Set();  // AbortControllers of answers under way
 let viewfinder = null;    // the camera's MediaStream
 let grids = new Map();    // of each canvas, what draws it
+let estimating = null;    // the AbortController of the estimate under way
+let estimateTimer = 0;
 
 function newConversation() {
   return {id: `${Date.now()}-${Math.random().toString(36).slice(2, 8)}`, title: '', time: Date.now(), turns: []};
@@ -91,7 +95,7 @@ async function ask(turns, answer, changed) {
       method: 'POST', headers: headers(), signal: control.signal,
       body: JSON.stringify({
         messages: messagesOf(turns, answer.setting.detail), stream: true, stream_options: {include_usage: true},
-        temperature: answer.setting.temperature, max_tokens: answer.setting.maxTokens,
+        temperature: answer.setting.temperature, max_tokens: answer.setting.maxTokens, reduce: answer.setting.reduce || 'none',
       }),
     });
     if (!reply.ok) {
@@ -129,15 +133,88 @@ function settings() {
     temperature: Math.max(0, Number($('temperature').value) || 0),
     maxTokens: Math.max(1, Math.round(Number($('max-tokens').value)) || 256),
   };
-  const chosen = [{detail: $('detail').value, ...common}];
-  if ($('compare').checked) chosen.push({detail: $('detail-b').value, ...common});
+  const chosen = [{detail: $('detail').value, reduce: $('reduce').value, ...common}];
+  if ($('compare').checked) chosen.push({detail: $('detail-b').value, reduce: $('reduce-b').value, ...common});
   return chosen;
+}
+
+const settingText = ({detail, reduce}) => `detail ${detail}` + (reduce && reduce !== 'none' ? `, ${reduce}` : '');
+
+// --- What the next question will take
+
+// Tokens of the conversation so far, as its last answer counted them.
+function earlierTokens() {
+  const last = conversation.turns.at(-1);
+  const usage = last && last.answers[0] && last.answers[0].usage;
+  return usage ? usage.total_tokens : 0;
+}
+
+async function fetchEstimate(setting, pictures, signal) {
+  const reply = await fetch('/v1/estimate', {
+    method: 'POST', headers: headers(), signal,
+    body: JSON.stringify({
+      pictures, text: $('question').value.trim() || DEFAULT_QUESTION, detail: setting.detail, reduce: setting.reduce,
+      max_tokens: setting.maxTokens, earlier_tokens: earlierTokens(),
+    }),
+  });
+  const json = await reply.json();
+  if (!reply.ok) throw new Error(json.error.message);
+  return json;
+}
+
+function estimateLine(setting, estimate, several) {
+  const count = (number, what) => `${number} ${what}${number === 1 ? '' : 's'}`;
+  const parts = [count(estimate.visual_tokens, 'visual token'), count(estimate.tiles, 'tile')];
+  const predicted = estimate.predicted;
+  if (predicted) parts.push(`≈ ${about(predicted.first_token_ms)} to the first word predicted`);
+  const left = estimate.context_tokens - estimate.prompt_tokens;
+  const line = element('li', {}, several ? `${settingText(setting)}: ` : '', element('strong', {}, parts.join(', ')),
+    `; ${estimate.prompt_tokens} tokens of prompt, ${left} of ${estimate.context_tokens} left`);
+  if (estimate.pictures.some((picture) => picture.shrunk)) line.append('; made smaller to fit');
+  line.title = predicted
+    ? [...predicted.stages.map((stage) => `${STAGES[stage.name] || stage.name} ${about(stage.wall_ms)}`),
+      `then ${about(predicted.token_ms)} a token`, predicted.from, ...predicted.doubts].join('; ')
+    : `No time is predicted: ${estimate.not_predicted}`;
+  return line;
+}
+
+async function showEstimate() {
+  if (estimating) estimating.abort();
+  const views = [...$('media').querySelectorAll('img')];
+  const box = $('estimate');
+  if (pending.length === 0 || views.length < pending.length) {  // of videos the server alone knows the frames
+    box.hidden = true;
+    return;
+  }
+  const control = estimating = new AbortController();
+  try {
+    await Promise.all(views.map((view) => view.decode()));
+    const pictures = views.map((view) => ({width: view.naturalWidth, height: view.naturalHeight}));
+    const chosen = settings();
+    const lines = await Promise.all(chosen.map((setting) => fetchEstimate(setting, pictures, control.signal)
+      .then((estimate) => estimateLine(setting, estimate, chosen.length > 1))
+      .catch((error) => {
+        if (error.name === 'AbortError') throw error;
+        return element('li', {className: 'error', textContent: error.message});
+      })));
+    if (control.signal.aborted) return;
+    box.replaceChildren(...lines);
+    box.hidden = false;
+  } catch {
+    if (!control.signal.aborted) box.hidden = true;  // a picture that this browser can't show
+  }
+}
+
+// After the last of several changes.
+function estimateSoon() {
+  clearTimeout(estimateTimer);
+  estimateTimer = setTimeout(showEstimate, 150);
 }
 
 async function send() {
   const question = $('question').value.trim();
   if (running.size > 0 || (!question && pending.length === 0)) return;
-  const turn = {question: question || 'What is this?', media: pending, answers: []};
+  const turn = {question: question || DEFAULT_QUESTION, media: pending, answers: []};
   for (const setting of settings()) {
     turn.answers.push({setting, text: '', usage: null, busy: true, began: performance.now()});
   }
@@ -184,7 +261,7 @@ function addTurn(turn) {
       legend: element('ul', {className: 'legend'}), sum: element('p', {className: 'sum'}),
     };
     parts.setting.hidden = turn.answers.length < 2;
-    parts.setting.textContent = `detail ${answer.setting.detail}`;
+    parts.setting.textContent = settingText(answer.setting);
     parts.box.append(parts.setting, parts.text, parts.error, parts.bar, parts.legend, parts.sum);
     answers.append(parts.box);
     shown.answers.push(parts);
@@ -209,6 +286,8 @@ function showAnswer(parts, answer) {
 }
 
 const ms = (value) => value >= 10000 ? `${(value / 1000).toFixed(1)} s` : value >= 10 ? `${value.toFixed(0)} ms` : `${value.toFixed(1)} ms`;
+// Two digits: a prediction has no more.
+const about = (value) => value >= 1000 ? `${Number((value / 1000).toPrecision(2))} s` : `${Number(value.toPrecision(2))} ms`;
 const joulesText = (joules) => `${joules.value < 10 ? joules.value.toPrecision(2) : joules.value.toFixed(0)} J`;
 
 // What is known while the answer comes: how long the first word took, and the rest.
@@ -262,7 +341,7 @@ function drawGrids(shown, turn) {
     if (!cost) return;
     const tiles = cost.frames ? `${cost.frames} frames` : cost.rows ? `${cost.cols} × ${cost.rows} tiles and the whole` : 'one view';
     figure.caption.textContent = `${cost.width} × ${cost.height}, ${tiles}, ${cost.visual_tokens} visual tokens` +
-      (cost.shrunk ? ', made smaller to fit' : '');
+      (cost.reduction ? ` (${cost.reduction})` : '') + (cost.shrunk ? ', made smaller to fit' : '');
     if (!cost.frames) drawGrid(figure.canvas, figure.view, cost.rows, cost.cols);
   });
 }
@@ -328,6 +407,7 @@ function showPending() {
     remove.onclick = () => { pending.splice(index, 1); showPending(); };
     return element('li', {}, view, remove);
   }));
+  estimateSoon();
 }
 
 async function openCamera() {
@@ -433,7 +513,7 @@ function fitQuestion() {
 }
 
 $('ask').addEventListener('submit', (event) => { event.preventDefault(); send(); });
-$('question').addEventListener('input', fitQuestion);
+$('question').addEventListener('input', () => { fitQuestion(); estimateSoon(); });
 $('question').addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); }
 });
@@ -456,9 +536,17 @@ $('camera-button').onclick = openCamera;
 $('camera-close').onclick = closeCamera;
 $('camera').addEventListener('cancel', closeCamera);
 $('shoot').onclick = shoot;
-$('compare').onchange = () => { document.querySelector('.compared').hidden = !$('compare').checked; };
+$('compare').onchange = () => {
+  document.querySelectorAll('.compared').forEach((label) => { label.hidden = !$('compare').checked; });
+};
+$('settings').addEventListener('change', estimateSoon);
 $('history-button').onclick = () => toggleHistory($('history').hidden);
-$('new-button').onclick = () => { conversation = newConversation(); showConversation(); $('question').focus(); };
+$('new-button').onclick = () => {
+  conversation = newConversation();
+  showConversation();
+  estimateSoon();
+  $('question').focus();
+};
 $('forget-button').onclick = async () => {
   if (!confirm('Forget all conversations of this browser?')) return;
   await stored('readwrite', (store) => store.clear());

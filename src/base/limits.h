@@ -261,6 +261,12 @@ inline constexpr uint64_t kMaxKeyFileBytes = 1u << 20;
 inline constexpr size_t kMaxKeyBytes = 512;
 // Seconds that a picture or video of another server may take.
 inline constexpr int kFetchSeconds = 20;
+// Lines of a batch's input: OpenAI takes 50,000; each takes about 150 bytes of memory while the batch runs.
+inline constexpr int64_t kMaxBatchLines = 1'000'000;
+// A line's custom_id: it names the answer, and all are held in memory.
+inline constexpr size_t kMaxCustomIdBytes = 256;
+// What a line has beside its body: custom_id, method, url.
+inline constexpr uint64_t kMaxBatchEnvelopeBytes = 4096;
 
 // --- Runtime -------------------------------------------------------------------------------------
 inline constexpr int kMaxThreads = 256;

@@ -35,6 +35,7 @@ void AddEnergyCommand(CLI::App& program, const std::optional<std::vector<std::st
 void AddDoctorCommand(CLI::App& program, int& exit_code);
 void AddSimulateCommand(CLI::App& program, int& exit_code);
 void AddServeCommand(CLI::App& program, int& exit_code);  // where EYESHOT_HAS_SERVER is defined
+void AddBatchCommand(CLI::App& program, int& exit_code);  // there too
 void AddTuneCommand(CLI::App& program, int& exit_code);
 void AddPlanCommand(CLI::App& program, int& exit_code);
 void AddDevCommand(CLI::App& program, int& exit_code);

@@ -16,15 +16,22 @@ std::string Percent(const eval::Interval& interval) {
   return fmt::format("{:.1f} % ({:.1f} to {:.1f})", 100 * interval.value, 100 * interval.low, 100 * interval.high);
 }
 
-// A point's place among the values of the first axis, which its colour says.
-size_t SeriesOf(const EvalReport& report, size_t index) {
-  const std::vector<std::string>& values = report.axes[0].values;
-  const auto found = std::find(values.begin(), values.end(), report.points[index].point[0].second);
-  return static_cast<size_t>(found - values.begin());
+// "pool" of "pool:16": one reducer's points have one colour.
+std::string SeriesName(const std::string& value) { return value.substr(0, value.find(':')); }
+
+// What colours say: the values of the first axis.
+std::vector<std::string> SeriesNames(const EvalReport& report) {
+  std::vector<std::string> names;
+  for (const std::string& value : report.axes[0].values) {
+    std::string name = SeriesName(value);
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
+  }
+  return names;
 }
 
 std::string Scatter(const EvalReport& report, const EvalCost& cost) {
   ScatterChart chart{.x_unit = cost.unit, .y_unit = "%", .description = fmt::format("Score over {}", cost.title)};
+  const std::vector<std::string> series = SeriesNames(report);
   for (size_t i = 0; i < report.points.size(); ++i) {
     const eval::Interval& score = report.points[i].summary.total.score;
     const auto same = std::find_if(chart.points.begin(), chart.points.end(), [&](const ScatterPoint& other) {
@@ -42,7 +49,8 @@ std::string Scatter(const EvalReport& report, const EvalCost& cost) {
          .low = 100 * score.low,
          .high = 100 * score.high,
          .label = std::to_string(i + 1),
-         .style = SeriesStyle(SeriesOf(report, i)),
+         .style = SeriesStyle(static_cast<size_t>(
+             std::find(series.begin(), series.end(), SeriesName(report.points[i].point[0].second)) - series.begin())),
          .title = fmt::format("{}: {}, {}, {:.4g} {}", i + 1, eval::PointName(report.points[i].point), Percent(score),
                               cost.values[i], cost.unit),
          .front = cost.front[i]});
@@ -52,8 +60,9 @@ std::string Scatter(const EvalReport& report, const EvalCost& cost) {
 
 ChartLegend SeriesEntries(const EvalReport& report) {
   ChartLegend entries;
-  for (size_t i = 0; i < report.axes[0].values.size(); ++i) {
-    entries.emplace_back(SeriesStyle(i), fmt::format("{} {}", report.axes[0].name, report.axes[0].values[i]));
+  const std::vector<std::string> names = SeriesNames(report);
+  for (size_t i = 0; i < names.size(); ++i) {
+    entries.emplace_back(SeriesStyle(i), fmt::format("{} {}", report.axes[0].name, names[i]));
   }
   return entries;
 }

@@ -29,6 +29,7 @@ constexpr const char* kFooter = R"(Examples:
   eyeshot quantize MODEL OUT                       a folder with packed weights, which loads at once
   eyeshot plan --max-ms 500 MODEL MODEL            which model at which detail, and why
   eyeshot serve                                    a server with OpenAI's API and a web page
+  eyeshot batch questions.jsonl answers.jsonl      a file of requests in OpenAI's shape
   eyeshot simulate policies --machine h100-sxm     what clocks would save on a machine that is not here
   eyeshot tune                                     which threads and clocks are enough, for --governor
 `eyeshot COMMAND --help` says more about each.
@@ -71,6 +72,7 @@ int Run(int argc, char** argv) {
   AddPlanCommand(program, exit_code);
 #ifdef EYESHOT_HAS_SERVER
   AddServeCommand(program, exit_code);
+  AddBatchCommand(program, exit_code);
 #endif
   AddDevCommand(program, exit_code);
   try {

@@ -1,16 +1,16 @@
 // eyeshot serve: the model behind OpenAI's API, and a page to talk to it.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/limits.h"
 #include "cli/commands.h"
 #include "cli/generation_flags.h"
@@ -19,7 +19,8 @@
 #include "cli/model_flags.h"
 #include "cli/pictures.h"
 #include "cli/report.h"
-#include "eyeshot/scheduler.h"
+#include "cli/request_estimate.h"
+#include "cli/serving.h"
 #include "runtime/engine_parts.h"
 #include "server/server.h"
 
@@ -36,61 +37,58 @@ struct ServeFlags {
   bool quiet = false;
 };
 
-// The model, its scheduler and its server, in the order in which they need each other.
+// A line on standard error. A full disk, or a reader of the log that has gone, does not end the server.
+void Say(std::string_view line) {
+  std::string text(line);
+  text += '\n';
+  static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr));
+}
+
+// In the order in which they need each other.
 struct Parts {
-  std::shared_ptr<Engine> engine;
-  std::unique_ptr<Scheduler> scheduler;
+  ServedModel model;
   std::unique_ptr<server::Server> server;
 };
 
 Result<Parts> Start(const ServeFlags& flags) {
   Parts parts;
-  EYESHOT_ASSIGN_OR_RETURN(parts.engine, LoadEngine(flags.model, !flags.quiet));
   SchedulerOptions scheduling = flags.scheduler;
   scheduling.phase_s = flags.phase_ms / 1e3;
   scheduling.energy_sysfs = SysfsRoot();
-  EYESHOT_ASSIGN_OR_RETURN(parts.scheduler, Scheduler::Create(parts.engine, scheduling));
-  server::ServerModel model;
-  model.scheduler = parts.scheduler.get();
-  model.tokenize = [engine = parts.engine](std::string_view text) {
+  EYESHOT_ASSIGN_OR_RETURN(parts.model, LoadServedModel(flags.model, scheduling, flags.jpeg_scaling, !flags.quiet));
+  server::ServerModel model{.scheduler = parts.model.scheduler.get(), .media = parts.model.media};
+  model.tokenize = [engine = parts.model.engine](std::string_view text) {
     return PartsOf(*engine).model->tokenizer().Encode(text);
   };
-  model.media.has_vision = parts.engine->info().has_vision;
-  if (model.media.has_vision) model.media.video = parts.engine->VideoDefaults();
-  if (flags.jpeg_scaling) {
-    model.media.decoding = [engine = parts.engine](const PictureDetail& detail) {
-      return engine->ScaledDecoding(detail);
-    };
-  }
+  model.estimate = [estimator = std::make_shared<const RequestEstimator>(parts.model.engine, flags.model)](
+                       const server::EstimateRequest& request) { return estimator->Of(request); };
   server::ServerOptions options = flags.server;
   options.page = !flags.no_page;
   options.media.max_bytes = options.http.max_body_bytes;
   if (!flags.quiet) {
-    options.log = [](std::string_view line) { fmt::print(stderr, "{}\n", line); };
+    options.log = Say;
   }
   EYESHOT_ASSIGN_OR_RETURN(parts.server, server::Server::Create(std::move(model), std::move(options)));
   return parts;
 }
 
 int RunServe(const ServeFlags& flags) {
-  if (!flags.server.media.allowed_folder.empty() && !IsDirectory(flags.server.media.allowed_folder)) {
-    ReportError(
-        NotFoundError(fmt::format("--allow-files names '{}', which is no folder", flags.server.media.allowed_folder),
-                      "name the folder whose files requests may show"),
-        false);
+  if (const Status allowed = CheckAllowedFolder(flags.server.media); !allowed.ok()) {
+    ReportError(allowed, false);
     return kExitUsage;
   }
   const Result<Parts> parts = Start(flags);
   if (!parts.ok()) return ReportError(parts.status(), false);
   parts->server->CatchSignals();  // before anybody knows that it is there
+  std::signal(SIGPIPE, SIG_IGN);  // from the log
   // On standard output, for who started it with --port 0.
-  fmt::print("{} at {}\n", parts->engine->info().name, parts->server->url());
+  fmt::print("{} at {}\n", parts->model.engine->info().name, parts->server->url());
   std::fflush(stdout);
   if (flags.server.key_file.empty() && flags.server.http.address != "127.0.0.1" && flags.server.http.address != "::1") {
-    fmt::print(stderr, "note: whoever reaches {} may ask: --api-keys FILE asks for a key\n", parts->server->url());
+    Say(fmt::format("note: whoever reaches {} may ask: --api-keys FILE asks for a key", parts->server->url()));
   }
   if (parts->server->Run()) return kExitOk;
-  fmt::print(stderr, "eyeshot: answers were cut off\n");
+  Say("eyeshot: answers were cut off");
   return kExitCancelled;
 }
 
@@ -107,23 +105,10 @@ void AddNetworkFlags(CLI::App& command, server::ServerOptions& options) {
       ->allow_extra_args(false)
       ->take_all()
       ->type_name("NAME");
-  command.add_option("--allow-host", options.media.allowed_hosts, "Fetch pictures from this host's URLs too")
-      ->allow_extra_args(false)
-      ->take_all()
-      ->type_name("NAME");
-  command.add_option("--allow-files", options.media.allowed_folder, "Read file:// URLs of pictures below this folder")
-      ->type_name("DIR");
 }
 
 void AddLimitFlags(CLI::App& command, server::ServerOptions& options) {
-  command.add_option("--max-body", options.http.max_body_bytes, "Largest body of a request, as 64M")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
-      ->check(CLI::Range(uint64_t{1}, limits::kMaxBodyBytesOption))
-      ->type_name("BYTES");
-  command.add_option("--max-pixels", options.media.max_pixels, "Most pixels of a picture")
-      ->check(CLI::Range(uint64_t{1}, limits::kMaxImagePixels))
-      ->capture_default_str()
-      ->type_name("N");
+  AddBodyFlag(command, options.http.max_body_bytes);
   command.add_option("--max-connections", options.http.max_connections, "Connections at a time")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str()
@@ -146,22 +131,6 @@ void AddLimitFlags(CLI::App& command, server::ServerOptions& options) {
       ->type_name("S");
 }
 
-void AddSchedulerFlags(CLI::App& command, SchedulerOptions& options) {
-  command.add_option("--parallel", options.sequences, "Answers that are written side by side, at most")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str()
-      ->type_name("N");
-  command.add_option("--queue", options.queue, "Requests that wait, at most")->capture_default_str()->type_name("N");
-  command
-      .add_option("--cache-tokens", options.cache_tokens,
-                  "Tokens of the cache that all answers share; 0: one context, and 1,024 for each other")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("N");
-  command.add_option("--image-cache", options.image_cache_bytes, "Memory for encoded pictures, as 256M; 0: none")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
-      ->type_name("BYTES");
-}
-
 }  // namespace
 
 void AddServeCommand(CLI::App& program, int& exit_code) {
@@ -170,8 +139,12 @@ void AddServeCommand(CLI::App& program, int& exit_code) {
   SetUsage(*command, "eyeshot serve [OPTIONS]");
   AddModelFlags(*command, flags->model);
   AddNetworkFlags(*command, flags->server);
+  AddMediaFlags(*command, flags->server.media, "");
   AddSchedulerFlags(*command, flags->scheduler);
   AddPhaseFlag(*command, flags->phase_ms);
+  command->add_option("--queue", flags->scheduler.queue, "Requests that wait, at most")
+      ->capture_default_str()
+      ->type_name("N");
   AddLimitFlags(*command, flags->server);
   AddGenerationFlags(*command, flags->server.defaults);
   AddJpegScalingFlag(*command, flags->jpeg_scaling);

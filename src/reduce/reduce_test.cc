@@ -46,7 +46,7 @@ TEST(ReduceSpecTest, NamesSayTheSameAgain) {
     ASSERT_TRUE(spec.ok()) << spec.status().message();
     EXPECT_EQ(ReduceSpecName(*spec), text);
   }
-  EXPECT_EQ(ReduceSpecName(*ParseReduceSpec("auto:25%")), "stride:0.25");
+  EXPECT_EQ(ReduceSpecName(*ParseReduceSpec("auto:25%")), "divprune:0.25");
   EXPECT_EQ(*ParseReduceSpec(""), ReduceSpec{});
 }
 

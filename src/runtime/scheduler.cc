@@ -66,8 +66,8 @@ class RunningMean {
 
 double SecondsSince(uint64_t begin_ns) { return static_cast<double>(SteadyNowNs() - begin_ns) * 1e-9; }
 
-// A request's part of what several have cost together.
-void AddShare(const Ledger& whole, double share, ScheduledRequest& request) {
+// A part of what several have cost together.
+void AddShare(const Ledger& whole, double share, Ledger& ledger) {
   for (size_t i = 0; i < kStageCount; ++i) {
     const auto id = static_cast<StageId>(i);
     StageCost cost = whole.cost(id);
@@ -80,8 +80,16 @@ void AddShare(const Ledger& whole, double share, ScheduledRequest& request) {
     cost.bytes = part(cost.bytes);
     cost.flops = part(cost.flops);
     cost.tokens = part(cost.tokens);
-    request.answer.ledger.Add(id, cost);
-    request.energy.AddWork(id, static_cast<double>(cost.wall_ns));
+    ledger.Add(id, cost);
+  }
+}
+
+// A request's, which is also its part of the work that counters of energy are shared by.
+void AddShare(const Ledger& whole, double share, ScheduledRequest& request) {
+  AddShare(whole, share, request.answer.ledger);
+  for (size_t i = 0; i < kStageCount; ++i) {
+    const auto id = static_cast<StageId>(i);
+    request.energy.AddWork(id, share * static_cast<double>(whole.cost(id).wall_ns));
   }
 }
 
@@ -851,7 +859,7 @@ void SchedulerImpl::End(const RequestPtr& request, FinishReason reason) {
     stats_.prompt_tokens += static_cast<uint64_t>(own.answer.prompt_tokens);
     stats_.prompt_tokens_cached += static_cast<uint64_t>(own.answer.cached_tokens);
     stats_.completion_tokens += static_cast<uint64_t>(own.answer.completion_tokens);
-    stats_.ledger.Add(own.answer.ledger);
+    AddShare(own.answer.ledger, 1, stats_.ledger);  // costs alone: a list of all pictures would grow for ever
   }
   if (own.request.on_done) own.request.on_done(std::move(own.answer));
   const std::lock_guard<std::mutex> lock(mutex_);

@@ -189,6 +189,27 @@ TEST_F(RunningSchedulerTest, ThePictureThatTwoShowIsEncodedOnce) {
   EXPECT_GE(again.cached_tokens, again.visual_tokens);
   EXPECT_EQ(scheduler->stats().image_cache_misses, 1u);
   EXPECT_GT(scheduler->stats().prompt_tokens_cached, 0u);
+  // Of a server that runs for months, stats() has sums and no list.
+  EXPECT_EQ(again.ledger.pictures().size(), 1u);
+  EXPECT_TRUE(scheduler->stats().ledger.pictures().empty());
+  EXPECT_EQ(scheduler->stats().ledger.cost(StageId::kDecode).tokens, scheduler->stats().completion_tokens);
+}
+
+TEST_F(RunningSchedulerTest, ThePictureWithFewerTokensIsAnotherOne) {
+  const auto scheduler = Schedule(TheEngine());
+  const auto ask = [&](const char* reduce) {
+    const AskOptions options{.max_tokens = 4, .detail = {PictureDetail::Kind::kLow, 0}, .reduce = reduce};
+    return Submit(*scheduler, {Message::User({Picture(), "Read the text."})}, options).Get();
+  };
+  const Answer whole = ask("none");
+  const Answer fewer = ask("stride:16");
+  EXPECT_EQ(fewer.visual_tokens, 16);
+  EXPECT_EQ(fewer.ledger.cost(StageId::kReduce).runs, 1u) << "its tokens are none that were kept";
+  EXPECT_EQ(ask("pool:16").ledger.cost(StageId::kReduce).runs, 1u);
+  EXPECT_EQ(scheduler->stats().image_cache_misses, 3u);
+  EXPECT_EQ(ask("none").text, whole.text);
+  EXPECT_EQ(ask("stride:16").text, fewer.text);
+  EXPECT_EQ(scheduler->stats().image_cache_misses, 3u) << "each is found again";
 }
 
 TEST_F(RunningSchedulerTest, APictureIsEncodedWhileOthersGoOn) {

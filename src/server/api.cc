@@ -10,7 +10,6 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "base/splitmix64.h"
 #include "server/ascii.h"
 #include "server/page_files.h"
 #include "server/protocol.h"
@@ -70,7 +69,7 @@ std::string QuestionOf(const GenerationRequest& request) {
 }  // namespace
 
 struct Api::Route {
-  enum class Kind { kFile, kHealth, kReady, kMetrics, kModels, kModel, kChat, kCompletion, kTokenize };
+  enum class Kind { kFile, kHealth, kReady, kMetrics, kModels, kModel, kChat, kCompletion, kTokenize, kEstimate };
   std::string_view path;  // kModel: what it begins with
   Kind kind;
   bool post = false;
@@ -91,6 +90,7 @@ const Api::Route* Api::FindRoute(std::string_view path) {
       {"/v1/completions", Kind::kCompletion, true},
       {"/v1/models", Kind::kModels},
       {"/v1/models/", Kind::kModel},
+      {"/v1/estimate", Kind::kEstimate, true},
       {"/tokenize", Kind::kTokenize, true},
       {"/health", Kind::kHealth, false, true},
       {"/ready", Kind::kReady, false, true},
@@ -223,6 +223,7 @@ void Api::AnswerLater(const Route& route, HttpRequest request, const std::shared
   const bool added = workers_.Add([this, &route, asked] {
     try {
       if (route.kind == Route::Kind::kTokenize) return asked->exchange->Send(Tokenize(asked->request));
+      if (route.kind == Route::Kind::kEstimate) return asked->exchange->Send(EstimateCost(asked->request));
       Generate(route.kind == Route::Kind::kChat, *asked);
     } catch (const std::exception& error) {
       // There is no memory for it. Others go on.
@@ -233,23 +234,20 @@ void Api::AnswerLater(const Route& route, HttpRequest request, const std::shared
   if (!added) exchange->Send(ErrorReply(429, "queue_full", "too many requests wait to be read: try again"));
 }
 
-std::string Api::NewId(bool chat) {
-  const uint64_t number = next_id_.fetch_add(1);
-  return fmt::format("{}-{:016x}{:08x}", chat ? "chatcmpl" : "cmpl", SplitMix64(number), number & 0xFFFFFFFF);
-}
-
 void Api::Generate(bool chat, Asked& asked) {
   const ModelInfo& info = model_.scheduler->info();
   const auto parse = chat ? &ParseChatRequest : &ParseCompletionRequest;
   Result<GenerationRequest> parsed = parse(asked.request.body, options_.defaults, info.context_tokens);
   asked.request = {};  // bodies are large
   if (!parsed.ok()) return asked.exchange->Send(ErrorReply(parsed.status(), RequestStep::kParse));
-  Generation::Options options{
-      .name = {.chat = chat, .id = NewId(chat), .created = std::time(nullptr), .model = info.name},
-      .stream = parsed->stream,
-      .include_usage = parsed->include_usage,
-      .arrived = asked.arrived,
-      .client_slot = std::move(asked.client_slot)};
+  Generation::Options options{.name = {.chat = chat,
+                                       .id = ReplyId(chat, next_id_.fetch_add(1)),
+                                       .created = std::time(nullptr),
+                                       .model = info.name},
+                              .stream = parsed->stream,
+                              .include_usage = parsed->include_usage,
+                              .arrived = asked.arrived,
+                              .client_slot = std::move(asked.client_slot)};
   if (options_.log_text) options.question = QuestionOf(*parsed);
   Result<std::vector<Message>> messages = media_.Load(*parsed, options.media_ledger);
   if (!messages.ok()) return asked.exchange->Send(ErrorReply(messages.status(), RequestStep::kMedia));
@@ -265,6 +263,15 @@ HttpResponse Api::Tokenize(const HttpRequest& request) const {
   const Result<std::string> text = ParseTokenizeRequest(request.body);
   if (!text.ok()) return ErrorReply(text.status(), RequestStep::kParse);
   return {.body = TokensBody(model_.tokenize(*text), model_.scheduler->info().context_tokens)};
+}
+
+HttpResponse Api::EstimateCost(const HttpRequest& request) const {
+  if (!model_.estimate) return ErrorReply(501, "no_estimate", "this server was started without estimates");
+  const auto parsed = ParseEstimateRequest(request.body, options_.defaults, model_.scheduler->info().context_tokens);
+  if (!parsed.ok()) return ErrorReply(parsed.status(), RequestStep::kParse);
+  const Result<Estimate> estimate = model_.estimate(*parsed);
+  if (!estimate.ok()) return ErrorReply(estimate.status(), RequestStep::kSubmit);
+  return {.body = EstimateBody(*estimate)};
 }
 
 HttpResponse Api::Refusal(int status, std::string_view why) {

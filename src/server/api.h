@@ -54,7 +54,7 @@ class Api final : public HttpHandler {
   void AnswerLater(const Route& route, HttpRequest request, const std::shared_ptr<HttpExchange>& exchange);
   void Generate(bool chat, Asked& asked);
   HttpResponse Tokenize(const HttpRequest& request) const;
-  std::string NewId(bool chat);
+  HttpResponse EstimateCost(const HttpRequest& request) const;
 
   const ServerModel model_;
   const ServerOptions options_;

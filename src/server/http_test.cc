@@ -30,10 +30,9 @@ class ServerTest : public ::testing::Test {
 
   void Start(ServerOptions options = {}) {
     options.http.port = 0;
-    auto server = Server::Create(
-        {.scheduler = &scheduler_,
-         .tokenize = [](std::string_view text) { return std::vector<int32_t>(text.begin(), text.end()); }},
-        std::move(options));
+    model_.scheduler = &scheduler_;
+    model_.tokenize = [](std::string_view text) { return std::vector<int32_t>(text.begin(), text.end()); };
+    auto server = Server::Create(model_, std::move(options));
     ASSERT_TRUE(server.ok()) << server.status().message();
     server_ = *std::move(server);
     thread_ = std::thread([this] { drained_ = server_->Run(); });
@@ -87,6 +86,7 @@ class ServerTest : public ::testing::Test {
       R"({"messages": [{"role": "user", "content": "Hello"}], "stream": true, "stream_options": {"include_usage": true}})";
 
   FakeScheduler scheduler_;
+  ServerModel model_;
   std::unique_ptr<Server> server_;
   std::thread thread_;
   bool drained_ = false;
@@ -158,6 +158,48 @@ TEST_F(ServerTest, AnswersCompletionsAndTokens) {
   const Json tokens = Json::parse(Ask(Post("/tokenize", R"({"content": "AB"})")).body);
   EXPECT_EQ(tokens["tokens"], (std::vector<int>{65, 66}));
   EXPECT_EQ(tokens["count"], 2);
+}
+
+TEST_F(ServerTest, EstimatesWhatAQuestionWouldTake) {
+  EstimateRequest asked;
+  Estimate estimate{.tiles = 17, .visual_tokens = 1088, .prompt_tokens = 1200, .answer_tokens = 64};
+  estimate.pictures.AddPicture({.width = 1024, .height = 768, .rows = 4, .cols = 4, .visual_tokens = 1088});
+  estimate.not_predicted = "nobody has measured";
+  model_.estimate = [&](const EstimateRequest& request) {
+    asked = request;
+    return Result<Estimate>(estimate);
+  };
+  Start();
+  const Json first = Json::parse(
+      Ask(Post("/v1/estimate", R"({"pictures": [{"width": 1024, "height": 768}], "text": "What?", "detail": "high",
+                                   "reduce": "stride:16", "question_first": true, "max_tokens": 9, "earlier_tokens": 3})"))
+          .body);
+  EXPECT_EQ(asked.pictures, (std::vector<std::pair<int, int>>{{1024, 768}}));
+  EXPECT_EQ(asked.text, "What?");
+  EXPECT_EQ(asked.options.detail.kind, PictureDetail::Kind::kReference);
+  EXPECT_EQ(asked.options.reduce, "stride:16");
+  EXPECT_TRUE(asked.options.question_first);
+  EXPECT_EQ(asked.options.max_tokens, 9);
+  EXPECT_EQ(asked.earlier_tokens, 3);
+  EXPECT_EQ(first["visual_tokens"], 1088);
+  EXPECT_EQ(first["pictures"][0]["rows"], 4);
+  EXPECT_EQ(first["predicted"], nullptr) << "no figure that nobody has";
+  EXPECT_EQ(first["not_predicted"], "nobody has measured");
+
+  estimate.prediction = Prediction{.token_ms = 12.5, .from = "measured on 2026-11-26", .doubts = {}};
+  estimate.prediction->ledger.Add(StageId::kEncode, {.wall_ns = 2'000'000});
+  estimate.prediction->ledger.Add(StageId::kPrefill, {.wall_ns = 500'000});
+  const Json second = Json::parse(Ask(Post("/v1/estimate", "{}")).body)["predicted"];
+  EXPECT_TRUE(asked.pictures.empty());
+  EXPECT_EQ(second["first_token_ms"], 2.5);
+  EXPECT_EQ(second["token_ms"], 12.5);
+  EXPECT_EQ(second["stages"].size(), 2u);
+  EXPECT_EQ(second["stages"][0]["name"], "encode");
+
+  for (const char* bad : {R"({"pictures": [{"width": 0, "height": 1}]})", R"({"pictures": {"width": 1}})",
+                          R"({"pictures": [[1, 2]]})", R"({"detail": "huge"})", R"({"reduce": "stripe:1"})", "[]"}) {
+    EXPECT_EQ(Ask(Post("/v1/estimate", bad)).status, 400) << bad;
+  }
 }
 
 TEST_F(ServerTest, SaysWhatItIs) {

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "formats/json.h"
+#include "reduce/reduce_spec.h"
 
 namespace eyeshot::server {
 namespace {
@@ -48,6 +49,7 @@ class RequestReader {
   Status ReadPart(Json& json, const std::string& where, RequestMessage& message);
   Status ReadMedia(Json& json, const std::string& where, bool video, RequestMessage& message);
   Status ReadSampling(const JsonObject& body);
+  Status ReadPictures(const JsonObject& body);
   Status ReadStops(const JsonObject& body);
   Status ReadStreaming(const JsonObject& body);
   Status ReadVideoOptions(const JsonObject& body);
@@ -199,6 +201,16 @@ Status RequestReader::ReadSampling(const JsonObject& body) {
   return Status::Ok();
 }
 
+// The detail of the parts, and how their visual tokens are made fewer.
+Status RequestReader::ReadPictures(const JsonObject& body) {
+  AskOptions& options = request_.options;
+  if (detail_) options.detail = *detail_;
+  EYESHOT_ASSIGN_OR_RETURN(options.question_first, body.BoolOr("question_first", options.question_first));
+  EYESHOT_ASSIGN_OR_RETURN(options.reduce, body.StringOr("reduce", options.reduce));
+  const Result<ReduceSpec> reduce = ParseReduceSpec(options.reduce);
+  return reduce.ok() ? Status::Ok() : reduce.status().At(fmt::format("{}: reduce", kBody));
+}
+
 Status RequestReader::ReadStops(const JsonObject& body) {
   const Json* const stop = body.Find("stop");
   if (stop == nullptr) return Status::Ok();
@@ -290,7 +302,7 @@ Status RequestReader::ReadOptions(const JsonObject& body, int64_t context_tokens
   EYESHOT_ASSIGN_OR_RETURN(options.ignore_end, body.BoolOr("ignore_eos", options.ignore_end));
   EYESHOT_ASSIGN_OR_RETURN(const bool skip, body.BoolOr("skip_special_tokens", !options.special_tokens));
   options.special_tokens = !skip;
-  if (detail_) options.detail = *detail_;
+  EYESHOT_RETURN_IF_ERROR(ReadPictures(body));
   EYESHOT_RETURN_IF_ERROR(ReadSampling(body));
   EYESHOT_RETURN_IF_ERROR(ReadStops(body));
   EYESHOT_RETURN_IF_ERROR(ReadStreaming(body));
@@ -300,23 +312,31 @@ Status RequestReader::ReadOptions(const JsonObject& body, int64_t context_tokens
 
 }  // namespace
 
-Result<GenerationRequest> ParseChatRequest(std::string_view body, const AskOptions& defaults, int64_t context_tokens) {
-  EYESHOT_ASSIGN_OR_RETURN(Json root, ParseJsonTree(body, kBody, kRules));
-  EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, ObjectOf(root, kBody));
-  RequestReader reader(root, defaults);
+Result<GenerationRequest> ReadChatRequest(Json body, const AskOptions& defaults, int64_t context_tokens) {
+  EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, ObjectOf(body, kBody));
+  RequestReader reader(body, defaults);
   EYESHOT_RETURN_IF_ERROR(reader.ReadMessages());
   EYESHOT_RETURN_IF_ERROR(reader.ReadOptions(object, context_tokens));
   return reader.Take();
 }
 
-Result<GenerationRequest> ParseCompletionRequest(std::string_view body, const AskOptions& defaults,
-                                                 int64_t context_tokens) {
-  EYESHOT_ASSIGN_OR_RETURN(Json root, ParseJsonTree(body, kBody, kRules));
-  EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, ObjectOf(root, kBody));
-  RequestReader reader(root, defaults);
+Result<GenerationRequest> ReadCompletionRequest(Json body, const AskOptions& defaults, int64_t context_tokens) {
+  EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, ObjectOf(body, kBody));
+  RequestReader reader(body, defaults);
   EYESHOT_RETURN_IF_ERROR(reader.ReadPrompt(object));
   EYESHOT_RETURN_IF_ERROR(reader.ReadOptions(object, context_tokens));
   return reader.Take();
+}
+
+Result<GenerationRequest> ParseChatRequest(std::string_view body, const AskOptions& defaults, int64_t context_tokens) {
+  EYESHOT_ASSIGN_OR_RETURN(Json root, ParseJsonTree(body, kBody, kRules));
+  return ReadChatRequest(std::move(root), defaults, context_tokens);
+}
+
+Result<GenerationRequest> ParseCompletionRequest(std::string_view body, const AskOptions& defaults,
+                                                 int64_t context_tokens) {
+  EYESHOT_ASSIGN_OR_RETURN(Json root, ParseJsonTree(body, kBody, kRules));
+  return ReadCompletionRequest(std::move(root), defaults, context_tokens);
 }
 
 Result<std::string> ParseTokenizeRequest(std::string_view body) {

@@ -14,6 +14,7 @@
 #include "eyeshot/chat.h"
 #include "eyeshot/engine.h"
 #include "eyeshot/status.h"
+#include "formats/json.h"
 
 namespace eyeshot::server {
 
@@ -46,6 +47,9 @@ Result<GenerationRequest> ParseChatRequest(std::string_view body, const AskOptio
 // The prompt becomes a message of the user.
 Result<GenerationRequest> ParseCompletionRequest(std::string_view body, const AskOptions& defaults,
                                                  int64_t context_tokens);
+// The same of a body that was read before, with its strings moved out.
+Result<GenerationRequest> ReadChatRequest(Json body, const AskOptions& defaults, int64_t context_tokens);
+Result<GenerationRequest> ReadCompletionRequest(Json body, const AskOptions& defaults, int64_t context_tokens);
 // The text of {"prompt": ...}, or {"content": ...} as llama.cpp has it.
 Result<std::string> ParseTokenizeRequest(std::string_view body);
 

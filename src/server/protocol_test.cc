@@ -122,6 +122,20 @@ TEST(ChatRequests, SayHowToAnswer) {
   EXPECT_EQ(Chat(Body(R"("stop": "x", "max_tokens": null)")).options.stop, std::vector<std::string>{"x"});
 }
 
+TEST(ChatRequests, SayHowManyVisualTokensStay) {
+  const AskOptions own = Chat(Body(R"("reduce": "stride:25%,global=all", "question_first": true)")).options;
+  EXPECT_EQ(own.reduce, "stride:25%,global=all");
+  EXPECT_TRUE(own.question_first);
+  const AskOptions defaults = {.reduce = "pool:16", .question_first = true};
+  const AskOptions silent = ParseChatRequest(Body(""), defaults, 100)->options;
+  EXPECT_EQ(silent.reduce, "pool:16");
+  EXPECT_TRUE(silent.question_first);
+  const AskOptions without =
+      ParseChatRequest(Body(R"("reduce": "none", "question_first": false)"), defaults, 100)->options;
+  EXPECT_EQ(without.reduce, "none");
+  EXPECT_FALSE(without.question_first);
+}
+
 TEST(ChatRequests, SayWhatIsWrongWithThem) {
   const std::string part = R"({"messages": [{"role": "user", "content": [)";
   const struct {
@@ -147,6 +161,9 @@ TEST(ChatRequests, SayWhatIsWrongWithThem) {
       {Body(R"("max_tokens": "many")"), "max_tokens"},
       {Body(R"("temperature": -1)"), "temperature"},
       {Body(R"("top_p": 1.5)"), "top_p"},
+      {Body(R"("reduce": "stripe:16")"), "reduce: "},
+      {Body(R"("reduce": 16)"), "reduce"},
+      {Body(R"("question_first": "yes")"), "question_first"},
       {Body(R"("stop": 5)"), "stop"},
       {Body(R"("stop": [""])"), "stop"},
       {Body(R"("stream": "yes")"), "stream"},

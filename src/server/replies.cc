@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/splitmix64.h"
+
 namespace eyeshot::server {
 namespace {
 
@@ -117,6 +119,10 @@ HttpResponse ErrorReply(int status, std::string_view code, std::string_view mess
 HttpResponse ErrorReply(const Status& status, RequestStep step) {
   const ErrorKind kind = KindOf(status.code(), step);
   return ErrorReply(kind.status, kind.code, status.message());
+}
+
+std::string ReplyId(bool chat, uint64_t number) {
+  return fmt::format("{}-{:016x}{:08x}", chat ? "chatcmpl" : "cmpl", SplitMix64(number), number & 0xFFFFFFFF);
 }
 
 std::string AnswerBody(const ReplyName& name, const Answer& answer, const ReplyTimes& times) {

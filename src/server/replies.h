@@ -19,6 +19,9 @@ HttpResponse ErrorReply(int status, std::string_view code, std::string_view mess
 enum class RequestStep { kParse, kMedia, kSubmit, kRun };
 HttpResponse ErrorReply(const Status& status, RequestStep step);
 
+// "chatcmpl-" or "cmpl-", and 24 hexadecimal digits that hang on `number` alone.
+std::string ReplyId(bool chat, uint64_t number);
+
 // One answer, as its replies name it.
 struct ReplyName {
   bool chat = true;  // false: text completion

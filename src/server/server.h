@@ -15,6 +15,7 @@
 
 #include "eyeshot/scheduler.h"
 #include "eyeshot/status.h"
+#include "server/estimate.h"
 #include "server/http_server.h"
 #include "server/media_loader.h"
 
@@ -25,6 +26,7 @@ struct ServerModel {
   Scheduler* scheduler = nullptr;
   MediaNeeds media;
   std::function<std::vector<int32_t>(std::string_view)> tokenize;  // empty: /tokenize is not there
+  std::function<Result<Estimate>(const EstimateRequest&)> estimate;  // empty: /v1/estimate is not there
 };
 
 struct ServerOptions {

@@ -306,6 +306,15 @@ class EnergyOfQuestions(program.ProgramTest):
         last = [joules["value"] for joules in batch["joules_of_each"]]
         self.assertLess(max(last), 2 * min(last), "their pictures and answers are as long")
 
+    def test_a_batchs_joules(self):
+        requests = [{"custom_id": str(i), "method": "POST", "url": "/v1/completions",
+                     "body": {"prompt": "Hello", "max_tokens": 256, "ignore_eos": True}} for i in range(4)]
+        (self.folder / "requests.jsonl").write_text("".join(json.dumps(request) + "\n" for request in requests))
+        result = json.loads(self.with_power(100, "batch", "--json", "--device", "cpu", self.folder / "requests.jsonl",
+                                            self.folder / "answers.jsonl", env={"EYESHOT_SYSFS": str(self.folder / "sys")}))
+        self.assertEqual(result["joules"]["source"], "rapl")
+        self.assertAlmostEqual(result["joules"]["value"] / (result["seconds"] * 100), 1, delta=0.1)
+
     def test_a_correct_answers_joules(self):
         questions = [{"images": [str(program.DEMO / "receipt.png")], "question": "What is the total?", "answer": "$18.36"},
                      {"images": [str(program.DEMO / "icon.png")], "question": "What is this?", "answer": "A house."}]

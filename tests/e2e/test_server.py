@@ -32,10 +32,11 @@ def question(text: str, *pictures: str, **more) -> dict:
 class Server:
     """The program `eyeshot serve` on a free port."""
 
-    def __init__(self, *flags: str):
+    def __init__(self, *flags: str, log=subprocess.PIPE):
         environment = {key: value for key, value in os.environ.items() if key != "EYESHOT_MODEL"}
-        self.process = subprocess.Popen([PROGRAM, "serve", "--port", "0", *flags], stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True, env=environment)
+        environment["XDG_CACHE_HOME"] = "/nowhere"  # this machine was not measured
+        self.process = subprocess.Popen([PROGRAM, "serve", "--port", "0", *flags], stdout=subprocess.PIPE, stderr=log,
+                                        text=True, env=environment)
         self.first_line = self.process.stdout.readline().strip()
         self.port = int(self.first_line.rsplit(":", 1)[1]) if ":" in self.first_line else 0
 
@@ -103,6 +104,40 @@ class Serve(unittest.TestCase):
         self.assertEqual(words.strip(), asked)
         self.assertEqual(events[-1]["usage"]["prompt_tokens"], usage["prompt_tokens"])
 
+    def test_a_request_says_how_many_visual_tokens_stay(self):
+        """Fewer, and none of another request's; the question first."""
+        whole = self.server.chat(question("What is this?", data_url(PICTURE)))
+        fewer = self.server.chat(question("What is this?", data_url(PICTURE), reduce="stride:16", question_first=True))
+        own = fewer["usage"]["eyeshot"]
+        self.assertEqual(own["visual_tokens"], 16)
+        self.assertEqual(own["pictures"][0]["reduction"], "stride:16")
+        self.assertLess(fewer["usage"]["prompt_tokens"], whole["usage"]["prompt_tokens"])
+        status, text = self.server.ask("POST", "/v1/chat/completions", question("What?", reduce="stripe:16"))
+        self.assertEqual(status, 400)
+        self.assertIn("stride", text, "the names that there are")
+
+    def test_an_estimate_is_what_the_answer_then_has(self):
+        """Tiles and tokens to the last one; no milliseconds where nobody has measured this machine."""
+        with open(PICTURE, "rb") as file:
+            header = file.read(24)
+        size = {"width": int.from_bytes(header[16:20], "big"), "height": int.from_bytes(header[20:24], "big")}
+        for detail, reduce in (("auto", "none"), ("low", "none"), ("high", "stride:25%")):
+            body = question("What is this?", data_url(PICTURE), reduce=reduce)
+            body["messages"][0]["content"][0]["image_url"]["detail"] = detail
+            usage = self.server.chat(body)["usage"]
+            status, text = self.server.ask("POST", "/v1/estimate", {
+                "pictures": [size], "text": "What is this?", "detail": detail, "reduce": reduce})
+            self.assertEqual(status, 200, text)
+            estimate = json.loads(text)
+            self.assertEqual(estimate["prompt_tokens"], usage["prompt_tokens"])
+            for key in ("tiles", "visual_tokens", "pictures"):
+                self.assertEqual(estimate[key], usage["eyeshot"][key], key)
+            self.assertIsNone(estimate["predicted"])
+            self.assertIn("plan --calibrate", estimate["not_predicted"])
+        status, text = self.server.ask("POST", "/v1/estimate", {"pictures": [size], "detail": "high",
+                                                                "earlier_tokens": 100000})
+        self.assertEqual((status, json.loads(text)["error"]["code"]), (400, "context_length_exceeded"))
+
     def test_answers_side_by_side_are_not_mixed(self):
         """Each client gets the answer to its own question."""
         pictures = sorted(DEMO.glob("*.png"))[:3]
@@ -154,6 +189,17 @@ class Start(unittest.TestCase):
             done = subprocess.run([PROGRAM, "serve", *flags], capture_output=True, text=True, timeout=60, check=False)
             self.assertEqual(done.returncode, code, done.stderr)
             self.assertIn(words, done.stderr)
+
+    def test_a_log_that_cannot_be_written_ends_no_answer(self):
+        """A full disk, and a reader of the log that has gone."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open("/dev/full", "wb") as full, os.fdopen(writer, "wb") as gone:
+            for log in (full, gone):
+                server = Server(log=log)
+                for _ in range(3):
+                    self.assertEqual(server.ask("GET", "/health")[0], 200)
+                self.assertEqual(server.end()[0], 0)
 
     def test_a_signal_right_after_its_first_line_ends_it_in_order(self):
         """Whoever reads the line may end it."""

@@ -1,0 +1,71 @@
+#include "cli/serving.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/limits.h"
+
+namespace eyeshot::cli {
+
+void AddSchedulerFlags(CLI::App& command, SchedulerOptions& options) {
+  command.add_option("--parallel", options.sequences, "Answers that are written side by side, at most")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str()
+      ->type_name("N");
+  command
+      .add_option("--cache-tokens", options.cache_tokens,
+                  "Tokens of the cache that all answers share; 0: one context, and 1,024 for each other")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
+  command.add_option("--image-cache", options.image_cache_bytes, "Memory for encoded pictures, as 256M; 0: none")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->type_name("BYTES");
+}
+
+void AddMediaFlags(CLI::App& command, server::MediaOptions& options, const char* files) {
+  command.add_option("--allow-host", options.allowed_hosts, "Fetch pictures from this host's URLs too")
+      ->allow_extra_args(false)
+      ->take_all()
+      ->type_name("NAME");
+  command
+      .add_option("--allow-files", options.allowed_folder,
+                  fmt::format("Read file:// URLs of pictures below this folder{}", files))
+      ->type_name("DIR");
+  command.add_option("--max-pixels", options.max_pixels, "Most pixels of a picture")
+      ->check(CLI::Range(uint64_t{1}, limits::kMaxImagePixels))
+      ->capture_default_str()
+      ->type_name("N");
+}
+
+void AddBodyFlag(CLI::App& command, uint64_t& bytes) {
+  command.add_option("--max-body", bytes, "Largest body of a request, as 64M")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->check(CLI::Range(uint64_t{1}, limits::kMaxBodyBytesOption))
+      ->type_name("BYTES");
+}
+
+Status CheckAllowedFolder(const server::MediaOptions& options) {
+  if (options.allowed_folder.empty() || IsDirectory(options.allowed_folder)) return Status::Ok();
+  return NotFoundError(fmt::format("--allow-files names '{}', which is no folder", options.allowed_folder),
+                       "name the folder whose files requests may show");
+}
+
+Result<ServedModel> LoadServedModel(const ModelFlags& flags, const SchedulerOptions& scheduler, bool jpeg_scaling,
+                                    bool chatty) {
+  ServedModel model;
+  EYESHOT_ASSIGN_OR_RETURN(model.engine, LoadEngine(flags, chatty));
+  EYESHOT_ASSIGN_OR_RETURN(model.scheduler, Scheduler::Create(model.engine, scheduler));
+  model.media.has_vision = model.engine->info().has_vision;
+  if (model.media.has_vision) model.media.video = model.engine->VideoDefaults();
+  if (jpeg_scaling) {
+    model.media.decoding = [engine = model.engine](const PictureDetail& detail) {
+      return engine->ScaledDecoding(detail);
+    };
+  }
+  return model;
+}
+
+}  // namespace eyeshot::cli

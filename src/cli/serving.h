@@ -1,0 +1,39 @@
+// What `serve` and `batch` have in common: a model behind a scheduler, and where requests may take media from.
+#ifndef EYESHOT_CLI_SERVING_H_
+#define EYESHOT_CLI_SERVING_H_
+
+#include <memory>
+
+#include "cli/model_flags.h"
+#include "eyeshot/engine.h"
+#include "eyeshot/scheduler.h"
+#include "server/media_loader.h"
+
+namespace eyeshot::cli {
+
+// --parallel, --cache-tokens, --image-cache
+void AddSchedulerFlags(CLI::App& command, SchedulerOptions& options);
+
+// --allow-host, --allow-files, --max-pixels. `files` says what is allowed without --allow-files.
+void AddMediaFlags(CLI::App& command, server::MediaOptions& options, const char* files);
+
+// --max-body; what stays without it is `bytes`.
+void AddBodyFlag(CLI::App& command, uint64_t& bytes);
+
+// Whether the folder of --allow-files is one. Error: kNotFound.
+Status CheckAllowedFolder(const server::MediaOptions& options);
+
+// In the order in which they need each other.
+struct ServedModel {
+  std::shared_ptr<Engine> engine;
+  std::unique_ptr<Scheduler> scheduler;
+  server::MediaNeeds media;
+};
+
+// Errors: those of LoadEngine() and Scheduler::Create().
+Result<ServedModel> LoadServedModel(const ModelFlags& flags, const SchedulerOptions& scheduler, bool jpeg_scaling,
+                                    bool chatty);
+
+}  // namespace eyeshot::cli
+
+#endif  // EYESHOT_CLI_SERVING_H_
