@@ -85,7 +85,7 @@ void AddShare(const Ledger& whole, double share, Ledger& ledger) {
   }
 }
 
-// A request's part.
+// A request's, which is also its part of the work that counters of energy are shared by.
 void AddShare(const Ledger& whole, double share, ScheduledRequest& request) {
   AddShare(whole, share, request.answer.ledger);
   for (size_t i = 0; i < kStageCount; ++i) {
