@@ -76,6 +76,9 @@ class DotTest : public testing::TestWithParam<Machine> {
     ASSERT_TRUE(backend.ok()) << backend.status().message();
     backend_ = *std::move(backend);
     stream_ = backend_->NewStream();
+    const auto kernels = portable::DotKernelsFor(portable::DotType::kInt8, GetParam().isa);
+    few_ =
+        *std::find_if(kernels.begin(), kernels.end(), [](const auto& kernel) { return kernel.block_tile != nullptr; });
     rounds_to_bf16_ = !portable::DotKernelsFor(portable::DotType::kBf16, GetParam().isa).empty();
   }
 
@@ -115,9 +118,12 @@ class DotTest : public testing::TestWithParam<Machine> {
     return kept;
   }
 
+  // Up to how many rows have two digits.
+  int64_t FewRows(WeightFormat format) const { return IsBlocks(format) ? few_.few_block_rows : few_.few_rows; }
+
   // What a row of x is in a product of so many rows.
   std::vector<double> RoundRow(const float* x, int64_t n, int64_t rows, WeightFormat format) const {
-    if (IsInteger(format)) return RoundTo(x, n, rows <= 4 ? 127.0f * 128.0f : 127.0f);
+    if (IsInteger(format)) return RoundTo(x, n, rows <= FewRows(format) ? 127.0f * 128.0f : 127.0f);
     std::vector<double> out;
     out.reserve(static_cast<size_t>(n));
     const bool exact = rows <= 4 || !rounds_to_bf16_;
@@ -150,7 +156,7 @@ class DotTest : public testing::TestWithParam<Machine> {
 
     // Products of many rows take blocks as kInt8; a weight half-way between two integers may go either way.
     const std::vector<float> kept = Kept(w, stored, c.inputs, format);
-    const bool rounded_again = IsBlocks(format) && c.rows > 4;
+    const bool rounded_again = IsBlocks(format) && c.rows > FewRows(format);
     std::vector<std::vector<double>> weights;
     std::vector<std::vector<double>> slack(static_cast<size_t>(stored));
     for (int64_t n = 0; n < stored; ++n) {
@@ -236,6 +242,7 @@ class DotTest : public testing::TestWithParam<Machine> {
 
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Stream> stream_;
+  portable::DotKernel few_;
   bool rounds_to_bf16_ = false;
   std::mt19937 random_{7};
 };

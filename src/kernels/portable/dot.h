@@ -43,6 +43,10 @@ struct DotKernel {
   int offset = 0;  // integer sums are too large by offset times the sum of a's row
   DotTile tile = nullptr;
   BlockTile block_tile = nullptr;  // null: for many rows only
+  // With a block tile: rows up to which two digits of each take less time than 8-bit rows whose outliers are sought,
+  // and than those and rounding panels of blocks.
+  int64_t few_rows = 4;
+  int64_t few_block_rows = 4;
   void (*begin)() = nullptr;  // called by a thread before and after it uses `tile`; may be null
   void (*end)() = nullptr;
 };

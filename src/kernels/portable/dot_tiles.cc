@@ -453,9 +453,14 @@ std::vector<DotKernel> DotKernelsFor(DotType type, Isa isa) {
   }
   if (isa >= Isa::kAvx512 && __builtin_cpu_supports("avx512vnni")) {
     kernels.push_back(avx512_vnni::Int8Kernel<avx512_vnni::Ops>("avx512-vnni"));
+    kernels.back().few_rows = 8;
+    kernels.back().few_block_rows = 32;
   }
   if (isa >= Isa::kAvx2) {
-    if (__builtin_cpu_supports("avxvnni")) kernels.push_back(avx_vnni::Int8Kernel<avx_vnni::Ops>("avx-vnni"));
+    if (__builtin_cpu_supports("avxvnni")) {
+      kernels.push_back(avx_vnni::Int8Kernel<avx_vnni::Ops>("avx-vnni"));
+      kernels.back().few_block_rows = 16;
+    }
     kernels.push_back(avx2::Int8Kernel<avx2::Ops>("avx2"));
   }
   kernels.push_back(ssse3::Int8Kernel<ssse3::Ops>("ssse3"));

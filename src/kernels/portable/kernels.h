@@ -100,7 +100,7 @@ struct DotPlan {
 };
 DotPlan PlanDot(DotType type, const DotKernel& many, const DotKernel& few, int threads, const LinearJob& job);
 
-// Rows up to which operands keep more bits, since reading weights takes longer than multiplying.
+// Rows up to which bfloat16 weights are multiplied in float32, since reading them takes longer than multiplying.
 inline constexpr int64_t kFewRows = 4;
 // Outlier columns that are taken out at most.
 inline constexpr int64_t kMostOutliers = 64;

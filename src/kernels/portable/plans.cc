@@ -72,7 +72,7 @@ LinearPlan PlanLinear(int max_rows, int threads, const LinearJob& job) {
 
 DotPlan PlanDot(DotType type, const DotKernel& many, const DotKernel& few, int threads, const LinearJob& job) {
   const PanelWeight& weight = *job.weight;
-  const bool is_few = type == DotType::kInt8 && job.rows <= kFewRows;
+  const bool is_few = type == DotType::kInt8 && job.rows <= (weight.IsBlocks() ? few.few_block_rows : few.few_rows);
   DotPlan plan;
   plan.job = job;
   plan.type = type;
