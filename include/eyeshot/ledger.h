@@ -118,8 +118,10 @@ class EYESHOT_EXPORT Ledger {
   }
 
   void Add(StageId id, const StageCost& cost);
-  // Adds all stages of another ledger to this one.
+  // Adds all that another ledger has to this one.
   void Add(const Ledger& other);
+  // Its stages alone: of sums over many questions, whose pictures and runs would make this grow for ever.
+  void AddStages(const Ledger& other);
 
   const StageCost& cost(StageId id) const { return costs_[static_cast<size_t>(id)]; }
   void SetJoules(StageId id, const Joules& joules) { costs_[static_cast<size_t>(id)].joules = joules; }

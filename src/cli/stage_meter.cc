@@ -1,9 +1,9 @@
 #include "cli/stage_meter.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 
+#include "cli/governor_flags.h"
 #include "energy/meters/attribution.h"
 #include "energy/meters/find.h"
 
@@ -16,12 +16,7 @@ constexpr size_t kRunsPerToken = 3;  // sampling, text, the next step
 
 }  // namespace
 
-StageMeter::StageMeter() {
-  const char* sysfs = std::getenv("EYESHOT_SYSFS");
-  FoundMeters found = FindCpuMeters(sysfs != nullptr && *sysfs != '\0' ? sysfs : "/sys");
-  for (std::unique_ptr<Meter>& meter : found.meters) {
-    if (!OverlapsOthers(meter->info().domain)) meters_.push_back(std::move(meter));
-  }
+StageMeter::StageMeter() : meters_(MetersOfDevice("", SysfsRoot())) {
   if (!meters_.empty()) sampler_.emplace(meters_);
 }
 

@@ -178,8 +178,12 @@ void Ledger::Add(StageId id, const StageCost& cost) {
   sum.joules = Sum(sum.joules, cost.joules);
 }
 
-void Ledger::Add(const Ledger& other) {
+void Ledger::AddStages(const Ledger& other) {
   for (size_t i = 0; i < kStageCount; ++i) Add(static_cast<StageId>(i), other.costs_[i]);
+}
+
+void Ledger::Add(const Ledger& other) {
+  AddStages(other);
   pictures_.insert(pictures_.end(), other.pictures_.begin(), other.pictures_.end());
   if (other.gpu_) gpu_ = other.gpu_;
   runs_.insert(runs_.end(), other.runs_.begin(), other.runs_.end());

@@ -24,7 +24,6 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "energy/meters/find.h"
-#include "energy/meters/gpu.h"
 #include "energy/meters/live_shares.h"
 #include "ledger/stage.h"
 #include "runtime/decoder_runner.h"
@@ -67,8 +66,9 @@ class RunningMean {
 
 double SecondsSince(uint64_t begin_ns) { return static_cast<double>(SteadyNowNs() - begin_ns) * 1e-9; }
 
-// A part of what several have cost together.
-void AddShare(const Ledger& whole, double share, Ledger& ledger) {
+// A request's part of what several have cost together, which is also its part of the work that counters of energy are
+// shared by.
+void AddShare(const Ledger& whole, double share, ScheduledRequest& request) {
   for (size_t i = 0; i < kStageCount; ++i) {
     const auto id = static_cast<StageId>(i);
     StageCost cost = whole.cost(id);
@@ -81,15 +81,7 @@ void AddShare(const Ledger& whole, double share, Ledger& ledger) {
     cost.bytes = part(cost.bytes);
     cost.flops = part(cost.flops);
     cost.tokens = part(cost.tokens);
-    ledger.Add(id, cost);
-  }
-}
-
-// A request's, which is also its part of the work that counters of energy are shared by.
-void AddShare(const Ledger& whole, double share, ScheduledRequest& request) {
-  AddShare(whole, share, request.answer.ledger);
-  for (size_t i = 0; i < kStageCount; ++i) {
-    const auto id = static_cast<StageId>(i);
+    request.answer.ledger.Add(id, cost);
     request.energy.AddWork(id, static_cast<double>(whole.cost(id).wall_ns) * share);
   }
 }
@@ -860,7 +852,7 @@ void SchedulerImpl::End(const RequestPtr& request, FinishReason reason) {
     stats_.prompt_tokens += static_cast<uint64_t>(own.answer.prompt_tokens);
     stats_.prompt_tokens_cached += static_cast<uint64_t>(own.answer.cached_tokens);
     stats_.completion_tokens += static_cast<uint64_t>(own.answer.completion_tokens);
-    AddShare(own.answer.ledger, 1, stats_.ledger);  // costs alone: a list of all pictures would grow for ever
+    stats_.ledger.AddStages(own.answer.ledger);
   }
   if (own.request.on_done) own.request.on_done(std::move(own.answer));
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -893,27 +885,12 @@ void SchedulerImpl::FailAll(const Status& status) {
   for (const RequestPtr& request : running) Fail(request, status);
 }
 
-// With the counters of the device that runs the model; none where they can't be read, of which `eyeshot energy` tells.
-std::vector<std::unique_ptr<Meter>> MetersOf(const ModelInfo& info, const std::string& sysfs) {
-  std::vector<std::unique_ptr<Meter>> meters;
-  if (!info.pci_bus_id.empty()) {
-    Result<std::unique_ptr<GpuMeter>> gpu = GpuMeter::Open(info.pci_bus_id);
-    if (!gpu.ok()) return meters;
-    Result<std::unique_ptr<Meter>> meter = MeterOfGpu("NVML " + info.pci_bus_id, *std::move(gpu));
-    if (meter.ok()) meters.push_back(*std::move(meter));
-    return meters;
-  }
-  for (std::unique_ptr<Meter>& meter : FindCpuMeters(sysfs).meters) {
-    if (!OverlapsOthers(meter->info().domain)) meters.push_back(std::move(meter));
-  }
-  return meters;
-}
-
 // The meters' owner, which outlives what reads them.
 class SchedulerWithMeters final : public Scheduler {
  public:
   SchedulerWithMeters(std::shared_ptr<Engine> engine, const SchedulerOptions& options)
-      : meters_(MetersOf(engine->info(), options.energy_sysfs)), scheduler_(std::move(engine), options, meters_) {}
+      : meters_(MetersOfDevice(engine->info().pci_bus_id, options.energy_sysfs)),
+        scheduler_(std::move(engine), options, meters_) {}
   Status Start() { return scheduler_.Start(); }
 
   Result<uint64_t> Submit(GenerateRequest request) override { return scheduler_.Submit(std::move(request)); }

@@ -344,7 +344,7 @@ Status Batch::WriteAnswer(Asked& asked) {
   answer.ledger.Add(asked.media);
   report_.prompt_tokens += answer.prompt_tokens;
   report_.completion_tokens += answer.completion_tokens;
-  report_.ledger.Add(answer.ledger);
+  report_.ledger.AddStages(answer.ledger);
   const ReplyName name{.chat = asked.chat,
                        .id = ReplyId(asked.chat, asked.digest),
                        .created = std::time(nullptr),

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "energy/meters/attribution.h"
 #include "energy/meters/gpu.h"
 #include "energy/meters/perf.h"
 #include "energy/meters/rapl.h"
@@ -36,6 +37,21 @@ FoundMeters FindMeters(const std::string& sysfs) {
   FoundMeters found = FindCpuMeters(sysfs);
   Take("NVIDIA GPU by NVML", OpenGpuMeters(), found);
   return found;
+}
+
+std::vector<std::unique_ptr<Meter>> MetersOfDevice(const std::string& pci_bus_id, const std::string& sysfs) {
+  std::vector<std::unique_ptr<Meter>> meters;
+  if (!pci_bus_id.empty()) {
+    Result<std::unique_ptr<GpuMeter>> gpu = GpuMeter::Open(pci_bus_id);
+    if (!gpu.ok()) return meters;
+    Result<std::unique_ptr<Meter>> meter = MeterOfGpu("NVML " + pci_bus_id, *std::move(gpu));
+    if (meter.ok()) meters.push_back(*std::move(meter));
+    return meters;
+  }
+  for (std::unique_ptr<Meter>& meter : FindCpuMeters(sysfs).meters) {
+    if (!OverlapsOthers(meter->info().domain)) meters.push_back(std::move(meter));
+  }
+  return meters;
 }
 
 }  // namespace eyeshot

@@ -28,6 +28,10 @@ FoundMeters FindMeters(const std::string& sysfs);
 // The processor's alone.
 FoundMeters FindCpuMeters(const std::string& sysfs);
 
+// Those of the device that runs a model, which don't overlap: of the GPU at `pci_bus_id`, else ("") of the processor.
+// None where they can't be read, of which `eyeshot energy` tells.
+std::vector<std::unique_ptr<Meter>> MetersOfDevice(const std::string& pci_bus_id, const std::string& sysfs);
+
 }  // namespace eyeshot
 
 #endif  // EYESHOT_ENERGY_METERS_FIND_H_
