@@ -35,14 +35,6 @@ struct Asked {
 
 double SecondsBetween(uint64_t begin_ns, uint64_t end_ns) { return static_cast<double>(end_ns - begin_ns) * 1e-9; }
 
-void Add(const Joules& part, Joules& sum) {
-  if (sum.source == EnergySource::kNone) {
-    sum = part;
-  } else {
-    AddJoules(sum, part);
-  }
-}
-
 class BatchRun {
  public:
   BatchRun(std::span<const std::shared_ptr<const Image>> pictures, const BatchOptions& options)
@@ -108,7 +100,7 @@ class BatchRun {
     }
     const Joules joules = answer->ledger.total_joules();
     figure.each.push_back(joules);
-    Add(joules, figure.questions);
+    AddJoules(figure.questions, joules);
     for (size_t i = 0; i < kStageCount; ++i) {
       const auto id = static_cast<StageId>(i);
       if (answer->ledger.cost(id).runs > 0) figure.request.Add(id, answer->ledger.cost(id));

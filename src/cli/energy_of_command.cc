@@ -204,11 +204,8 @@ Joules TotalOf(const std::vector<MeterResult>& meters) {
   int summed = 0;
   for (const MeterResult& meter : meters) {
     if (OverlapsOthers(meter.info.domain)) continue;
-    if (summed++ == 0) {
-      total = meter.joules;
-    } else if (!AddJoules(total, meter.joules)) {
-      return {};
-    }
+    ++summed;
+    if (!AddJoules(total, meter.joules)) return {};
   }
   return summed > 1 ? total : Joules{};
 }

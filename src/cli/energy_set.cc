@@ -56,11 +56,7 @@ Joules JoulesOf(const MeterGroup& group, std::span<const MeterTrace> traces, uin
                                   : curve.status().message();
       return {};
     }
-    if (sum.source == EnergySource::kNone) {
-      sum = joules;
-    } else {
-      AddJoules(sum, joules);
-    }
+    AddJoules(sum, joules);
   }
   return sum;
 }

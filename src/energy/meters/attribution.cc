@@ -247,7 +247,12 @@ IdlePower MeanPower(const Joules& joules, uint64_t wall_ns) {
 }
 
 bool AddJoules(Joules& a, const Joules& b) {
-  if (a.source != b.source || a.source == EnergySource::kNone) return false;
+  if (b.source == EnergySource::kNone) return false;
+  if (a.source == EnergySource::kNone) {
+    a = b;
+    return true;
+  }
+  if (a.source != b.source) return false;
   Accumulate(a, b);
   return true;
 }

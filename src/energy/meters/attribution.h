@@ -96,7 +96,8 @@ Joules WithoutIdle(const Joules& joules, uint64_t wall_ns, const IdlePower& idle
 // Mean power of what was measured. Source kNone: all 0.
 IdlePower MeanPower(const Joules& joules, uint64_t wall_ns);
 
-// Adds `b` to `a`. Nothing is added where one has no source or their sources differ, and false returned.
+// Adds `b` to `a`, which is `b` then if it has no source. Nothing is added where `b` has none or their sources differ,
+// and false returned.
 bool AddJoules(Joules& a, const Joules& b);
 
 // Fills in the joules of the stages of `ledger`, whose runs were kept, by what meters of one source said meanwhile.
