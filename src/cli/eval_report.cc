@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "cli/plan_points.h"
 #include "plan/scores.h"
 
 namespace eyeshot::cli {
@@ -228,11 +229,8 @@ std::string PointsText(const EvalReport& report, std::span<const EvalSettings> s
     const eval::Score& total = report.points[i].summary.total;
     const EvalSettings& own = settings[i];
     if (total.ms <= 0 || !plan::ParseReduction(own.options.reduce).ok()) continue;
-    const std::string loaded = report.info.precision;
-    // The exact formats have names of their own on each device.
-    const std::string files = loaded.find("exact") != std::string::npos ? "exact" : loaded;
     OrderedJson point = {{"model", own.model.model.empty() ? report.info.name : own.model.model},
-                         {"precision", own.model.precision.empty() ? files : own.model.precision},
+                         {"precision", PointPrecision(own.model.precision, report.info.precision)},
                          {"detail", PictureDetailName(own.options.detail)},
                          {"reduce", own.options.reduce},
                          {"score", total.score.value},

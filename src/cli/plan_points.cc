@@ -29,12 +29,18 @@ Status ReadPoints(const std::vector<std::string>& files, plan::Knowledge& knowle
       if (none || (reducer != nullptr && !reducer->clips_only)) knowledge.points.push_back(std::move(point));
     }
   }
+  knowledge.default_reducer = FindReducer("auto")->name;
   knowledge.tower_patches = [](std::string_view name, const ModelConfig& config, int64_t keep) {
     const Reducer* const reducer = FindReducer(name);
     const bool in_tower = reducer != nullptr && reducer->in_tower && config.has_vision();
     return in_tower ? PatchesLeft(config.vision, keep) : std::vector<int64_t>();
   };
   return Status::Ok();
+}
+
+std::string PointPrecision(const std::string& asked, const std::string& loaded) {
+  if (!asked.empty()) return asked;
+  return loaded == "float32" ? "exact" : loaded;  // the reference backend's name of it
 }
 
 }  // namespace eyeshot::cli

@@ -21,6 +21,9 @@ void AddPointsFlag(CLI::App& command, std::vector<std::string>& files);
 // can't have, as evs, are left out. Errors: those of plan::ParsePoints and of reading.
 Status ReadPoints(const std::vector<std::string>& files, plan::Knowledge& knowledge);
 
+// What points call the precision of a model that was loaded with `--precision asked` ("": none) and says `loaded`.
+std::string PointPrecision(const std::string& asked, const std::string& loaded);
+
 }  // namespace eyeshot::cli
 
 #endif  // EYESHOT_CLI_PLAN_POINTS_H_

@@ -119,8 +119,7 @@ Status QuestionBudget::FindModelAndSpeed(const ModelFlags& flags) {
   ModelPrecision& precision = loaded_.precision;
   EYESHOT_ASSIGN_OR_RETURN(precision, ChoosePrecision(source, flags.precision, *backend_));
   EYESHOT_ASSIGN_OR_RETURN(precision.kv_cache, ParseKvFormat(flags.kv_cache));
-  const bool exact = precision.tower == WeightFormat::kExact && precision.decoder == WeightFormat::kExact;
-  loaded_.name = exact ? "exact" : PrecisionName(precision, *backend_);
+  loaded_.name = PointPrecision(flags.precision, PrecisionName(precision, *backend_));
   EYESHOT_ASSIGN_OR_RETURN(speed_, FindSpeed("", *backend_));
   model_ = {.name = found.name, .path = found.dir, .config = source.config()};
   EYESHOT_ASSIGN_OR_RETURN(model_.processing, source.Processor());
@@ -167,10 +166,10 @@ Status QuestionBudget::PlanDetail(const plan::Workload& workload, AskOptions& op
   plan::Choices choices;
   EYESHOT_ASSIGN_OR_RETURN(choices.base, FixedKeep(reduce_, model_.config));
   const bool fixed = reduce_.reducer != nullptr;
+  const plan::Knowledge nothing;
   if (fixed) choices.keeps = {choices.base.keep};
-  EYESHOT_ASSIGN_OR_RETURN(const plan::PicturePlan plan,
-                           plan::PlanFor(model_, workload, loaded_, place(), budget_, choices,
-                                         fixed ? plan::Knowledge() : knowledge_, watch_));
+  EYESHOT_ASSIGN_OR_RETURN(const plan::PicturePlan plan, plan::PlanFor(model_, workload, loaded_, place(), budget_,
+                                                                       choices, fixed ? nothing : knowledge_, watch_));
   options.detail = plan.detail;
   if (!fixed) options.reduce = plan.reduce;
   planned_ = {

@@ -116,7 +116,8 @@ Result<PicturePlan> PlanFor(const ModelAtHand& model, const Workload& workload, 
   for (const Candidate& candidate : candidates) {
     if (ranking.Better(candidate, *best)) best = &candidate;
   }
-  PicturePlan plan{.detail = best->variant.detail, .reduce = best->reduce(), .cost = best->cost};
+  PicturePlan plan{
+      .detail = best->variant.detail, .reduce = choices.base.reduced() ? "none" : best->reduce(), .cost = best->cost};
   plan.within = BudgetShare(plan.cost.ledger, budget) <= 1;
   plan.cost.batch_s = plan.cost.seconds();
   plan.why = Why(plan, *best, budget);

@@ -42,7 +42,7 @@ struct LoadedAs {
 
 struct PicturePlan {
   PictureDetail detail;
-  std::string reduce;  // "none", or what a reducer shall leave: "stride:16"
+  std::string reduce;  // "none", also where choices.base says it; or what a reducer shall leave: "stride:16"
   CostEstimate cost;  // corrected
   bool within = false;  // false: nothing is within the budget, and this is the cheapest
   std::string why;  // a sentence

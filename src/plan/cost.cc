@@ -309,11 +309,6 @@ Result<CutRequest> CutRequestOf(const ModelAtHand& model, const Workload& worklo
   return cut;
 }
 
-Result<Request> RequestOf(const ModelAtHand& model, const Workload& workload, const Variant& variant) {
-  EYESHOT_ASSIGN_OR_RETURN(const CutRequest cut, CutRequestOf(model, workload, variant));
-  return cut.request;
-}
-
 Result<CostEstimate> EstimateCost(const ModelAtHand& model, const Workload& workload, const Variant& variant,
                                   const Place& place) {
   EYESHOT_ASSIGN_OR_RETURN(const CutRequest cut, CutRequestOf(model, workload, variant));

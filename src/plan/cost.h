@@ -114,7 +114,6 @@ struct CutRequest {
 // GridsOf; kInvalidArgument (no visual tokens are to be kept, more than a tile has, or pictures for a model of text
 // alone), kContextFull (more tokens than the model reads).
 Result<CutRequest> CutRequestOf(const ModelAtHand& model, const Workload& workload, const Variant& variant);
-Result<Request> RequestOf(const ModelAtHand& model, const Workload& workload, const Variant& variant);
 
 // `cut` is CutRequestOf() of the same three, or of a variant that differs in precision, batch and clock alone. Errors:
 // those of GridsOf; kInvalidArgument (a batch on this machine).

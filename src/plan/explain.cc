@@ -108,8 +108,9 @@ std::string Beside(const Candidate& chosen, const Candidate& other, const Knowle
 std::string ReducerSays(const ModelAtHand& model, const Candidate& chosen, const Knowledge& knowledge) {
   const std::vector<const MeasuredPoint*> rivals = ReducersMeasured(model, chosen, knowledge);
   if (rivals.empty()) {
-    return fmt::format("No reducer was measured here at so many tokens: {} is taken, {}.", chosen.reducer,
-                       chosen.reducer == kDefaultReducer ? "the control" : "the best in points of other ways");
+    return fmt::format(
+        "No reducer was measured here at so many tokens: {} is taken, {}.", chosen.reducer,
+        chosen.reducer == knowledge.default_reducer ? "the default" : "the best in points of other ways");
   }
   if (rivals.size() == 1) {
     return fmt::format("{} is the only reducer that was measured here at so many tokens.", chosen.reducer);
@@ -136,7 +137,7 @@ void AddAlternatives(std::span<const Candidate> candidates, size_t chosen, const
     if (plan.variant.reduced() && !other.variant.reduced() && other.variant.detail == plan.variant.detail) {
       whole = &other;
     }
-    if (other.variant.keep == 0 && (fastest == nullptr || other.ms < fastest->ms)) fastest = &other;
+    if (!other.variant.reduced() && (fastest == nullptr || other.ms < fastest->ms)) fastest = &other;
     if (best == nullptr || other.accuracy.value > best->accuracy.value) best = &other;
   }
   std::set<const Candidate*> said = {nullptr, &plan};

@@ -55,7 +55,7 @@ Place PlaceOf(const MachineSpeed& speed) { return {.backend = &TheBackend(), .sp
 
 TEST(CostTest, TilesAndTokensAreTheTilingCodes) {
   const auto tiles_of = [](int width, int height, PictureDetail detail, int64_t keep) {
-    return *RequestOf(Model256M(), {.pictures = {{width, height}}, .question_tokens = 10}, {detail, keep});
+    return CutRequestOf(Model256M(), {.pictures = {{width, height}}, .question_tokens = 10}, {detail, keep})->request;
   };
   const Request square = tiles_of(64, 64, {}, 0);  // the reference enlarges all pictures
   EXPECT_EQ(square.tiles, 17);
@@ -65,9 +65,10 @@ TEST(CostTest, TilesAndTokensAreTheTilingCodes) {
   EXPECT_EQ(low.tiles, 1);
   EXPECT_EQ(low.visual_tokens, 16);
   EXPECT_LT(low.prompt_tokens, 16 + 10 + 20);
-  EXPECT_EQ(RequestOf(Model256M(), {.pictures = {{9, 9}}}, {.keep = 65}).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(CutRequestOf(Model256M(), {.pictures = {{9, 9}}}, {.keep = 65}).status().code(),
+            StatusCode::kInvalidArgument);
   const Workload many{.pictures = std::vector<std::pair<int, int>>(20, {500, 500})};
-  EXPECT_EQ(RequestOf(Model256M(), many, {}).status().code(), StatusCode::kContextFull);
+  EXPECT_EQ(CutRequestOf(Model256M(), many, {}).status().code(), StatusCode::kContextFull);
 }
 
 TEST(CostTest, ArithmeticIsThatOfThePapers) {
@@ -359,8 +360,7 @@ TEST(AutoTest, MeasuredPointsDecideWithinABudget) {
   const MachineSpeed speed = ArithmeticSpeed(4);
   const Workload workload{.pictures = {{512, 512}}, .output_tokens = 4};
   const auto plan = [&](double ms, const Knowledge& knowledge) {
-    return *PlanFor(Model256M(), workload, {"exact", {}}, PlaceOf(speed), {.ms = ms}, {.points_too = true}, knowledge,
-                    {});
+    return *PlanFor(Model256M(), workload, {"exact", {}}, PlaceOf(speed), {.ms = ms}, {}, knowledge, {});
   };
   const auto ms_of = [&](const Variant& variant) {
     return 1e3 * EstimateCost(Model256M(), workload, variant, PlaceOf(speed))->seconds();

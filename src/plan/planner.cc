@@ -81,7 +81,7 @@ const MeasuredPoint* NearPoint(const ModelAtHand& model, std::string_view precis
 std::string ReducerFor(const ModelAtHand& model, std::string_view precision, const Variant& variant,
                        const Knowledge& knowledge) {
   if (!variant.reduced()) return "";
-  std::string best(kDefaultReducer);
+  std::string best(knowledge.default_reducer);
   std::pair<int, double> best_score = {-1, 0};
   for (const MeasuredPoint& point : knowledge.points) {
     if (point.reduction.keep != KeepOf(variant) || !ForTask(point, knowledge.task)) continue;
@@ -193,8 +193,9 @@ struct Ways {
       if (!detail.ok() || !ForTask(point, knowledge.task) || !SameName(model, point.model)) continue;
       if (!seen.emplace(point.detail, point.reduction.name, point.reduction.keep).second) continue;
       const bool tower = InTower(model, point.reduction, knowledge);
-      const bool asked = among(choices.details, *detail) && among(choices.keeps, tower ? 0 : point.reduction.keep);
-      if (asked || choices.points_too) AddReduced(model, *detail, point.reduction, shapes);
+      if (among(choices.details, *detail) && among(choices.keeps, tower ? 0 : point.reduction.keep)) {
+        AddReduced(model, *detail, point.reduction, shapes);
+      }
     }
     const Choices own = DefaultChoices(model);
     for (const PictureDetail& detail : choices.details.empty() ? own.details : choices.details) {

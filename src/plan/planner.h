@@ -81,6 +81,7 @@ struct Knowledge {
   ScalingLaw law;
   std::vector<MeasuredPoint> points;
   TowerPatches tower_patches;  // null: no reducer of `points` works in the tower
+  std::string_view default_reducer = "stride";  // what drops tokens where no point says which does best
   PublishedScores published;
 };
 
@@ -89,7 +90,6 @@ struct Choices {
   Variant base;  // what the lists below leave as it is
   std::vector<PictureDetail> details;  // empty: those of DefaultChoices() for each model
   std::vector<int64_t> keeps;  // the same; 0: all tokens of a tile; more than a tile has are left out
-  bool points_too = false;  // details and reducers of measured points, too; so it is where both lists are empty
   std::vector<std::pair<std::string, ModelPrecision>> precisions;
   std::vector<int64_t> batches = {1};
   std::vector<double> clocks = {0};
@@ -102,9 +102,6 @@ Choices DefaultChoices(const ModelAtHand& model);
 Accuracy AccuracyOf(const ModelAtHand& model, std::string_view precision, const Variant& variant,
                     std::string_view reducer, double visual_tokens, double reference_tokens,
                     const Knowledge& knowledge);
-
-// What drops tokens where no point says which reducer does best.
-inline constexpr std::string_view kDefaultReducer = "stride";
 
 // The points of a candidate's model, precision, detail and number of tokens, each of another reducer.
 std::vector<const MeasuredPoint*> ReducersMeasured(const ModelAtHand& model, const Candidate& candidate,

@@ -636,8 +636,8 @@ class Plan(ProgramTest):
             return json.loads(self.succeeds("ask", "--json", "-n", 2, *more, *self.QUESTION, env=env))
         one_tile = ask("--budget", "1ms")["budget"]["planned_ms"]
         tight = ask("--budget", f"{0.999 * one_tile}ms")
-        self.assertEqual(tight["pictures"][0]["reduction"], "stride:16")
-        self.assertEqual((tight["visual_tokens"], tight["budget"]["reduce"]), (16, "stride:16"))
+        self.assertEqual(tight["pictures"][0]["reduction"], "divprune:16")
+        self.assertEqual((tight["visual_tokens"], tight["budget"]["reduce"]), (16, "divprune:16"))
 
         swept, points = EVAL / "questions.jsonl", self.folder / "points.jsonl"
         self.succeeds("eval", swept, "--limit", 1, "-n", 2, "--detail", "low", "--points", points,
