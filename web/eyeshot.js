@@ -562,6 +562,7 @@ $('key-dialog').addEventListener('close', () => {
 window.addEventListener('resize', () => grids.forEach((draw) => draw()));
 setInterval(() => { if (running.size === 0 && !document.hidden && $('model').textContent.startsWith('no ')) showModel(); }, 5000);
 
+$('reduce-b').append(...$('reduce').cloneNode(true).childNodes);
 showModel();
 showHistory();
 $('question').focus();

@@ -7,7 +7,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -45,12 +44,6 @@ struct BatchFlags {
   bool json = false;
   bool quiet = false;
 };
-
-std::string Duration(double seconds) {
-  const auto whole = static_cast<int64_t>(std::lround(seconds));
-  if (whole < 3600) return fmt::format("{}:{:02}", whole / 60, whole % 60);
-  return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
-}
 
 std::string JoulesText(const Joules& joules) {
   if (joules.source == EnergySource::kNone) return "";
@@ -91,7 +84,7 @@ class BatchProgress {
                                    static_cast<double>(report.completion_tokens) / seconds());
     if (report.answered > 0) {
       const auto left = static_cast<double>(report.requests - report.done() - report.put_off);
-      text += fmt::format(", {} left", Duration(left * seconds() / answered));
+      text += fmt::format(", {} left", DurationText(left * seconds() / answered));
     }
     if (report.failed > 0) text += fmt::format(", {} failed", report.failed);
     return text + JoulesText(joules_);

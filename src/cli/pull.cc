@@ -6,7 +6,6 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
-#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,13 +32,6 @@ struct PullFlags {
   bool json = false;
   bool quiet = false;
 };
-
-// "1:05", "2:03:04"
-std::string DurationText(double seconds) {
-  const int64_t whole = std::llround(seconds);
-  return whole >= 3600 ? fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60)
-                       : fmt::format("{}:{:02}", whole / 60, whole % 60);
-}
 
 // "123 MB of 513 MB, 12.3 MB/s, 0:32 left: model.safetensors"
 std::string ProgressText(const PullProgress& progress, double seconds) {

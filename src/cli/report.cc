@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 
@@ -76,6 +77,12 @@ std::string AnswerSummary(const Answer& answer, const ModelInfo& info) {
   return fmt::format("{} on {} ({}, {}, {} thread{}): {}), {} answer tokens, finish: {}, peak memory {}", info.name,
                      info.device, info.precision, info.isa, info.threads, info.threads == 1 ? "" : "s", prompt,
                      answer.completion_tokens, FinishReasonName(answer.finish_reason), BytesText(PeakResidentBytes()));
+}
+
+std::string DurationText(double seconds) {
+  const int64_t whole = std::llround(seconds);
+  return whole >= 3600 ? fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60)
+                       : fmt::format("{}:{:02}", whole / 60, whole % 60);
 }
 
 std::string BytesText(uint64_t bytes) {

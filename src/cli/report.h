@@ -42,6 +42,8 @@ std::string AnswerSummary(const Answer& answer, const ModelInfo& info);
 
 // "12.3 MB", "59 kB": SI units, three digits.
 std::string BytesText(uint64_t bytes);
+// "1:05", "2:03:04"
+std::string DurationText(double seconds);
 
 }  // namespace eyeshot::cli
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "models/model_source.h"
 #include "reduce/reducer.h"
+#include "reduce/tome.h"
 #include "runtime/engine_parts.h"
 
 namespace eyeshot::cli {
@@ -81,7 +82,7 @@ std::string RequestEstimator::Predict(const server::EstimateRequest& request, Co
   for (const Visual& visual : conversation.visuals()) {
     cut.grids.push_back(visual.grid);
     if (visual.reduce.reducer != nullptr && visual.reduce.reducer->in_tower) {
-      return fmt::format("the cost model doesn't know {}", visual.reduce.reducer->name);
+      cut.request.tower_patches = PatchesLeft(shapes_.config.vision, visual.keep.front());
     }
   }
   const plan::Workload workload{.pictures = request.pictures, .output_tokens = cut.request.output_tokens};

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "formats/json.h"
-#include "reduce/reduce_spec.h"
+#include "server/protocol.h"
 
 namespace eyeshot::server {
 namespace {
@@ -36,17 +36,13 @@ Status ReadPictures(const JsonObject& body, EstimateRequest& request) {
 }
 
 Status ReadOptions(const JsonObject& body, int64_t context_tokens, AskOptions& options) {
-  EYESHOT_ASSIGN_OR_RETURN(const int64_t tokens,
-                           body.IntegerOr("max_tokens", 1, limits::kMaxCacheTokens, options.max_tokens));
+  EYESHOT_ASSIGN_OR_RETURN(const int64_t tokens, body.IntegerOr("max_tokens", 1, kMostTokens, options.max_tokens));
   options.max_tokens = static_cast<int>(std::min(tokens, context_tokens));
   EYESHOT_ASSIGN_OR_RETURN(const std::string detail, body.StringOr("detail", PictureDetailName(options.detail)));
   const Result<PictureDetail> parsed = ParsePictureDetail(detail);
   if (!parsed.ok()) return parsed.status().At(kBody);
   options.detail = *parsed;
-  EYESHOT_ASSIGN_OR_RETURN(options.question_first, body.BoolOr("question_first", options.question_first));
-  EYESHOT_ASSIGN_OR_RETURN(options.reduce, body.StringOr("reduce", options.reduce));
-  const Result<ReduceSpec> reduce = ParseReduceSpec(options.reduce);
-  return reduce.ok() ? Status::Ok() : reduce.status().At(fmt::format("{}: reduce", kBody));
+  return ReadReduction(body, options);
 }
 
 OrderedJson PredictionJson(const Prediction& prediction) {

@@ -16,8 +16,6 @@ constexpr const char* kBody = "the request";
 constexpr JsonRules kRules = {.max_values = limits::kMaxBodyValues,
                               .mend = "docs/server.md says what a request holds",
                               .mend_missing = "docs/server.md says what a request holds"};
-// Where clients ask for more than any context holds, as VLMEvalKit does.
-constexpr int64_t kMostTokens = 1'000'000'000;
 
 // More tiles count as more detail. "reference" takes as many as there can be.
 int DetailRank(const PictureDetail& detail) {
@@ -203,12 +201,8 @@ Status RequestReader::ReadSampling(const JsonObject& body) {
 
 // The detail of the parts, and how their visual tokens are made fewer.
 Status RequestReader::ReadPictures(const JsonObject& body) {
-  AskOptions& options = request_.options;
-  if (detail_) options.detail = *detail_;
-  EYESHOT_ASSIGN_OR_RETURN(options.question_first, body.BoolOr("question_first", options.question_first));
-  EYESHOT_ASSIGN_OR_RETURN(options.reduce, body.StringOr("reduce", options.reduce));
-  const Result<ReduceSpec> reduce = ParseReduceSpec(options.reduce);
-  return reduce.ok() ? Status::Ok() : reduce.status().At(fmt::format("{}: reduce", kBody));
+  if (detail_) request_.options.detail = *detail_;
+  return ReadReduction(body, request_.options);
 }
 
 Status RequestReader::ReadStops(const JsonObject& body) {
@@ -311,6 +305,13 @@ Status RequestReader::ReadOptions(const JsonObject& body, int64_t context_tokens
 }
 
 }  // namespace
+
+Status ReadReduction(const JsonObject& body, AskOptions& options) {
+  EYESHOT_ASSIGN_OR_RETURN(options.question_first, body.BoolOr("question_first", options.question_first));
+  EYESHOT_ASSIGN_OR_RETURN(options.reduce, body.StringOr("reduce", options.reduce));
+  const Result<ReduceSpec> reduce = ParseReduceSpec(options.reduce);
+  return reduce.ok() ? Status::Ok() : reduce.status().At(fmt::format("{}: reduce", kBody));
+}
 
 Result<GenerationRequest> ReadChatRequest(Json body, const AskOptions& defaults, int64_t context_tokens) {
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, ObjectOf(body, kBody));

@@ -18,6 +18,9 @@
 
 namespace eyeshot::server {
 
+// Where clients ask for more than any context holds, as VLMEvalKit does.
+inline constexpr int64_t kMostTokens = 1'000'000'000;
+
 // A picture or video of a message: a data: URL, or where its bytes are.
 struct MediaReference {
   bool video = false;
@@ -50,6 +53,8 @@ Result<GenerationRequest> ParseCompletionRequest(std::string_view body, const As
 // The same of a body that was read before, with its strings moved out.
 Result<GenerationRequest> ReadChatRequest(Json body, const AskOptions& defaults, int64_t context_tokens);
 Result<GenerationRequest> ReadCompletionRequest(Json body, const AskOptions& defaults, int64_t context_tokens);
+// "question_first" and "reduce"; what is not said stays. Errors: kInvalidArgument, of ParseReduceSpec().
+Status ReadReduction(const JsonObject& body, AskOptions& options);
 // The text of {"prompt": ...}, or {"content": ...} as llama.cpp has it.
 Result<std::string> ParseTokenizeRequest(std::string_view body);
 
