@@ -61,15 +61,12 @@ async def measure(endpoint: client.Endpoint, setting: str, args: argparse.Namesp
     replies = [reply for own in await asyncio.gather(*(one_client(endpoint, requests) for requests in work))
                for reply in own]
     seconds = max(reply.ended for reply in replies) - begin
-    good = [reply for reply in replies if reply.ok]
-    if len(good) < len(replies):
-        bad = next(reply for reply in replies if not reply.ok)
-        raise RuntimeError(f"{len(replies) - len(good)} requests failed: {bad.error or bad.status}")
-    return {"requests": len(good), "seconds": round(seconds, 2), "requests_per_s": round(len(good) / seconds, 4),
-            "answer_tokens": report.median([reply.tokens for reply in good]),
-            "prompt_tokens": report.median([reply.usage.get("prompt_tokens", 0) for reply in good]),
-            "tiles": good[0].usage.get("eyeshot", {}).get("tiles"),
-            "whole_answer_s": report.spread([reply.total_s for reply in good], 1)}
+    client.check(replies)
+    return {"requests": len(replies), "seconds": round(seconds, 2), "requests_per_s": round(len(replies) / seconds, 4),
+            "answer_tokens": report.median([reply.tokens for reply in replies]),
+            "prompt_tokens": report.median([reply.usage.get("prompt_tokens", 0) for reply in replies]),
+            "tiles": replies[0].usage.get("eyeshot", {}).get("tiles"),
+            "whole_answer_s": report.spread([reply.total_s for reply in replies], 1)}
 
 
 def main() -> int:

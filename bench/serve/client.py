@@ -8,6 +8,7 @@ import functools
 import json
 import time
 import urllib.parse
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 
@@ -70,6 +71,13 @@ class Reply:
         """Of events that both lie within [begin, end]: when the second one came, and the seconds between them."""
         times = [event.at for event in self.events if begin <= event.at <= end]
         return [(later, later - earlier) for earlier, later in zip(times, times[1:])]
+
+
+def check(replies: Iterable[Reply]) -> None:
+    """Raises RuntimeError with what went wrong where one is not ok."""
+    wrong = [reply.error or reply.status for reply in replies if not reply.ok]
+    if wrong:
+        raise RuntimeError(f"{len(wrong)} requests failed: {wrong[:3]}")
 
 
 def request_bytes(endpoint: Endpoint, method: str, path: str, body: bytes = b"", headers: dict | None = None) -> bytes:

@@ -173,9 +173,7 @@ def main() -> int:
     with server.Server(args, *backend, "--parallel", 1, "--image-cache", 0) as serving:
         alone = asyncio.run(ask_alone(serving.endpoint, bodies))
         model = serving.model
-    wrong = [reply.error or reply.status for reply in alone if not reply.ok]
-    if wrong:
-        raise RuntimeError(f"{len(wrong)} requests failed alone: {wrong[:3]}")
+    client.check(alone)
     passes = []
     with server.Server(args, *backend, "--parallel", args.parallel, "--cache-tokens", args.cache_tokens) as serving:
         for turn in range(args.repeat):

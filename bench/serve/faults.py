@@ -132,11 +132,11 @@ async def load(args: argparse.Namespace, serving: server.Server, known: list[Kno
         number = draw.randrange(len(known))
         if kind != "good":
             bad.add(asyncio.create_task(do_wrong(serving.endpoint, requests[number], kind, draw, tally)))
-            bad = {task for task in bad if not task.done()}
             continue
         good.add(asyncio.create_task(ask_known(serving.endpoint, known[number], requests[number], tally)))
         while len(good) >= args.parallel:
-            _, good = await asyncio.wait(good, return_when=asyncio.FIRST_COMPLETED)
+            finished, good = await asyncio.wait(good, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.gather(*finished)  # raises what one of them did
         done += 1
         if done % 1000 == 0:
             await asyncio.gather(*good, *bad)  # what requests under way hold is no growth
@@ -192,8 +192,7 @@ async def answers_of(endpoint: client.Endpoint, bodies: list[dict]) -> list[Know
     known = []
     for body in bodies:
         reply = await client.ask(endpoint, body)
-        if not reply.ok:
-            raise RuntimeError(f"a request failed with nothing beside it: {reply.error or reply.status}")
+        client.check([reply])
         known.append(Known(body, reply))
     return known
 
@@ -227,7 +226,7 @@ def outbound(args: argparse.Namespace, bodies: list[dict]) -> dict:
             "to_a_network": [line for line in calls if re.search(r"AF_INET6?", line)]}
 
 
-async def run(args: argparse.Namespace, serving: server.Server, bodies: list[dict]) -> tuple[dict, Tally, list[Known]]:
+async def run(args: argparse.Namespace, serving: server.Server, bodies: list[dict]) -> tuple[dict, Tally]:
     """All parts that need the one server."""
     known = await answers_of(serving.endpoint, bodies)
     tally = Tally()
@@ -247,7 +246,7 @@ async def run(args: argparse.Namespace, serving: server.Server, bodies: list[dic
                           ('eyeshot_requests{state="waiting"}', 'eyeshot_requests{state="decoding"}',
                            "eyeshot_cache_blocks_used", "eyeshot_media_bytes")}
     found["drain"] = await drain(serving, known)
-    return found, tally, known
+    return found, tally
 
 
 def main() -> int:
@@ -277,7 +276,7 @@ def main() -> int:
         return 0 if held else 1
     # The queue is what gets full, not the room of this one client.
     with server.Server(args, "--per-client", 1000) as serving:
-        found, tally, _ = asyncio.run(run(args, serving, bodies))
+        found, tally = asyncio.run(run(args, serving, bodies))
         model = serving.model
     found["full_disk"] = full_disk(args, bodies)
     growth = slope(tally.rss_kib, args.warmup)

@@ -151,8 +151,7 @@ async def measure_curve(endpoint: client.Endpoint, args: argparse.Namespace) -> 
     for length in sorted({min(length, int((context - 60) / 1.03)) for length in LENGTHS}):
         replies = [await client.ask(endpoint, questions.stream(texts.of(length), max_tokens=2))
                    for _ in range(args.repeat)]
-        if any(not reply.ok for reply in replies):
-            raise RuntimeError(f"a request failed: {replies[0].error or replies[0].status}")
+        client.check(replies)
         points.append({"tokens": replies[0].usage["prompt_tokens"],
                        "ttft_ms": round(report.median([reply.first_s for reply in replies]) * 1e3, 3)})
     return points
@@ -192,8 +191,7 @@ async def soak_client(endpoint: client.Endpoint, rows: list[dict], texts: questi
     while time.perf_counter() < until:
         body = body_of(rows[next(turns) % len(rows)], texts, unseen)
         reply = await client.ask(endpoint, body)
-        if not reply.ok:
-            raise RuntimeError(f"a request failed: {reply.error or reply.status}")
+        client.check([reply])
         found.append((reply.ended, reply.first_s, reply.total_s, reply.tokens))
 
 

@@ -53,9 +53,14 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
                         for column, (text, width) in enumerate(zip(line, widths))))
 
 
+def holds(value: float, sign: str, bar: float) -> bool:
+    """The value is as asked for."""
+    return value >= bar if sign == ">=" else value <= bar
+
+
 def print_bars(bars: dict[str, tuple[float, str, float]]) -> bool:
     """Names with (value, ">=" or "<=", bar); says which hold, and whether all do."""
-    holding = {name: (value >= bar if sign == ">=" else value <= bar) for name, (value, sign, bar) in bars.items()}
+    holding = {name: holds(*bar) for name, bar in bars.items()}
     for name, (value, sign, bar) in bars.items():
         print(f"{name}: {cell(float(value))} (asked for {sign} {cell(float(bar))}): "
               f"{'holds' if holding[name] else 'MISSED'}")
@@ -64,7 +69,8 @@ def print_bars(bars: dict[str, tuple[float, str, float]]) -> bool:
 
 def bars_json(bars: dict[str, tuple[float, str, float]]) -> dict:
     """The same for the file."""
-    return {name: {"value": value, "asked": f"{sign} {bar}"} for name, (value, sign, bar) in bars.items()}
+    return {name: {"value": value, "asked": f"{sign} {bar}", "holds": holds(value, sign, bar)}
+            for name, (value, sign, bar) in bars.items()}
 
 
 def deliver(args: argparse.Namespace, result: dict) -> None:

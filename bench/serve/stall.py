@@ -73,8 +73,7 @@ async def one_round(endpoint: client.Endpoint, args: argparse.Namespace, texts: 
 
 def add_round(replies: list[client.Reply], pictures: list[client.Reply], gaps: Gaps) -> None:
     """Counts the gaps of one round."""
-    if any(not reply.ok for reply in replies + pictures):
-        raise RuntimeError(f"a request failed: {[reply.error or reply.status for reply in replies + pictures]}")
+    client.check(replies + pictures)
     begin = max(reply.events[0].at for reply in replies)
     end = min(reply.events[-1].at for reply in replies)
     for reply in replies:

@@ -13,9 +13,7 @@ def rows_of(path: pathlib.Path) -> list[list[object]]:
     found = json.loads(path.read_text("utf-8"))
     rows = []
     for name, bar in found.get("bars", {}).items():
-        sign, asked = bar["asked"].split()
-        held = bar["value"] >= float(asked) if sign == ">=" else bar["value"] <= float(asked)
-        rows.append([path.stem, name, float(bar["value"]), bar["asked"], "holds" if held else "MISSED"])
+        rows.append([path.stem, name, float(bar["value"]), bar["asked"], "holds" if bar["holds"] else "MISSED"])
     return rows
 
 

@@ -29,8 +29,7 @@ async def rate(endpoint: client.Endpoint, texts: questions.Texts, streams: int, 
     exchanges = [await client.open_exchange(endpoint, client.chat_bytes(endpoint, body)) for body in bodies]
     await asyncio.gather(*(exchange.done for exchange in exchanges))
     replies = [exchange.reply for exchange in exchanges]
-    if any(not reply.ok for reply in replies):
-        raise RuntimeError(f"a request failed: {[reply.error or reply.status for reply in replies]}")
+    client.check(replies)
     begin = max(reply.events[0].at for reply in replies)
     end = min(reply.events[-1].at for reply in replies)
     tokens = 0.0
@@ -68,8 +67,7 @@ async def show_again(args: argparse.Namespace, endpoint: client.Endpoint) -> lis
         row = {}
         for name, text in (("first", "What is this?"), ("again", "What is this?"), ("other", "How many are there?")):
             reply = await client.ask(endpoint, questions.stream(text, part, max_tokens=8))
-            if not reply.ok:
-                raise RuntimeError(f"a picture failed: {reply.error or reply.status}")
+            client.check([reply])
             row |= {f"{name}_s": reply.first_s, f"{name}_encode_ms": encode_ms(reply)}
         rows.append(row)
     return rows
@@ -82,8 +80,7 @@ async def show_at_once(args: argparse.Namespace, serving: server.Server) -> int:
     texts = ("What is this?", "Which colours are there?")
     replies = await asyncio.gather(*(client.ask(serving.endpoint, questions.stream(text, part, max_tokens=8))
                                      for text in texts))
-    if any(not reply.ok for reply in replies):
-        raise RuntimeError(f"a picture failed: {[reply.error or reply.status for reply in replies]}")
+    client.check(replies)
     return int(serving.metrics()["eyeshot_image_cache_misses_total"] - before)
 
 
