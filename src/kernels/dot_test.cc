@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstring>
 #include <random>
 #include <string>
 #include <vector>
@@ -73,6 +75,7 @@ class DotTest : public testing::TestWithParam<Machine> {
  protected:
   void SetUp() override {
     auto backend = NewPortableBackend(GetParam().threads, GetParam().isa);
+    if (!backend.ok() && GetParam().isa == Isa::kAmx) GTEST_SKIP() << backend.status().message();
     ASSERT_TRUE(backend.ok()) << backend.status().message();
     backend_ = *std::move(backend);
     stream_ = backend_->NewStream();
@@ -517,6 +520,21 @@ class TileTest : public testing::Test {
   static constexpr int64_t kGroups = 48;
   static constexpr int64_t kStride = kGroups * portable::kGroupBytes;
   static constexpr int64_t kRows = 48;  // more than tiles have, since they may read up to a multiple of 16
+
+  // As the kernel's tiles take them.
+  static std::vector<uint8_t> RowsFor(const portable::DotKernel& kernel, const std::vector<int8_t>& a) {
+    std::vector<uint8_t> rows(a.size() * static_cast<size_t>(kernel.row_group_bytes) / portable::kGroupBytes);
+    if (kernel.row_group_bytes == portable::kGroupBytes) {
+      std::memcpy(rows.data(), a.data(), a.size());
+      return rows;
+    }
+    for (size_t i = 0; i < a.size(); i += 4) {
+      const std::array<int16_t, 4> group = {a[i], a[i + 2], a[i + 1], a[i + 3]};
+      std::memcpy(rows.data() + 2 * i, group.data(), sizeof(group));
+    }
+    return rows;
+  }
+
   std::mt19937 random_{3};
 };
 
@@ -529,10 +547,11 @@ TEST_F(TileTest, Int8) {
   std::fill_n(panel.begin(), 1024, uint8_t{255});
   for (const portable::DotKernel& kernel : portable::DotKernelsFor(portable::DotType::kInt8, SupportedIsas().back())) {
     ASSERT_LE(kernel.max_rows, portable::kMostDotRows);
+    const std::vector<uint8_t> row_bytes = RowsFor(kernel, a);
     const portable::DotScope scope(kernel);
     for (int64_t rows = 1; rows <= kernel.max_rows; ++rows) {
       std::vector<int32_t> sums(static_cast<size_t>(portable::kMostDotRows * portable::kPanelColumns));
-      kernel.tile(a.data(), kStride, panel.data(), kGroups, rows, sums.data());
+      kernel.tile(row_bytes.data(), kGroups * kernel.row_group_bytes, panel.data(), kGroups, rows, sums.data());
       for (int64_t r = 0; r < rows; ++r) {
         for (int64_t j = 0; j < portable::kPanelColumns; ++j) {
           int32_t want = 0;
@@ -609,6 +628,8 @@ TEST_F(TileTest, Blocks) {
     for (const portable::DotKernel& kernel :
          portable::DotKernelsFor(portable::DotType::kInt8, SupportedIsas().back())) {
       if (kernel.block_tile == nullptr) continue;
+      const std::vector<uint8_t> row_bytes = RowsFor(kernel, a);
+      const int64_t stride = kBlocks * portable::kBlockGroups * kernel.row_group_bytes;
       std::vector<int32_t> corrections;
       for (int64_t part = 0; part < portable::kBlockTileRows * kBlocks; ++part) {
         int32_t sum = 0;
@@ -617,7 +638,7 @@ TEST_F(TileTest, Blocks) {
       }
       for (int64_t rows = 1; rows <= portable::kBlockTileRows; ++rows) {
         std::vector<float> sums(static_cast<size_t>(rows * portable::kPanelColumns));
-        kernel.block_tile({a.data(), kBlocks * kBlockInputs, corrections.data(), panel.data(), kBlocks,
+        kernel.block_tile({row_bytes.data(), stride, corrections.data(), panel.data(), kBlocks,
                            bytes ? nullptr : portable::CodeBytes(format).data(), rows, sums.data()});
         for (int64_t r = 0; r < rows; ++r) {
           for (int64_t j = 0; j < portable::kPanelColumns; ++j) {

@@ -685,7 +685,7 @@ class AmxPagedKernelsTest : public PagedKernelsTest {
   void SetUp() override {
     PagedKernelsTest::SetUp();
     auto backend = NewPortableBackend(GetParam(), Isa::kAmx);
-    ASSERT_TRUE(backend.ok());
+    if (!backend.ok()) GTEST_SKIP() << backend.status().message();
     portable_ = *std::move(backend);
     reduced_ = true;
   }

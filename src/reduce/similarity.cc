@@ -18,7 +18,12 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// kRows rows of a and kCols of b share their loads: 4 x 4 sums are as many as AVX2 has registers for.
+// A block of sums, a row and its columns stay in registers: of 16 (of 32 of AVX-512, NEON and their like).
+constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM;
+constexpr int kBlockRows = kManyRegisters ? 6 : 4;
+constexpr int kBlockCols = kManyRegisters ? 4 : 3;
+
+// kRows rows of a and kCols of b share their loads.
 template <int kRows, int kCols>
 void DotBlock(const float* const* HWY_RESTRICT a, const float* const* HWY_RESTRICT b, int64_t width,
               float* HWY_RESTRICT y, int64_t y_stride) {
@@ -57,9 +62,10 @@ void DotRows(const FloatRows& a, int64_t i, const FloatRows& b, float* y, int64_
   const float* rows[kRows];
   for (int r = 0; r < kRows; ++r) rows[r] = a.Row(i + r);
   int64_t j = 0;
-  for (; j + 4 <= b.count; j += 4) {
-    const float* const columns[4] = {b.Row(j), b.Row(j + 1), b.Row(j + 2), b.Row(j + 3)};
-    DotBlock<kRows, 4>(rows, columns, a.width, y + i * y_stride + j, y_stride);
+  for (; j + kBlockCols <= b.count; j += kBlockCols) {
+    const float* columns[kBlockCols];
+    for (int c = 0; c < kBlockCols; ++c) columns[c] = b.Row(j + c);
+    DotBlock<kRows, kBlockCols>(rows, columns, a.width, y + i * y_stride + j, y_stride);
   }
   for (; j < b.count; ++j) {
     const float* const column = b.Row(j);
@@ -69,7 +75,7 @@ void DotRows(const FloatRows& a, int64_t i, const FloatRows& b, float* y, int64_
 
 void Dots(const FloatRows& a, const FloatRows& b, float* y, int64_t y_stride) {
   int64_t i = 0;
-  for (; i + 4 <= a.count; i += 4) DotRows<4>(a, i, b, y, y_stride);
+  for (; i + kBlockRows <= a.count; i += kBlockRows) DotRows<kBlockRows>(a, i, b, y, y_stride);
   for (; i < a.count; ++i) DotRows<1>(a, i, b, y, y_stride);
 }
 
@@ -104,7 +110,7 @@ std::vector<float> UnitRows(const FloatRows& rows) {
 
 // The matrix is symmetric: blocks below its diagonal are copies. Memory is first touched by the threads that fill it.
 LargeArray<float> CosineMatrix(const FloatRows& rows, ThreadPool& pool) {
-  constexpr int64_t kBlock = 32;  // rows of 1,024 floats twice: half of an L2 cache
+  constexpr int64_t kBlock = 48;  // rows of 1,024 floats twice: 384 KiB of an L2 cache; whole blocks of sums
   LargeArray<float> units;
   units.resize(static_cast<size_t>(rows.count * rows.width));
   pool.Run(static_cast<size_t>(rows.count), [&](size_t i, size_t) {

@@ -110,15 +110,28 @@ HWY_INLINE void StoreTwoDigits(const float* HWY_RESTRICT x, int64_t n, float fac
   }
 }
 
-// The corrections of one row of plan.a.
-HWY_INLINE void StoreCorrections(const DotPlan& plan, int64_t a_row) {
+// The corrections of one row of plan.a: `bytes` before they were widened.
+HWY_INLINE void StoreCorrections(const DotPlan& plan, int64_t a_row, const int8_t* bytes) {
   const int64_t parts = plan.corrections_of_row();
-  const int64_t length = plan.UsesBlocks() ? kBlockInputs : plan.a_stride;
-  const auto* bytes = reinterpret_cast<const int8_t*>(plan.a + a_row * plan.a_stride);
+  const int64_t length = plan.UsesBlocks() ? kBlockInputs : plan.row_bytes();
   for (int64_t part = 0; part < parts; ++part, bytes += length) {
     int32_t sum = 0;
     for (int64_t i = 0; i < length; ++i) sum += bytes[i];
     plan.corrections[a_row * parts + part] = plan.kernel.offset * sum;
+  }
+}
+
+// A row's groups as DotKernel::row_group_bytes of 8 wants them: 2 * count bytes, of which `bytes` may be the second
+// half.
+HWY_INLINE void WidenGroups(const int8_t* bytes, int64_t count, uint8_t* out) {
+  const hn::ScalableTag<int16_t> d;
+  const hn::Rebind<int8_t, decltype(d)> narrow;
+  const hn::Repartition<uint8_t, decltype(d)> d8;
+  alignas(16) static constexpr uint8_t kOrder[16] = {0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15};
+  const auto order = hn::LoadDup128(d8, kOrder);
+  for (int64_t i = 0; i < count; i += static_cast<int64_t>(hn::Lanes(d))) {
+    const auto wide = hn::BitCast(d8, hn::PromoteTo(d, hn::LoadU(narrow, bytes + i)));
+    hn::StoreU(hn::TableLookupBytes(wide, order), d8, out + 2 * i);
   }
 }
 
@@ -134,7 +147,8 @@ inline void RoundInt8Row(const DotPlan& plan, int64_t row, float* temp) {
   plan.scales[row] = size.largest / largest_integer;
   plan.crests[row] = size.crest;
   uint8_t* out = plan.a + row * plan.digits * plan.a_stride;
-  auto* first = reinterpret_cast<int8_t*>(out);
+  const bool wide = plan.row_bytes() < plan.a_stride;
+  auto* first = reinterpret_cast<int8_t*>(out + plan.a_stride - plan.row_bytes());
   if (!(size.largest > 0) || !std::isfinite(factor)) {
     std::memset(out, 0, static_cast<size_t>(plan.digits * plan.a_stride));
   } else if (plan.digits == 2) {
@@ -143,8 +157,10 @@ inline void RoundInt8Row(const DotPlan& plan, int64_t row, float* temp) {
     StoreDigit(x, n, factor, first);
   }
   for (int64_t digit = 0; digit < plan.digits; ++digit) {
-    std::memset(out + digit * plan.a_stride + n, 0, static_cast<size_t>(plan.a_stride - n));
-    StoreCorrections(plan, row * plan.digits + digit);
+    int8_t* bytes = first + digit * plan.a_stride;
+    std::memset(bytes + n, 0, static_cast<size_t>(plan.row_bytes() - n));
+    StoreCorrections(plan, row * plan.digits + digit, bytes);
+    if (wide) WidenGroups(bytes, plan.row_bytes(), out + digit * plan.a_stride);
   }
 }
 
@@ -306,8 +322,8 @@ HWY_INLINE int64_t MultiplyTile(const DotPlan& plan, const DotPanel& panel, int6
   if (plan.UsesBlocks()) {
     auto* float_sums = static_cast<float*>(sums);
     for (int64_t r = 0; r < rows; r += kBlockTileRows) {
-      plan.kernel.block_tile({reinterpret_cast<const int8_t*>(a + r * plan.a_stride), plan.a_stride,
-                              plan.corrections + (first + r) * weight.blocks, panel.bytes, weight.blocks,
+      plan.kernel.block_tile({a + r * plan.a_stride, plan.a_stride, plan.corrections + (first + r) * weight.blocks,
+                              panel.bytes, weight.blocks,
                               weight.format == WeightFormat::kQ8 ? nullptr : CodeBytes(weight.format).data(),
                               std::min(kBlockTileRows, rows - r), float_sums + r * kPanelColumns});
     }

@@ -25,7 +25,7 @@ using DotTile = void (*)(const void* a, int64_t a_stride, const void* panel, int
 // The same for a panel of blocks (kQ8, kQ4, kInt4), with its scales applied:
 // sums[r][j] = sum over blocks b of scale(b, j) * (product of block b), in float32.
 struct BlockTileArgs {
-  const int8_t* a = nullptr;
+  const void* a = nullptr;
   int64_t a_stride = 0;
   const int32_t* corrections = nullptr;  // [rows][blocks]: kernel.offset times the sum of a's block
   const uint8_t* panel = nullptr;
@@ -41,6 +41,8 @@ struct DotKernel {
   const char* name = nullptr;  // of the instructions: "avx512-vnni"
   int max_rows = 0;
   int offset = 0;  // integer sums are too large by offset times the sum of a's row
+  // Of a row's 4 inputs that meet a group of weights: as they are or, 8, as int16 in the order 0, 2, 1, 3.
+  int64_t row_group_bytes = kGroupBytes;
   DotTile tile = nullptr;
   BlockTile block_tile = nullptr;  // null: for many rows only
   // With a block tile: rows up to which two digits of each take less time than 8-bit rows whose outliers are sought,

@@ -54,6 +54,8 @@ struct Ops {
   static constexpr int kVectors = 2;
   static constexpr int kMaxRows = 12;
   static constexpr int kOffset = 128;
+  static constexpr int kRowGroupBytes = 4;
+  static constexpr int kAheadRows = 2;
   static Acc Zero() { return _mm512_setzero_si512(); }
   static Bytes Load(const uint8_t* p) { return _mm512_loadu_si512(p); }
   static Bytes Broadcast(const uint8_t* a) { return _mm512_set1_epi32(LoadGroup(a)); }
@@ -95,6 +97,8 @@ struct Ops {
   static constexpr int kVectors = 2;
   static constexpr int kMaxRows = 12;
   static constexpr int kOffset = 0;
+  static constexpr int kRowGroupBytes = 4;
+  static constexpr int kAheadRows = 2;
   static Acc Zero() { return _mm512_setzero_ps(); }
   static Bytes Load(const uint8_t* p) { return _mm512_loadu_si512(p); }
   static Bytes Broadcast(const uint8_t* a) { return _mm512_set1_epi32(LoadGroup(a)); }
@@ -127,11 +131,9 @@ struct BaseOps {
   using Floats = __m256;
   using Sum = int32_t;
   static constexpr int kBytes = 32;
-  static constexpr int kMaxRows = 6;
   static constexpr int kOffset = 128;
   static Acc Zero() { return _mm256_setzero_si256(); }
   static Bytes Load(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-  static Bytes Broadcast(const uint8_t* a) { return _mm256_set1_epi32(LoadGroup(a)); }
   static Acc Add(Acc a, Acc b) { return _mm256_add_epi32(a, b); }
   static void Store(Acc acc, int32_t* p) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), acc); }
 
@@ -151,16 +153,25 @@ struct BaseOps {
   static void StoreFloats(Floats x, float* p) { _mm256_storeu_ps(p, x); }
 };
 
-// Bytes (0, 1) and (2, 3) of each group become two vectors of 16-bit pairs.
+// Bytes (0, 2) and (1, 3) of each group become two vectors of 16-bit pairs. Those of rows were widened when they were
+// rounded: here it would take as long as the products.
 struct Ops : BaseOps {
-  static constexpr int kVectors = 1;
-  static Acc Dot(Acc acc, Bytes w, Bytes x) {
-    const __m256i even = _mm256_and_si256(w, _mm256_set1_epi16(0x00ff));  // bytes 0 and 2
-    const __m256i odd = _mm256_srli_epi16(w, 8);  // bytes 1 and 3
-    const __m256i x_even = _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8);
-    const __m256i x_odd = _mm256_srai_epi16(x, 8);
-    acc = _mm256_add_epi32(acc, _mm256_madd_epi16(even, x_even));
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(odd, x_odd));
+  static constexpr int kVectors = 2;
+  static constexpr int kMaxRows = 4;
+  static constexpr int kRowGroupBytes = 8;
+  static constexpr int kAheadRows = 4;
+  struct Row {
+    __m256i even;
+    __m256i odd;
+  };
+  static Row Broadcast(const uint8_t* a) {
+    return {_mm256_set1_epi32(LoadGroup(a)), _mm256_set1_epi32(LoadGroup(a + 4))};
+  }
+  static Acc Dot(Acc acc, Bytes w, Row x) {
+    const __m256i even = _mm256_and_si256(w, _mm256_set1_epi16(0x00ff));
+    const __m256i odd = _mm256_srli_epi16(w, 8);
+    acc = _mm256_add_epi32(acc, _mm256_madd_epi16(even, x.even));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(odd, x.odd));
   }
 };
 
@@ -176,6 +187,10 @@ namespace avx_vnni {
 
 struct Ops : avx2::BaseOps {
   static constexpr int kVectors = 2;
+  static constexpr int kMaxRows = 6;
+  static constexpr int kRowGroupBytes = 4;
+  static constexpr int kAheadRows = 2;
+  static Bytes Broadcast(const uint8_t* a) { return _mm256_set1_epi32(LoadGroup(a)); }
   static Acc Dot(Acc acc, Bytes w, Bytes x) { return _mm256_dpbusd_avx_epi32(acc, w, x); }
 };
 
@@ -198,18 +213,22 @@ struct Ops {
   using Sum = int32_t;
   static constexpr int kBytes = 16;
   static constexpr int kVectors = 1;
-  static constexpr int kMaxRows = 6;
+  static constexpr int kMaxRows = 8;
   static constexpr int kOffset = 128;
+  static constexpr int kRowGroupBytes = 8;  // as in avx2::Ops
+  static constexpr int kAheadRows = 2;
+  struct Row {
+    __m128i even;
+    __m128i odd;
+  };
   static Acc Zero() { return _mm_setzero_si128(); }
   static Bytes Load(const uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
-  static Bytes Broadcast(const uint8_t* a) { return _mm_set1_epi32(LoadGroup(a)); }
-  static Acc Dot(Acc acc, Bytes w, Bytes x) {
+  static Row Broadcast(const uint8_t* a) { return {_mm_set1_epi32(LoadGroup(a)), _mm_set1_epi32(LoadGroup(a + 4))}; }
+  static Acc Dot(Acc acc, Bytes w, Row x) {
     const __m128i even = _mm_and_si128(w, _mm_set1_epi16(0x00ff));
     const __m128i odd = _mm_srli_epi16(w, 8);
-    const __m128i x_even = _mm_srai_epi16(_mm_slli_epi16(x, 8), 8);
-    const __m128i x_odd = _mm_srai_epi16(x, 8);
-    acc = _mm_add_epi32(acc, _mm_madd_epi16(even, x_even));
-    return _mm_add_epi32(acc, _mm_madd_epi16(odd, x_odd));
+    acc = _mm_add_epi32(acc, _mm_madd_epi16(even, x.even));
+    return _mm_add_epi32(acc, _mm_madd_epi16(odd, x.odd));
   }
   static Acc Add(Acc a, Acc b) { return _mm_add_epi32(a, b); }
   static void Store(Acc acc, int32_t* p) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), acc); }
@@ -248,6 +267,8 @@ struct BaseOps {
   using Floats = float32x4_t;
   using Sum = int32_t;
   static constexpr int kBytes = 16;
+  static constexpr int kRowGroupBytes = 4;
+  static constexpr int kAheadRows = 2;
   static Acc Zero() { return vdupq_n_s32(0); }
   static Bytes Load(const uint8_t* p) { return vld1q_u8(p); }
   static int8x16_t Broadcast(const uint8_t* a) { return vreinterpretq_s8_s32(vdupq_n_s32(LoadGroup(a))); }

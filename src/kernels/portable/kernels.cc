@@ -7,6 +7,9 @@
 #define HWY_TARGET_INCLUDE "kernels/portable/kernels.cc"
 #include "hwy/foreach_target.h"
 // After foreach_target.h, which includes this file again for each target.
+#include <algorithm>
+#include <vector>
+
 #include "hwy/highway.h"
 #include "kernels/portable/attention-inl.h"
 #include "kernels/portable/attention_dot-inl.h"
@@ -47,7 +50,10 @@ const Kernels* KernelsFor(Isa isa) {
     case Isa::kSse2: return __builtin_cpu_supports("ssse3") ? &N_SSSE3::kKernels : nullptr;
     case Isa::kAvx2: return __builtin_cpu_supports("f16c") ? &N_AVX2::kKernels : nullptr;
     case Isa::kAvx512:
-    case Isa::kAmx: return &N_AVX3::kKernels;
+    case Isa::kAmx: {  // whose tiles may be emulated, the rest not
+      const std::vector<Isa>& isas = SupportedIsas();
+      return std::find(isas.begin(), isas.end(), Isa::kAvx512) != isas.end() ? &N_AVX3::kKernels : nullptr;
+    }
 #elif defined(__aarch64__)
     case Isa::kNeon:
     case Isa::kDotprod:

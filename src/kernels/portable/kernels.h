@@ -96,6 +96,8 @@ struct DotPlan {
 
   bool UsesBlocks() const { return job.weight->IsBlocks() && !unpack; }
   int64_t a_rows() const { return digits * job.rows; }
+  // Of a row before its groups are widened for the kernel.
+  int64_t row_bytes() const { return a_stride * kGroupBytes / kernel.row_group_bytes; }
   int64_t corrections_of_row() const { return UsesBlocks() ? job.weight->blocks : 1; }
 };
 DotPlan PlanDot(DotType type, const DotKernel& many, const DotKernel& few, int threads, const LinearJob& job);

@@ -79,7 +79,7 @@ DotPlan PlanDot(DotType type, const DotKernel& many, const DotKernel& few, int t
   plan.kernel = is_few ? few : many;
   plan.digits = is_few ? 2 : 1;
   plan.unpack = weight.IsBlocks() && !is_few;
-  plan.a_stride = (plan.UsesBlocks() ? weight.blocks * kBlockGroups : weight.groups) * kGroupBytes;
+  plan.a_stride = (plan.UsesBlocks() ? weight.blocks * kBlockGroups : weight.groups) * plan.kernel.row_group_bytes;
   const int64_t tile_rows = plan.kernel.max_rows;
   const int64_t tiles = DivideUp(plan.a_rows(), tile_rows);
   const int64_t fitting = std::max<int64_t>(1, kPackedBlockBytes / (plan.a_stride * tile_rows));
