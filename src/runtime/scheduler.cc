@@ -561,7 +561,7 @@ bool SchedulerImpl::PreemptOther(const ScheduledRequest* except) {
     return request.get() != except && request->sequence->size() > 0 && request->encoding.empty();
   });
   if (begun != starting_.rend()) {
-    const RequestPtr request = *begun;
+    const RequestPtr request = std::move(*begun);
     starting_.erase(std::next(begun).base());
     Preempt(request);
     return true;

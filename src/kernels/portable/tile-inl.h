@@ -115,7 +115,7 @@ void Tile(const float* HWY_RESTRICT a, const typename Columns::Element* HWY_REST
   constexpr int kVectors = Columns::kVectors;
   // A fused multiply-add takes 4 cycles and two start in each, so 8 sums must be on their way: few rows split
   // the depth over several sums.
-  constexpr int kWanted = 8 / (kRows * kVectors);
+  constexpr int kWanted = (8 + kRows * kVectors - 1) / (kRows * kVectors);
   constexpr int kSums = kWanted >= 4 ? 4 : (kWanted >= 2 ? 2 : 1);
   const Floats d;
   Vec sums[kSums][kRows][kVectors];
