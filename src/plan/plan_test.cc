@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernels/few_rows.h"
 #include "plan/auto.h"
 #include "plan/cost.h"
 #include "plan/keep.h"
@@ -176,6 +177,25 @@ TEST(SpeedTest, EveryOperationOfAStageHasAClassThatFilesName) {
       for (size_t i = FeatureNames(ClassOf(op)).size(); i < kMostFeatures; ++i) EXPECT_EQ(features[i], 0);
     }
   }
+}
+
+TEST(SpeedTest, FewRowsAreThoseOfTheKernels) {
+  for (const WeightFormat format : {WeightFormat::kExact, WeightFormat::kInt8, WeightFormat::kInt4}) {
+    const int64_t few = FewRows(TheBackend(), format);
+    EXPECT_GE(few, 4);
+    const auto first = [&](int64_t tokens) {
+      const StageOperations stages = OperationsOf(Model256M().config, TheBackend(), {.decoder = format},
+                                                  {.prompt_tokens = tokens, .output_tokens = 1});
+      for (const Operation& op : stages[static_cast<size_t>(StageId::kPrefill)]) {
+        if (op.kind == OperationKind::kLinear) return ClassOf(op);
+      }
+      return std::string();
+    };
+    EXPECT_EQ(first(few), fmt::format("few.{}", WeightFormatName(format)));
+    EXPECT_EQ(first(few + 1), fmt::format("linear.{}", WeightFormatName(format)));
+  }
+  // As kernels with more of them have it.
+  EXPECT_EQ(ClassOf({.format = WeightFormat::kQ8, .rows = 20, .few_rows = 32}), "few.q8_0");
 }
 
 TEST(ScoresTest, PointsAreReadAsLinesOrAsAnArray) {
