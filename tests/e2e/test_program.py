@@ -839,6 +839,18 @@ class Eval(ProgramTest):
         self.assertEqual((compared["questions"], compared["verdict"]), (3, "none"))
         self.fails(1, ["has no point", "'precision=int8 detail=low'"], "eval", "--compare", out, out)
 
+    def test_points_of_a_sweep_over_models_have_their_own_precision(self):
+        packed, out, points = (self.folder / name for name in ("packed", "sweep.jsonl", "points.jsonl"))
+        self.succeeds("quantize", "--json", "--precision", "int4", MODEL, packed)
+        sweep = ("eval", EVAL / "questions.jsonl", "--limit", 1, "-n", 1, "--detail", "low", "--sweep",
+                 f"model={packed},{MODEL}", "--out", out, "--points", points)
+        for _ in range(2):  # the second finds all answers in the file
+            self.succeeds(*sweep)
+            first, second = map(json.loads, points.read_text().splitlines())
+            self.assertEqual((first["model"], second["model"]), (str(packed), str(MODEL)))
+            self.assertIn("int4", first["precision"])
+            self.assertEqual(second["precision"], "exact")
+
     def test_a_table_with_choices(self):
         picture = base64.b64encode((DEMO / "chart.png").read_bytes()).decode()
         table = self.folder / "AI2D_TEST.tsv"
