@@ -682,6 +682,12 @@ class Plan(ProgramTest):
         self.assertEqual(clip["pictures"][0]["reduction"], "evs:64")
         self.assertIn("64 of 64 tokens a frame", clip["budget"]["why"])
 
+        whole = ("ask", "--json", "-n", 2, "--max-frames", 4, MEDIA / "video/five_seconds.mp4", "What happens?", "--budget")
+        rich = json.loads(self.succeeds(*whole, "1000s", env=env))["budget"]
+        self.assertIn("4 frames, 256 visual tokens", rich["why"])
+        tight = json.loads(self.succeeds(*whole, f"{0.999 * rich['planned_ms']}ms", env=env))
+        self.assertEqual((tight["pictures"][0]["frames"], tight["pictures"][0]["reduction"]), (4, "divprune:16"))
+
         asked = ("ask", "-n", 2, "--detail", "low")
         self.fails(1, ["predicted to take", "encode", "tome"], *asked, "--reduce", "pool:1e-3ms", *self.QUESTION, env=env)
         self.fails(1, ["joules", "--watts"], *asked, "--reduce", "pool:5J", *self.QUESTION, env=env)
