@@ -50,8 +50,13 @@ Result<EstimateClip> ReadVideo(const JsonObject& video, const VideoOptions& defa
   const double fps = said_fps > 0 ? said_fps : defaults.fps;
   if (video.Has("frames")) {
     EYESHOT_ASSIGN_OR_RETURN(const int64_t frames, video.Integer("frames", 1, limits::kMaxFramesPerPrompt));
-    for (int64_t i = 0; i < frames; ++i) clip.timestamps_s.push_back(static_cast<double>(i) / fps);
     clip.duration_s = static_cast<double>(frames) / fps;
+    if (clip.duration_s > static_cast<double>(limits::kMaxVideoSeconds)) {
+      return video.Error(StatusCode::kLimitExceeded, "fps",
+                         fmt::format("so many that {} frames are {} seconds at most", frames, limits::kMaxVideoSeconds),
+                         kMend);
+    }
+    for (int64_t i = 0; i < frames; ++i) clip.timestamps_s.push_back(static_cast<double>(i) / fps);
     return clip;
   }
   EYESHOT_ASSIGN_OR_RETURN(clip.duration_s,

@@ -345,7 +345,8 @@ TEST_F(ServerTest, EstimatesTakeVideosAndBudgets) {
   EXPECT_EQ(asked.clips[3].duration_s, 1.5);
   for (const char* bad : {R"({"videos": [{}]})", R"({"videos": {"frames": 1}})", R"({"videos": [{"frames": 513}]})",
                           R"({"videos": [{"frames": 500}, {"frames": 500}]})", R"({"videos": [{"duration_s": -1}]})",
-                          R"({"budget": "soon"})", R"({"budget": "1s", "detail": "low"})"}) {
+                          R"({"videos": [{"frames": 2, "fps": 1e-9}]})", R"({"budget": "soon"})",
+                          R"({"budget": "1s", "detail": "low"})"}) {
     EXPECT_EQ(Ask(Post("/v1/estimate", bad)).status, 400) << bad;
   }
 }
