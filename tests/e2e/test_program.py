@@ -36,6 +36,19 @@ def run(*arguments, stdin: bytes | None = None, env: dict | None = None, cwd: st
     return done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8")
 
 
+def known_speed(folder: pathlib.Path, picoseconds: float = 4) -> dict:
+    """An environment in which this machine is calibrated: a multiply-add takes so long, and nothing else any time."""
+    env = {"XDG_CACHE_HOME": str(folder)}
+    message = json.loads(run("plan", MODEL, "--json", env=env)[1])["error"]["message"]
+    speed = pathlib.Path(re.search(r"there is no (\S+\.json)", message)[1])
+    speed.parent.mkdir()
+    linear = {"call": 0, "multiply_add": picoseconds, "input": 0, "output": 0, "weight": 0, "gelu": 0, "gate": 0, "deep": 0}
+    few = {"call": 0, "weight_byte": 0, "multiply_add": picoseconds}
+    speed.write_text(json.dumps({"eyeshot_speed": 1, "cpu": "another", "isa": "avx2", "threads": 1, "version": "1",
+                                 "date": "2026-01-01", "picoseconds": {"linear.exact": linear, "few.exact": few}}))
+    return env
+
+
 class ProgramTest(unittest.TestCase):
     """What all tests use."""
 
@@ -603,17 +616,7 @@ class Plan(ProgramTest):
         self.assertIn("D is not identifiable", self.succeeds("plan", "--refit"))
 
     def known_speed(self) -> dict:
-        """An environment in which this machine is calibrated: a multiply-add takes 4 ps, and nothing else any time."""
-        env = {"XDG_CACHE_HOME": str(self.folder)}
-        message = json.loads(run("plan", MODEL, "--json", env=env)[1])["error"]["message"]
-        speed = pathlib.Path(re.search(r"there is no (\S+\.json)", message)[1])
-        speed.parent.mkdir()
-        linear = {"call": 0, "multiply_add": 4, "input": 0, "output": 0, "weight": 0, "gelu": 0, "gate": 0, "deep": 0}
-        few = {"call": 0, "weight_byte": 0, "multiply_add": 4}
-        speed.write_text(json.dumps({"eyeshot_speed": 1, "cpu": "another", "isa": "avx2", "threads": 1, "version": "1",
-                                     "date": "2026-01-01",
-                                     "picoseconds": {"linear.exact": linear, "few.exact": few}}))
-        return env
+        return known_speed(self.folder)
 
     QUESTION = (MEDIA / "photos/astronaut.png", "What is this?")
 

@@ -6,12 +6,13 @@ import http.client
 import json
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import sys
 import tempfile
 import unittest
+
+import test_program
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEMO = ROOT / "demo"
@@ -214,16 +215,7 @@ class Budgets(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
-        environment = os.environ | {"XDG_CACHE_HOME": cls.folder.name}
-        error = subprocess.run([PROGRAM, "plan", ROOT / "models/eyeshot-tiny", "--json"], capture_output=True, text=True,
-                               env=environment, check=False).stdout
-        speed = pathlib.Path(re.search(r"there is no (\S+\.json)", json.loads(error)["error"]["message"])[1])
-        speed.parent.mkdir()
-        linear = {"call": 0, "multiply_add": 4, "input": 0, "output": 0, "weight": 0, "gelu": 0, "gate": 0, "deep": 0}
-        few = {"call": 0, "weight_byte": 0, "multiply_add": 4}
-        speed.write_text(json.dumps({"eyeshot_speed": 1, "cpu": "another", "isa": "avx2", "threads": 1, "version": "1",
-                                     "date": "2026-01-01",
-                                     "picoseconds": {"linear.exact": linear, "few.exact": few}}))
+        test_program.known_speed(pathlib.Path(cls.folder.name))
         cls.server = Server(cache=cls.folder.name)
 
     @classmethod
