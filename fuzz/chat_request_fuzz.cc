@@ -45,7 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!request.ok()) (void)eyeshot::server::ErrorReply(request.status(), eyeshot::server::RequestStep::kParse).status;
   }
   (void)eyeshot::server::ParseTokenizeRequest(text).ok();
-  const auto estimate = eyeshot::server::ParseEstimateRequest(text, {}, kContext);
+  const auto estimate = eyeshot::server::ParseEstimateRequest(text, {}, kContext, {});
   if (estimate.ok()) {
     EYESHOT_CHECK(estimate->pictures.size() <= eyeshot::limits::kMaxImagesPerPrompt);
     EYESHOT_CHECK(estimate->options.max_tokens >= 1 && estimate->options.max_tokens <= kContext);

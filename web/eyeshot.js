@@ -94,8 +94,10 @@ async function ask(turns, answer, changed) {
     const reply = await fetch('/v1/chat/completions', {
       method: 'POST', headers: headers(), signal: control.signal,
       body: JSON.stringify({
-        messages: messagesOf(turns, answer.setting.detail), stream: true, stream_options: {include_usage: true},
+        messages: messagesOf(turns, answer.setting.budget ? 'auto' : answer.setting.detail),
+        stream: true, stream_options: {include_usage: true},
         temperature: answer.setting.temperature, max_tokens: answer.setting.maxTokens, reduce: answer.setting.reduce || 'none',
+        budget: answer.setting.budget || undefined,
       }),
     });
     if (!reply.ok) {
@@ -133,12 +135,14 @@ function settings() {
     temperature: Math.max(0, Number($('temperature').value) || 0),
     maxTokens: Math.max(1, Math.round(Number($('max-tokens').value)) || 256),
   };
-  const chosen = [{detail: $('detail').value, reduce: $('reduce').value, ...common}];
+  const chosen = [{detail: $('detail').value, reduce: $('reduce').value, budget: $('budget').value.trim(), ...common}];
   if ($('compare').checked) chosen.push({detail: $('detail-b').value, reduce: $('reduce-b').value, ...common});
   return chosen;
 }
 
-const settingText = ({detail, reduce}) => `detail ${detail}` + (reduce && reduce !== 'none' ? `, ${reduce}` : '');
+// A budget chooses the detail.
+const settingText = ({detail, reduce, budget}) => (budget ? `budget ${budget}` : `detail ${detail}`) +
+  (reduce && reduce !== 'none' ? `, ${reduce}` : '');
 
 // --- What the next question will take
 
@@ -149,12 +153,29 @@ function earlierTokens() {
   return usage ? usage.total_tokens : 0;
 }
 
-async function fetchEstimate(setting, pictures, signal) {
+// The sizes of pictures and lengths of videos that go with the question.
+async function sizesOf(views) {
+  const sizes = {pictures: [], videos: []};
+  for (const view of views) {
+    if (view.tagName === 'VIDEO') {
+      if (view.readyState < view.HAVE_METADATA) {
+        await new Promise((resolve, reject) => { view.onloadedmetadata = resolve; view.onerror = reject; });
+      }
+      sizes.videos.push({duration_s: view.duration, width: view.videoWidth, height: view.videoHeight});
+    } else {
+      await view.decode();
+      sizes.pictures.push({width: view.naturalWidth, height: view.naturalHeight});
+    }
+  }
+  return sizes;
+}
+
+async function fetchEstimate(setting, sizes, signal) {
   const reply = await fetch('/v1/estimate', {
     method: 'POST', headers: headers(), signal,
     body: JSON.stringify({
-      pictures, text: $('question').value.trim() || DEFAULT_QUESTION, detail: setting.detail, reduce: setting.reduce,
-      max_tokens: setting.maxTokens, earlier_tokens: earlierTokens(),
+      ...sizes, text: $('question').value.trim() || DEFAULT_QUESTION, detail: setting.budget ? undefined : setting.detail,
+      reduce: setting.reduce, budget: setting.budget || undefined, max_tokens: setting.maxTokens, earlier_tokens: earlierTokens(),
     }),
   });
   const json = await reply.json();
@@ -171,6 +192,7 @@ function estimateLine(setting, estimate, several) {
   const line = element('li', {}, several ? `${settingText(setting)}: ` : '', element('strong', {}, parts.join(', ')),
     `; ${estimate.prompt_tokens} tokens of prompt, ${left} of ${estimate.context_tokens} left`);
   if (estimate.pictures.some((picture) => picture.shrunk)) line.append('; made smaller to fit');
+  if (estimate.budget) line.append(`; ${estimate.budget.why}`);
   line.title = predicted
     ? [...predicted.stages.map((stage) => `${STAGES[stage.name] || stage.name} ${about(stage.wall_ms)}`),
       `then ${about(predicted.token_ms)} a token`, predicted.from, ...predicted.doubts].join('; ')
@@ -180,18 +202,18 @@ function estimateLine(setting, estimate, several) {
 
 async function showEstimate() {
   if (estimating) estimating.abort();
-  const views = [...$('media').querySelectorAll('img')];
+  const views = [...$('media').querySelectorAll('img, video')];
   const box = $('estimate');
-  if (pending.length === 0 || views.length < pending.length) {  // of videos the server alone knows the frames
+  if (pending.length === 0) {
     box.hidden = true;
     return;
   }
   const control = estimating = new AbortController();
   try {
-    await Promise.all(views.map((view) => view.decode()));
-    const pictures = views.map((view) => ({width: view.naturalWidth, height: view.naturalHeight}));
+    const sizes = await sizesOf(views);
+    if (control.signal.aborted) return;
     const chosen = settings();
-    const lines = await Promise.all(chosen.map((setting) => fetchEstimate(setting, pictures, control.signal)
+    const lines = await Promise.all(chosen.map((setting) => fetchEstimate(setting, sizes, control.signal)
       .then((estimate) => estimateLine(setting, estimate, chosen.length > 1))
       .catch((error) => {
         if (error.name === 'AbortError') throw error;
@@ -201,7 +223,7 @@ async function showEstimate() {
     box.replaceChildren(...lines);
     box.hidden = false;
   } catch {
-    if (!control.signal.aborted) box.hidden = true;  // a picture that this browser can't show
+    if (!control.signal.aborted) box.hidden = true;  // a picture or video that this browser can't show
   }
 }
 
@@ -328,7 +350,7 @@ function showStages(parts, answer) {
   const energy = own.joules.value !== null
     ? `${joulesText(own.joules)} (${own.joules.source === 'model' ? 'estimated' : own.joules.source})` : 'energy not measured';
   parts.sum.textContent = `${usage.prompt_tokens} prompt tokens (${own.visual_tokens} visual${cached ? `, ${cached} cached` : ''}), ` +
-    `${usage.completion_tokens} written; first after ${ms(own.first_token_ms)}, all in ${ms(own.total_ms)}; ${energy}`;
+    `${usage.completion_tokens} written; first after ${ms(own.first_token_ms)}, all in ${ms(own.total_ms)}; ${energy}` + (own.budget ? `; budget: ${own.budget.why}` : '');
 }
 
 // The tiles over each picture, as the first answer's usage has them. Pictures of this question are the last ones.

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/error.h"
@@ -23,6 +24,7 @@
 #include "cli/report.h"
 #include "cli/run_meter.h"
 #include "cli/serving.h"
+#include "runtime/engine_parts.h"
 #include "server/batch_files.h"
 
 namespace eyeshot::cli {
@@ -40,6 +42,7 @@ struct BatchFlags {
   ModelFlags model;
   SchedulerOptions scheduler;
   server::BatchOptions batch = {.defaults = {.max_tokens = 1024, .detail = {PictureDetail::Kind::kAuto, 0}}};
+  RequestPlanFlags plan;
   bool jpeg_scaling = false;
   bool json = false;
   bool quiet = false;
@@ -152,19 +155,32 @@ int ExitCodeOf(const server::BatchReport& report) {
 // What the scheduler's model doesn't say of itself, and answers depend on.
 std::string ModelSettings(const BatchFlags& flags) {
   const ModelFlags& model = flags.model;
-  return fmt::format("kv_cache={} frame_edge={} pillow13={} hf_defaults={} mmproj={} jpeg_scaling={}", model.kv_cache,
-                     model.frame_edge, model.pillow13, model.hf_defaults, model.mmproj, flags.jpeg_scaling);
+  std::string settings =
+      fmt::format("kv_cache={} frame_edge={} pillow13={} hf_defaults={} mmproj={} jpeg_scaling={}", model.kv_cache,
+                  model.frame_edge, model.pillow13, model.hf_defaults, model.mmproj, flags.jpeg_scaling);
+  // Only where they are given, so that files of runs without any go on as they were.
+  if (flags.plan.watts > 0) settings += fmt::format(" watts={}", flags.plan.watts);
+  for (const std::string& file : flags.plan.points) settings += fmt::format(" points={}", file);
+  return settings;
 }
 
 Status Run(const BatchFlags& flags, int& exit_code) {
   const Interrupt interrupt;
   EYESHOT_RETURN_IF_ERROR(server::BatchInput::Open(flags.input).status());  // before a model is loaded
+  EYESHOT_RETURN_IF_ERROR(CheckRequestPlanFlags(flags.plan));
   EYESHOT_ASSIGN_OR_RETURN(const ServedModel model,
                            LoadServedModel(flags.model, flags.scheduler, flags.jpeg_scaling, !flags.quiet));
   RunMeter meter(model.engine->info());
   BatchProgress progress(!flags.quiet, meter);
   server::BatchOptions options = flags.batch;
   options.settings = ModelSettings(flags);
+  options.planner = PlannerFor(*model.engine, PartsOf(*model.engine).model->backend(), flags.model, flags.plan);
+  if (!flags.quiet) {
+    options.log = [&progress](std::string_view line) {
+      progress.Clear();
+      fmt::print(stderr, "{}\n", line);
+    };
+  }
   options.stop = interrupt.flag();
   options.on_progress = [&progress](const server::BatchReport& report) { progress.Tell(report); };
   const Result<server::BatchReport> report =
@@ -212,6 +228,7 @@ void AddBatchCommand(CLI::App& program, int& exit_code) {
   AddMediaFlags(*command, flags->batch.media, "; without it that of the requests' file");
   AddBodyFlag(*command, flags->batch.media.max_bytes);
   AddGenerationFlags(*command, flags->batch.defaults);
+  AddRequestPlanFlags(*command, flags->plan);
   AddJpegScalingFlag(*command, flags->jpeg_scaling);
   command->add_flag("--json", flags->json, "What was done as JSON on standard output");
   command->add_flag("-q,--quiet", flags->quiet, "Errors alone");

@@ -39,6 +39,7 @@ Result<bool> IsRight(Engine& engine, const eval::Question& question, const SetOp
   EYESHOT_ASSIGN_OR_RETURN(const Answer answer, eval::AskQuestion(engine, *chat, question, settings, ledger));
   options.governor->RequestDone(static_cast<double>(SteadyNowNs() - begin) * 1e-9);
   if (answer.finish_reason == FinishReason::kCancelled) return CancelledError("cancelled");
+  if (options.budget != nullptr) options.budget->Observe(answer);
   return exact->score(question, answer.text) == 1;
 }
 

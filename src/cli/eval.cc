@@ -81,6 +81,7 @@ Status FillIn(const EvalFlags& flags, const eval::QuestionSet& set, EvalJob& job
   EYESHOT_ASSIGN_OR_RETURN(job.axes, CheckAxes(axes));
   EYESHOT_ASSIGN_OR_RETURN(job.points, eval::PointsOf(job.axes));
   job.out = flags.out;
+  job.names_models = !flags.points.empty();
   job.recorded = flags.recorded;
   if (flags.recorded && !job.axes.empty()) {
     return InvalidArgumentError("--recorded and --sweep together", "recorded answers have no settings to vary");
@@ -114,6 +115,7 @@ EvalReport ReportOf(const EvalJob& job, const EvalOutcome& outcome) {
                     .scorer = job.scorer,
                     .axes = job.axes,
                     .info = outcome.info,
+                    .infos = outcome.infos,
                     .seconds = outcome.seconds,
                     .resumed = outcome.resumed,
                     .governors = outcome.governors,

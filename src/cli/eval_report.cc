@@ -229,8 +229,9 @@ std::string PointsText(const EvalReport& report, std::span<const EvalSettings> s
     const eval::Score& total = report.points[i].summary.total;
     const EvalSettings& own = settings[i];
     if (total.ms <= 0 || !plan::ParseReduction(own.options.reduce).ok()) continue;
-    OrderedJson point = {{"model", own.model.model.empty() ? report.info.name : own.model.model},
-                         {"precision", PointPrecision(own.model.precision, report.info.precision)},
+    const ModelInfo& info = report.infos[i];
+    OrderedJson point = {{"model", own.model.model.empty() ? info.name : own.model.model},
+                         {"precision", PointPrecision(own.model.precision, info.precision)},
                          {"detail", PictureDetailName(own.options.detail)},
                          {"reduce", own.options.reduce},
                          {"score", total.score.value},

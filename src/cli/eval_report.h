@@ -40,6 +40,7 @@ struct EvalReport {
   std::vector<EvalPoint> points;
   std::vector<EvalCost> costs;  // CostsOf(points)
   ModelInfo info;  // name empty: nothing was asked
+  std::vector<ModelInfo> infos;  // EvalOutcome::infos
   double seconds = 0;
   size_t resumed = 0;
   std::vector<std::string> governors;  // what they did
@@ -60,7 +61,8 @@ void PrintReport(const EvalReport& report);
 OrderedJson ReportJson(const EvalReport& report);
 
 // A line for each point whose answers were asked for, as `eyeshot plan --points` reads them; `settings` are those of
-// report.points. Points whose KEEP is no number of tokens are left out: a plan knows none other.
+// report.points, and report.infos are there. Points whose KEEP is no number of tokens are left out: a plan knows none
+// other.
 std::string PointsText(const EvalReport& report, std::span<const EvalSettings> settings);
 
 // A page; and the first cost's (or the named one's) chart alone, as an SVG file.

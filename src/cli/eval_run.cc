@@ -147,6 +147,10 @@ Status Evaluation::RunPoint(const eval::Point& point) {
     ++done_;
     ++asked_;
   }
+  if (!job_.names_models || job_.recorded) return Status::Ok();
+  // All answers may have been in the file, and a precision that nobody named is known of a loaded model alone.
+  if (settings.model.precision.empty()) EYESHOT_RETURN_IF_ERROR(Load(settings));
+  outcome_.infos.push_back(engine_->info());
   return Status::Ok();
 }
 

@@ -25,12 +25,14 @@ struct EvalJob {
   std::vector<eval::SweepAxis> axes;  // CheckAxes()
   std::vector<eval::Point> points;    // of the axes
   std::string out;                    // a file of results; "": none
+  bool names_models = false;          // EvalOutcome::infos are wanted
   bool recorded = false;              // scores the answers in the set, and asks nobody
 };
 
 struct EvalOutcome {
   std::vector<eval::Record> records;  // of all points, point after point
   ModelInfo info;                     // of the model loaded last; empty with `recorded`
+  std::vector<ModelInfo> infos;       // of each point's model, with EvalJob::names_models
   Ledger ledger;                      // of what was asked now
   double seconds = 0;                 // the asking now
   size_t resumed = 0;                 // records that were in the file

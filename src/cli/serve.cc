@@ -30,6 +30,7 @@ struct ServeFlags {
   ModelFlags model;
   SchedulerOptions scheduler;
   server::ServerOptions server;
+  RequestPlanFlags plan;
   bool jpeg_scaling = false;
   bool no_page = false;
   bool quiet = false;
@@ -50,13 +51,16 @@ struct Parts {
 
 Result<Parts> Start(const ServeFlags& flags) {
   Parts parts;
+  EYESHOT_RETURN_IF_ERROR(CheckRequestPlanFlags(flags.plan));
   EYESHOT_ASSIGN_OR_RETURN(parts.model,
                            LoadServedModel(flags.model, flags.scheduler, flags.jpeg_scaling, !flags.quiet));
   server::ServerModel model{.scheduler = parts.model.scheduler.get(), .media = parts.model.media};
   model.tokenize = [engine = parts.model.engine](std::string_view text) {
     return PartsOf(*engine).model->tokenizer().Encode(text);
   };
-  model.estimate = [estimator = std::make_shared<const RequestEstimator>(parts.model.engine, flags.model)](
+  model.planner =
+      PlannerFor(*parts.model.engine, PartsOf(*parts.model.engine).model->backend(), flags.model, flags.plan);
+  model.estimate = [estimator = std::make_shared<const RequestEstimator>(parts.model.engine, model.planner)](
                        const server::EstimateRequest& request) { return estimator->Of(request); };
   server::ServerOptions options = flags.server;
   options.page = !flags.no_page;
@@ -142,6 +146,7 @@ void AddServeCommand(CLI::App& program, int& exit_code) {
       ->type_name("N");
   AddLimitFlags(*command, flags->server);
   AddGenerationFlags(*command, flags->server.defaults);
+  AddRequestPlanFlags(*command, flags->plan);
   AddJpegScalingFlag(*command, flags->jpeg_scaling);
   command->add_flag("--no-page", flags->no_page, "The API alone");
   command->add_flag("--log-text", flags->server.log_text, "Questions and answers in the log too");

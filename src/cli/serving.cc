@@ -3,12 +3,15 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "cli/generation_flags.h"
 #include "cli/governor_flags.h"
+#include "cli/plan_points.h"
+#include "cli/question_budget.h"
 
 namespace eyeshot::cli {
 
@@ -54,6 +57,31 @@ Status CheckAllowedFolder(const server::MediaOptions& options) {
   if (options.allowed_folder.empty() || IsDirectory(options.allowed_folder)) return Status::Ok();
   return NotFoundError(fmt::format("--allow-files names '{}', which is no folder", options.allowed_folder),
                        "name the folder whose files requests may show");
+}
+
+void AddRequestPlanFlags(CLI::App& command, RequestPlanFlags& flags) {
+  AddWattsFlag(command, flags.watts);
+  AddPointsFlag(command, flags.points);
+}
+
+Status CheckRequestPlanFlags(const RequestPlanFlags& flags) {
+  plan::Knowledge knowledge;
+  return ReadPoints(flags.points, knowledge);
+}
+
+server::RequestPlanner PlannerFor(const Engine& engine, const Backend& backend, const ModelFlags& flags,
+                                  const RequestPlanFlags& plan) {
+  const std::string& device = engine.info().device;
+  if (device != "cpu") {
+    return UnsupportedError(fmt::format("this model runs on {}, and a GPU's speed isn't known", device),
+                            "leave the budget out, or use --device cpu");
+  }
+  Result<plan::ModelHere> here = FindModelHere(flags, backend, plan.watts, plan.points);
+  if (!here.ok()) {
+    const Status status = here.status();
+    return Status(status.code(), status.found(), status.mend() + ", then start this program again");
+  }
+  return std::make_shared<plan::QuestionPlanner>(backend, *std::move(here));
 }
 
 Result<ServedModel> LoadServedModel(const ModelFlags& flags, const SchedulerOptions& scheduler, bool jpeg_scaling,

@@ -3,11 +3,15 @@
 #define EYESHOT_CLI_SERVING_H_
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "cli/model_flags.h"
 #include "eyeshot/engine.h"
 #include "eyeshot/scheduler.h"
+#include "kernels/backend.h"
 #include "server/media_loader.h"
+#include "server/request_plan.h"
 
 namespace eyeshot::cli {
 
@@ -29,6 +33,20 @@ struct ServedModel {
   std::unique_ptr<Scheduler> scheduler;
   server::MediaNeeds media;
 };
+
+// What budgets of requests are planned with.
+struct RequestPlanFlags {
+  double watts = 0;  // of this machine at work; 0: as calibration found it
+  std::vector<std::string> points;  // files of what was measured
+};
+// --watts, --points
+void AddRequestPlanFlags(CLI::App& command, RequestPlanFlags& flags);
+// Whether the files can be read, before a model is loaded.
+Status CheckRequestPlanFlags(const RequestPlanFlags& flags);
+// Uses the model's backend, and must not outlive it. An error is that of requests with a budget: on a GPU, and where
+// this machine was not measured.
+server::RequestPlanner PlannerFor(const Engine& engine, const Backend& backend, const ModelFlags& flags,
+                                  const RequestPlanFlags& plan);
 
 // Errors: those of LoadEngine() and Scheduler::Create().
 Result<ServedModel> LoadServedModel(const ModelFlags& flags, const SchedulerOptions& scheduler, bool jpeg_scaling,

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "kernels/cpu_backend.h"
+#include "kernels/few_rows.h"
 #include "kernels/portable/weights.h"
 #if defined(__x86_64__)
 #include "kernels/x86/amx_emulator.h"
@@ -79,9 +80,6 @@ class DotTest : public testing::TestWithParam<Machine> {
     ASSERT_TRUE(backend.ok()) << backend.status().message();
     backend_ = *std::move(backend);
     stream_ = backend_->NewStream();
-    const auto kernels = portable::DotKernelsFor(portable::DotType::kInt8, GetParam().isa);
-    few_ =
-        *std::find_if(kernels.begin(), kernels.end(), [](const auto& kernel) { return kernel.block_tile != nullptr; });
     rounds_to_bf16_ = !portable::DotKernelsFor(portable::DotType::kBf16, GetParam().isa).empty();
   }
 
@@ -122,7 +120,7 @@ class DotTest : public testing::TestWithParam<Machine> {
   }
 
   // Up to how many rows have two digits.
-  int64_t FewRows(WeightFormat format) const { return IsBlocks(format) ? few_.few_block_rows : few_.few_rows; }
+  int64_t FewRows(WeightFormat format) const { return eyeshot::FewRows(*backend_, format); }
 
   // What a row of x is in a product of so many rows.
   std::vector<double> RoundRow(const float* x, int64_t n, int64_t rows, WeightFormat format) const {
@@ -245,7 +243,6 @@ class DotTest : public testing::TestWithParam<Machine> {
 
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Stream> stream_;
-  portable::DotKernel few_;
   bool rounds_to_bf16_ = false;
   std::mt19937 random_{7};
 };

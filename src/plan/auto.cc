@@ -53,14 +53,16 @@ class Ranking {
   bool known_;
 };
 
-std::string Why(const PicturePlan& plan, const Candidate& candidate, const Budget& budget) {
+std::string Why(const PicturePlan& plan, const Candidate& candidate, const Budget& budget, bool clip) {
   const Request& request = plan.cost.request;
   const std::string limit = BudgetText(budget);
   const std::string way =
-      fmt::format("{} tile{}, {} visual token{}{}, {:.0f} ms planned", request.tiles, request.tiles == 1 ? "" : "s",
-                  request.visual_tokens, request.visual_tokens == 1 ? "" : "s",
+      fmt::format("{} {}{}, {} visual token{}{}, {:.0f} ms planned", request.tiles, clip ? "frame" : "tile",
+                  request.tiles == 1 ? "" : "s", request.visual_tokens, request.visual_tokens == 1 ? "" : "s",
                   plan.reduce == "none" ? "" : fmt::format(" ({})", plan.reduce), Ms(plan.cost.ledger));
-  if (!plan.within) return fmt::format("{}: the least there is, though more than {}", way, limit);
+  if (!plan.within) {
+    return fmt::format("{}: the least there is{}, though more than {}", way, clip ? " of so many frames" : "", limit);
+  }
   if (candidate.accuracy.evidence != Evidence::kMeasured)
     return fmt::format("{}: the most tokens within {}", way, limit);
   return fmt::format("{}: answers best within {}, {:.1f} % right ({}{})", way, limit, 100 * candidate.accuracy.value,
@@ -120,7 +122,7 @@ Result<PicturePlan> PlanFor(const ModelAtHand& model, const Workload& workload, 
       .detail = best->variant.detail, .reduce = choices.base.reduced() ? "none" : best->reduce(), .cost = best->cost};
   plan.within = BudgetShare(plan.cost.ledger, budget) <= 1;
   plan.cost.batch_s = plan.cost.seconds();
-  plan.why = Why(plan, *best, budget);
+  plan.why = Why(plan, *best, budget, workload.pictures.empty());
   return plan;
 }
 

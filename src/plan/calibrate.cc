@@ -15,6 +15,7 @@
 #include "base/median.h"
 #include "base/threads.h"
 #include "energy/meters/find.h"
+#include "kernels/few_rows.h"
 #include "plan/calibration_points.h"
 #include "plan/mini_decoder.h"
 
@@ -223,12 +224,17 @@ Status Calibrator::MeasureProducts() {
                                               {.rows = 1, .outputs = 2816, .inputs = 704, .gated = true},
                                               {.rows = 1, .outputs = 768, .inputs = 2304, .residual = true},
                                               {.rows = 1, .outputs = 4096, .inputs = 2048}};
+  // Where arithmetic counts beside the weights' way: of one row the two can't be told apart.
+  constexpr PointMaker::LinearShape kMostOfFew = {.outputs = 2816, .inputs = 704};
   constexpr double kShare = 0.07;
   for (const WeightFormat format : kFormats) {
     if (!backend_.Supports(format)) continue;
     CallGroup group;
     for (const auto& shape : kMany) EYESHOT_RETURN_IF_ERROR(maker_.AddLinear(format, shape, group));
     for (const auto& shape : kFew) EYESHOT_RETURN_IF_ERROR(maker_.AddLinear(format, shape, group));
+    PointMaker::LinearShape most = kMostOfFew;
+    most.rows = FewRows(backend_, format);
+    EYESHOT_RETURN_IF_ERROR(maker_.AddLinear(format, most, group));
     EYESHOT_RETURN_IF_ERROR(Measure(std::move(group), kShare));
   }
   return Status::Ok();

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/splitmix64.h"
+#include "kernels/few_rows.h"
 #include "models/model.h"
 #include "tensor/dtype.h"
 
@@ -131,9 +132,9 @@ Status PointMaker::AddLinear(WeightFormat format, const LinearShape& full, CallG
   for (int64_t* size : {&shape.outputs, &shape.inputs}) *size = Shrunk(*size, kWeightStep);
   shape.rows = Shrunk(full.rows, 1);
   EYESHOT_ASSIGN_OR_RETURN(const auto ring, Ring(format, shape.outputs, shape.inputs, shape.gated,
-                                                 full.rows >= kManyRows ? 0
-                                                 : full.rows == 1       ? RingBytes(kFewRingBytes)
-                                                                        : RingBytes(kRingBytes),
+                                                 full.rows >= kManyRows                   ? 0
+                                                 : full.rows <= FewRows(backend_, format) ? RingBytes(kFewRingBytes)
+                                                                                          : RingBytes(kRingBytes),
                                                  group));
   const int64_t results = shape.gated ? shape.outputs / 2 : shape.outputs;
   EYESHOT_ASSIGN_OR_RETURN(const MatrixView x, Matrix(shape.rows, shape.inputs, group));
@@ -150,6 +151,7 @@ Status PointMaker::AddLinear(WeightFormat format, const LinearShape& full, CallG
   op.rows = static_cast<double>(shape.rows);
   op.outputs = static_cast<double>(shape.outputs);
   op.inputs = static_cast<double>(shape.inputs);
+  op.few_rows = static_cast<double>(FewRows(backend_, format));
   op.weight_bytes = static_cast<double>(ring.front()->bytes);
   TimedCalls point = MakePoint(op, fmt::format("{} x {} x {}{}", shape.rows, shape.outputs, shape.inputs,
                                                shape.gelu       ? ", GELU"

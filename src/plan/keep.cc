@@ -33,16 +33,10 @@ Status NothingFits(const CostEstimate& least, const Budget& budget, const KeepRa
   const StageId stage = Longest(least.ledger);
   const double share = static_cast<double>(least.ledger.cost(stage).wall_ns) /
                        static_cast<double>(std::max<uint64_t>(1, least.ledger.total_wall_ns()));
-  const char* mend =
-      "allow more, fewer tiles or frames (--detail low, --max-frames), or a shorter answer (--max-tokens)";
-  if (stage == StageId::kEncode && range.patches)
-    mend = "allow more, or take fewer tiles or frames (--detail low, --max-frames)";
-  if (stage == StageId::kEncode && !range.patches) {
-    mend =
-        "allow more, or take fewer tiles or frames (--detail low, --max-frames), or tome, which alone makes the "
-        "tower's "
-        "work less";
-  }
+  // In the words that flags and requests have in common.
+  std::string mend = "allow more, or take fewer tiles (detail low) or frames";
+  if (stage != StageId::kEncode) mend += ", or a shorter answer";
+  if (stage == StageId::kEncode && !range.patches) mend += ", or tome, which alone makes the tower's work less";
   return InvalidArgumentError(
       fmt::format(
           "with a single {} of a tile or frame this question is predicted to take {}, {:.0f} % of it {}, and {} are "

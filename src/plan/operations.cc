@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "kernels/few_rows.h"
 #include "models/decoder.h"
 #include "tensor/dtype.h"
 
@@ -54,6 +55,7 @@ class Writer {
     op.rows = rows;
     op.outputs = static_cast<double>(outputs);
     op.inputs = static_cast<double>(inputs);
+    op.few_rows = static_cast<double>(FewRows(backend_, format));
     op.weight_bytes = static_cast<double>(backend_.PackedLinearBytes(outputs, inputs, format));
     op.flops = 2 * rows * op.outputs * op.inputs;
     const double results = rows * (options.gated ? op.outputs / 2 : op.outputs);

@@ -38,6 +38,7 @@ struct Operation {
   double rows = 0;     // of activations; attention: queries
   double outputs = 0;  // kLinear: gates and ups together; others: columns
   double inputs = 0;   // kLinear
+  double few_rows = 0;  // kLinear: so many rows at most wait for weights (kernels/few_rows.h)
   double weight_bytes = 0;
   double heads = 0;
   double kv_heads = 0;

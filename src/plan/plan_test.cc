@@ -11,10 +11,12 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernels/few_rows.h"
 #include "plan/auto.h"
 #include "plan/cost.h"
 #include "plan/keep.h"
 #include "plan/planner.h"
+#include "plan/question.h"
 #include "plan/scores.h"
 #include "plan/speed.h"
 
@@ -176,6 +178,25 @@ TEST(SpeedTest, EveryOperationOfAStageHasAClassThatFilesName) {
       for (size_t i = FeatureNames(ClassOf(op)).size(); i < kMostFeatures; ++i) EXPECT_EQ(features[i], 0);
     }
   }
+}
+
+TEST(SpeedTest, FewRowsAreThoseOfTheKernels) {
+  for (const WeightFormat format : {WeightFormat::kExact, WeightFormat::kInt8, WeightFormat::kInt4}) {
+    const int64_t few = FewRows(TheBackend(), format);
+    EXPECT_GE(few, 4);
+    const auto first = [&](int64_t tokens) {
+      const StageOperations stages = OperationsOf(Model256M().config, TheBackend(), {.decoder = format},
+                                                  {.prompt_tokens = tokens, .output_tokens = 1});
+      for (const Operation& op : stages[static_cast<size_t>(StageId::kPrefill)]) {
+        if (op.kind == OperationKind::kLinear) return ClassOf(op);
+      }
+      return std::string();
+    };
+    EXPECT_EQ(first(few), fmt::format("few.{}", WeightFormatName(format)));
+    EXPECT_EQ(first(few + 1), fmt::format("linear.{}", WeightFormatName(format)));
+  }
+  // As kernels with more of them have it.
+  EXPECT_EQ(ClassOf({.format = WeightFormat::kQ8, .rows = 20, .few_rows = 32}), "few.q8_0");
 }
 
 TEST(ScoresTest, PointsAreReadAsLinesOrAsAnArray) {
@@ -528,6 +549,106 @@ TEST_F(KeepTest, EarlierTurnsAreLookedAtAndNotRunAgain) {
   EXPECT_EQ(second.request.prompt_tokens, first.request.prompt_tokens + 700);
   EXPECT_EQ(second.request.cached_tokens, 700);
   EXPECT_EQ(second.ledger.cost(StageId::kPrefill).tokens, first.ledger.cost(StageId::kPrefill).tokens);
+}
+
+TEST(QuestionTest, LimitsAreOfTheBudgetOrOfKeep) {
+  EXPECT_FALSE(*LimitOf("", "stride:16"));
+  const QuestionLimit whole = **LimitOf("1.5s", "stride:16,global=all");
+  EXPECT_EQ(whole.budget.ms, 1500);
+  EXPECT_FALSE(whole.of_keep);
+  const QuestionLimit keep = **LimitOf("", "pool:20J");
+  EXPECT_EQ(keep.budget.joules, 20);
+  EXPECT_TRUE(keep.of_keep);
+  for (const auto& [budget, reduce] : std::vector<std::pair<const char*, const char*>>{
+           {"500", "none"}, {"1s", "stripe:1"}, {"1s", "pool:5ms"}, {"", "pool:16,global=5ms"}}) {
+    EXPECT_EQ(LimitOf(budget, reduce).status().code(), StatusCode::kInvalidArgument) << budget << ", " << reduce;
+  }
+}
+
+// Questions of SmolVLM-256M on a machine whose time is arithmetic.
+class QuestionPlannerTest : public testing::Test {
+ protected:
+  QuestionPlan Plan(const std::string& budget, const std::string& reduce, const Workload& workload) {
+    options_ = {.reduce = reduce};
+    auto plan = planner_.Plan(**LimitOf(budget, reduce), workload, options_);
+    EXPECT_TRUE(plan.ok()) << plan.status().message();
+    return plan.ok() ? *plan : QuestionPlan();
+  }
+  // What an answer that took as planned has, but for `slower` times in the tower.
+  static Answer AnswerTo(const QuestionPlan& plan, double slower) {
+    Answer answer{.cached_tokens = plan.cost.request.cached_tokens,
+                  .completion_tokens = plan.cost.request.output_tokens};
+    answer.ledger = plan.cost.ledger;
+    const StageCost& encode = plan.cost.ledger.cost(StageId::kEncode);
+    answer.ledger.Add(StageId::kEncode,
+                      {.wall_ns = static_cast<uint64_t>((slower - 1) * static_cast<double>(encode.wall_ns))});
+    return answer;
+  }
+
+  const Workload kPicture{.pictures = {{512, 512}}, .output_tokens = 4};
+  const Workload kClip{.clips = {8}, .output_tokens = 4};
+  AskOptions options_;
+  QuestionPlanner planner_{TheBackend(), {.model = Model256M(), .loaded = {"exact", {}}, .speed = ArithmeticSpeed(4)}};
+};
+
+TEST_F(QuestionPlannerTest, ClipsKeepToBudgets) {
+  const QuestionPlan all = Plan("1000s", "none", kClip);
+  EXPECT_EQ(all.cost.request.tiles, 8);
+  EXPECT_EQ(all.cost.request.visual_tokens, 512);
+  EXPECT_EQ(all.reduce, "none");
+  EXPECT_NE(all.why.find("8 frames, 512 visual tokens"), std::string::npos) << all.why;
+  const QuestionPlan some = Plan(fmt::format("{}ms", 999 * all.cost.seconds()), "none", kClip);
+  EXPECT_TRUE(some.within);
+  EXPECT_LT(some.cost.request.visual_tokens, 512);
+  EXPECT_EQ(options_.reduce, some.reduce);
+  const QuestionPlan least = Plan("1ms", "none", kClip);
+  EXPECT_FALSE(least.within);
+  EXPECT_EQ(least.cost.request.visual_tokens, 512);
+  EXPECT_NE(least.why.find("of so many frames"), std::string::npos) << least.why;
+  // A reducer that was asked for is reckoned with as it counts frames, and stays.
+  const QuestionPlan evs = Plan("1000s", "evs:16", kClip);
+  EXPECT_EQ(evs.cost.request.visual_tokens, 128);
+  EXPECT_EQ(options_.reduce, "evs:16");
+  EXPECT_EQ(Plan("", "stride:1e9ms", kClip).reduce, "stride:64");
+  EXPECT_EQ(planner_.Plan(**LimitOf("1s", "evs:16"), kPicture, options_).status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST_F(QuestionPlannerTest, NothingShownIsNothingToPlan) {
+  options_.reduce = "pool:5ms";
+  EXPECT_FALSE(NeedsPlan(**LimitOf("", "pool:5ms"), {}, options_));
+  EXPECT_EQ(options_.reduce, "none");
+  EXPECT_TRUE(NeedsPlan(**LimitOf("1s", "none"), kClip, options_));
+  Workload workload = EmptyWorkload({.max_tokens = 4});
+  Image image;
+  image.width = 30;
+  image.height = 20;
+  AddParts(std::vector<ContentPart>{std::make_shared<const Image>(image), std::string("What is it?")}, workload);
+  EXPECT_EQ(workload.pictures, (std::vector<std::pair<int, int>>{{30, 20}}));
+  EXPECT_EQ(workload.question_tokens, 3);
+  EXPECT_EQ(workload.output_tokens, 4);
+}
+
+TEST_F(QuestionPlannerTest, AnswersCorrectLaterPlans) {
+  const QuestionPlan first = Plan("1000s", "none", kPicture);
+  EXPECT_EQ(planner_.Observe(first, AnswerTo(first, 1)), "");
+  EXPECT_NE(planner_.Observe(first, AnswerTo(first, 2)).find("encode took"), std::string::npos);
+  EXPECT_EQ(planner_.Observe(first, AnswerTo(first, 2)), "") << "it was planned before that was learned";
+  const QuestionPlan second = Plan("1000s", "none", kPicture);
+  const auto encode = [](const Ledger& ledger) { return static_cast<double>(ledger.cost(StageId::kEncode).wall_ns); };
+  EXPECT_NEAR(encode(second.cost.ledger), 2 * encode(first.cost.ledger), 1e-3 * encode(first.cost.ledger));
+  EXPECT_NEAR(encode(planner_.Corrected(first.cost.ledger)), 2 * encode(first.cost.ledger), 10);
+}
+
+TEST_F(QuestionPlannerTest, WorkThatWasNotDoneSaysNothing) {
+  const QuestionPlan plan = Plan("1000s", "none", kPicture);
+  Answer answer = AnswerTo(plan, 1);
+  // All from caches, but for a step that others had a share in.
+  answer.ledger = {};
+  answer.ledger.Add(StageId::kPrefill, {.wall_ns = 1000, .tokens = 1, .runs = 1});
+  answer.ledger.Add(StageId::kDecode, {.wall_ns = plan.cost.ledger.cost(StageId::kDecode).wall_ns / 3, .runs = 1});
+  answer.cached_tokens = plan.cost.request.prompt_tokens - 1;
+  EXPECT_EQ(planner_.Observe(plan, answer, /*alone=*/false), "");
+  EXPECT_NE(planner_.Observe(plan, answer, /*alone=*/true).find("decode took"), std::string::npos);
 }
 
 }  // namespace

@@ -19,8 +19,8 @@ namespace {
 
 constexpr double kPico = 1e-12;
 constexpr int kFileVersion = 1;
-// As the portable kernels: products of so many rows at most wait for weights.
-constexpr double kFewRows = 4;
+// As the portable kernels: attention of so many queries at most waits for the cache.
+constexpr double kFewQueries = 4;
 // Inputs from which on a product is cut into slabs, or fewer and fewer of its rows stay in L2.
 constexpr double kDeep = 4608;
 // Channels of a head and columns of a panel are computed in vectors of so many.
@@ -43,7 +43,7 @@ constexpr std::string_view kPreprocessNames[] = {"call", "across", "down", "pixe
 double PaddedTo(double value, double step) { return std::ceil(value / step) * step; }
 
 Features LinearFeatures(const Operation& op) {
-  if (op.rows <= kFewRows) return {1, op.weight_bytes, op.rows * op.inputs * op.outputs};
+  if (op.rows <= op.few_rows) return {1, op.weight_bytes, op.rows * op.inputs * op.outputs};
   const double results = op.rows * op.outputs;
   return {1,
           results * op.inputs,
@@ -74,10 +74,10 @@ std::string ClassOf(const Operation& op) {
   const char* cache = op.cache == KvFormat::kInt8 ? "int8" : "f16";
   switch (op.kind) {
     case OperationKind::kLinear:
-      return fmt::format("{}.{}", op.rows <= kFewRows ? "few" : "linear", WeightFormatName(op.format));
+      return fmt::format("{}.{}", op.rows <= op.few_rows ? "few" : "linear", WeightFormatName(op.format));
     case OperationKind::kEncodeAttention: return fmt::format("encode_attention.{}", rounding);
     case OperationKind::kPagedAttention:
-      return fmt::format("{}_attention.{}.{}", op.rows <= kFewRows ? "decode" : "prompt", rounding, cache);
+      return fmt::format("{}_attention.{}.{}", op.rows <= kFewQueries ? "decode" : "prompt", rounding, cache);
     case OperationKind::kNorm: return "norm";
     case OperationKind::kRotary: return "rotary";
     case OperationKind::kCopy: return "copy";
@@ -99,7 +99,7 @@ Features FeaturesOf(const Operation& op) {
     case OperationKind::kPagedAttention: {
       const double scores = op.heads * op.rows * op.keys;
       const double cached = op.kv_heads * op.context * op.head_dim;
-      if (op.rows <= kFewRows) return {1, scores * op.head_dim, cached};
+      if (op.rows <= kFewQueries) return {1, scores * op.head_dim, cached};
       return {1, scores * op.head_dim, scores, cached * std::ceil(op.rows / kQueryRows)};
     }
     case OperationKind::kNorm:

@@ -113,7 +113,8 @@ Api::Api(ServerModel model, ServerOptions options, std::optional<ApiKeys> keys)
       keys_(std::move(keys)),
       created_(std::time(nullptr)),
       media_(options_.media, model_.media),
-      services_{*model_.scheduler, metrics_, options_.log, options_.log_text},
+      services_{
+          .scheduler = *model_.scheduler, .metrics = metrics_, .log = options_.log, .log_text = options_.log_text},
       clients_(std::make_shared<ClientSlots>()),
       next_id_(std::random_device()()),
       workers_(kWorkers, limits::kMaxPendingBodies) {}
@@ -251,6 +252,10 @@ void Api::Generate(bool chat, Asked& asked) {
   if (options_.log_text) options.question = QuestionOf(*parsed);
   Result<std::vector<Message>> messages = media_.Load(*parsed, options.media_ledger);
   if (!messages.ok()) return asked.exchange->Send(ErrorReply(messages.status(), RequestStep::kMedia));
+  Result<std::optional<PlannedRequest>> planned =
+      PlanRequest(model_.planner, parsed->limit, *messages, parsed->options);
+  if (!planned.ok()) return asked.exchange->Send(ErrorReply(planned.status(), RequestStep::kSubmit));
+  options.planned = *std::move(planned);
   const auto generation = std::make_shared<Generation>(services_, std::move(options), asked.exchange);
   generation->Start({.messages = *std::move(messages),
                      .options = std::move(parsed->options),
@@ -267,7 +272,8 @@ HttpResponse Api::Tokenize(const HttpRequest& request) const {
 
 HttpResponse Api::EstimateCost(const HttpRequest& request) const {
   if (!model_.estimate) return ErrorReply(501, "no_estimate", "this server was started without estimates");
-  const auto parsed = ParseEstimateRequest(request.body, options_.defaults, model_.scheduler->info().context_tokens);
+  const auto parsed = ParseEstimateRequest(request.body, options_.defaults, model_.scheduler->info().context_tokens,
+                                           model_.media.video);
   if (!parsed.ok()) return ErrorReply(parsed.status(), RequestStep::kParse);
   const Result<Estimate> estimate = model_.estimate(*parsed);
   if (!estimate.ok()) return ErrorReply(estimate.status(), RequestStep::kSubmit);

@@ -42,6 +42,7 @@ struct Asked {
   Clock::time_point begun;
   std::atomic<int64_t> first_text_ns{0};  // since it was begun; 0: none yet
   Ledger media;
+  std::optional<PlannedRequest> planned;  // how it keeps to its budget
   uint64_t id = 0;  // the scheduler's
   // Once it has ended.
   std::optional<Result<Answer>> answer;
@@ -118,6 +119,7 @@ class Batch {
   std::vector<AskedPtr> TakeEnded(std::chrono::milliseconds patience);
   Status WriteEnded(std::chrono::milliseconds patience);
   Status WriteAnswer(Asked& asked);
+  std::string Observed(const Asked& asked, const eyeshot::Answer& answer) const;
   Status Write(const Asked& asked, int status, std::string_view body);
   void PutOff(const Status& why);
 
@@ -260,6 +262,10 @@ Status Batch::Ask(BatchRequest request, Entry& entry, std::string_view line) {
   if (!parsed.ok()) return Refuse(*asked, parsed.status(), RequestStep::kParse, line);
   Result<std::vector<Message>> messages = media_.Load(*parsed, asked->media);
   if (!messages.ok()) return Refuse(*asked, messages.status(), RequestStep::kMedia, line);
+  Result<std::optional<PlannedRequest>> planned =
+      PlanRequest(options_.planner, parsed->limit, *messages, parsed->options);
+  if (!planned.ok()) return Refuse(*asked, planned.status(), RequestStep::kSubmit, line);
+  asked->planned = *std::move(planned);
   const Status submitted = Submit(asked, *std::move(parsed), *std::move(messages));
   return submitted.ok() ? submitted : Refuse(*asked, submitted, RequestStep::kSubmit, line);
 }
@@ -349,7 +355,17 @@ Status Batch::WriteAnswer(Asked& asked) {
                        .id = ReplyId(asked.chat, asked.digest),
                        .created = std::time(nullptr),
                        .model = scheduler_.info().name};
-  return Write(asked, kAnswered, AnswerBody(name, answer, TimesOf(asked)));
+  return Write(asked, kAnswered, AnswerBody(name, answer, TimesOf(asked), Observed(asked, answer)));
+}
+
+// What the answer says of its plan, with which it is compared.
+std::string Batch::Observed(const Asked& asked, const eyeshot::Answer& answer) const {
+  if (!asked.planned) return "";
+  const std::string off = asked.planned->planner->Observe(asked.planned->plan, answer, /*alone=*/false);
+  if (!off.empty() && options_.log) {
+    options_.log(fmt::format("custom_id {}: {}; later plans heed it", Quoted(asked.custom_id), off));
+  }
+  return asked.planned->Json(off);
 }
 
 Status Batch::Write(const Asked& asked, int status, std::string_view body) {

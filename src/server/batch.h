@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/limits.h"
 #include "eyeshot/engine.h"
@@ -15,6 +16,7 @@
 #include "eyeshot/scheduler.h"
 #include "eyeshot/status.h"
 #include "server/media_loader.h"
+#include "server/request_plan.h"
 
 namespace eyeshot::server {
 
@@ -37,10 +39,12 @@ struct BatchReport {
 struct BatchOptions {
   MediaOptions media;
   AskOptions defaults;  // of requests that say nothing
+  RequestPlanner planner = NoRequestPlanner();  // of requests with a budget
   std::string settings;  // what else the answers depend on, such as how the model was loaded
   int under_way = 16;   // requests that the scheduler has, at most; its queue must have room for them
   const std::atomic<bool>* stop = nullptr;  // when it becomes true, the batch ends soon; null: never
   std::function<void(const BatchReport&)> on_progress;  // is called several times a second; may be empty
+  std::function<void(std::string_view)> log;  // is called with a line about plans that were off; may be empty
 };
 
 // Answers the requests of `input` that `output` has no answer to. Requests are read twice: once whole, so that a bad

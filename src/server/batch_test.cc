@@ -296,6 +296,26 @@ TEST_F(BatchTest, AsksAgainWhenThereIsRoom) {
   EXPECT_EQ(report->failed, 0);
 }
 
+TEST_F(BatchTest, KeepsToBudgets) {
+  const auto line = [](const std::string& id, const std::string& more) {
+    return fmt::format(
+        R"({{"custom_id":"{}","method":"POST","url":"/v1/chat/completions","body":{{"messages":[)"
+        R"({{"role":"user","content":[{{"type":"image_url","image_url":"data:image/gif;base64,{}"}}]}}]{}}}}})"
+        "\n",
+        id, testing::kPixel, more);
+  };
+  WriteTo(In(), line("free", "") + line("tight", R"(,"budget":"1ms")") + line("bad", R"(,"reduce":"pool:1e-3ms")"));
+  options_.planner = testing::NewPlanner();
+  const auto report = RunBatch(scheduler_, {}, options_, In(), Out());
+  ASSERT_TRUE(report.ok()) << report.status().message();
+  auto answers = Answers();
+  EXPECT_FALSE(answers["free"]["response"]["body"]["usage"]["eyeshot"].contains("budget"));
+  const auto& budget = answers["tight"]["response"]["body"]["usage"]["eyeshot"]["budget"];
+  EXPECT_EQ(budget["detail"], "low");
+  EXPECT_EQ(budget["within"], false);
+  EXPECT_EQ(answers["bad"]["response"]["status_code"], 400);
+}
+
 TEST_F(BatchTest, IsNotDoneWhenItIsStoppedWhileItReads) {
   WriteTo(In(), RequestLine("a"));
   const std::atomic<bool> stop{true};

@@ -11,15 +11,28 @@
 
 #include "eyeshot/engine.h"
 #include "eyeshot/ledger.h"
+#include "eyeshot/media.h"
 #include "eyeshot/status.h"
+#include "plan/question.h"
+#include "server/request_plan.h"
 
 namespace eyeshot::server {
 
-// A message of the user, by the sizes of its pictures.
+// A video, by the frames that are taken of it.
+struct EstimateClip {
+  std::vector<double> timestamps_s;  // one a frame
+  double duration_s = 0;
+  int width = 0;  // of the file; 0: not said, and of no account but to be told again
+  int height = 0;
+};
+
+// A message of the user, by the sizes of its pictures and the lengths of its videos.
 struct EstimateRequest {
   std::vector<std::pair<int, int>> pictures;  // width, height
+  std::vector<EstimateClip> clips;
   std::string text;
   AskOptions options;          // detail, reduce, question_first and max_tokens count
+  std::optional<plan::QuestionLimit> limit;  // what it may cost
   int64_t earlier_tokens = 0;  // of the conversation before it
 };
 
@@ -40,13 +53,17 @@ struct Estimate {
   Ledger pictures;  // what each becomes
   std::optional<Prediction> prediction;
   std::string not_predicted;  // why there is none
+  std::optional<PlannedRequest> planned;  // how it keeps to its budget
 };
 
-// Errors: as those of ParseChatRequest(). `defaults` are the options of a request that says nothing.
-Result<EstimateRequest> ParseEstimateRequest(std::string_view body, const AskOptions& defaults, int64_t context_tokens);
+// Errors: as those of ParseChatRequest(). `defaults` are the options of a request that says nothing, `video` the
+// model's (MediaNeeds::video): which frames are taken of a video where the request doesn't say.
+Result<EstimateRequest> ParseEstimateRequest(std::string_view body, const AskOptions& defaults, int64_t context_tokens,
+                                             const VideoOptions& video);
 
 // {"tiles", "visual_tokens", "prompt_tokens", "answer_tokens", "context_tokens", "pictures", "predicted":
-// {"first_token_ms", "token_ms", "stages", "from", "doubts"} or null, "not_predicted": a sentence or null}
+// {"first_token_ms", "token_ms", "stages", "from", "doubts"} or null, "not_predicted": a sentence or null}; with a
+// budget that was planned also "budget": PlannedRequest::Json().
 std::string EstimateBody(const Estimate& estimate);
 
 }  // namespace eyeshot::server

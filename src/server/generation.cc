@@ -11,8 +11,10 @@ void Generation::Start(GenerateRequest request) {
   request.on_text = [self](std::string_view text) { self->PushText(text); };
   request.on_done = [self](Result<Answer> answer) { self->Finish(std::move(answer)); };
   exchange_->Attach(self);
+  number_ = services_.company.Begin();
   const Result<uint64_t> id = services_.scheduler.Submit(std::move(request));
   if (!id.ok()) {
+    services_.company.End(number_);
     exchange_->Send(ErrorReply(id.status(), RequestStep::kSubmit));
     return;
   }
@@ -39,6 +41,7 @@ void Generation::Finish(Result<Answer> answer) {
     const std::lock_guard<std::mutex> turn(turn_);
     answer_ = std::move(answer);
     ended_ = Clock::now();
+    alone_ = services_.company.End(number_);
   }
   exchange_->Notify();
 }
@@ -100,7 +103,7 @@ void Generation::EndStream(HttpExchange& exchange, const Result<Answer>& answer)
                                           : answer.status()));
   } else {
     exchange.Write(FinishEvent(options_.name, answer->finish_reason));
-    if (options_.include_usage) exchange.Write(UsageEvent(options_.name, *answer, Times()));
+    if (options_.include_usage) exchange.Write(UsageEvent(options_.name, *answer, Times(), budget_));
   }
   exchange.Write(kDoneEvent);
   exchange.End();
@@ -113,7 +116,7 @@ void Generation::Reply(HttpExchange& exchange, const Result<Answer>& answer) {
         ErrorReply(Status(StatusCode::kCancelled, "the answer took too long", "ask for less, or with \"stream\": true"),
                    RequestStep::kRun));
   }
-  exchange.Send({.body = AnswerBody(options_.name, *answer, Times())});
+  exchange.Send({.body = AnswerBody(options_.name, *answer, Times(), budget_)});
 }
 
 double Generation::SecondsSinceArrival(Clock::time_point when) const {
@@ -135,6 +138,14 @@ void Generation::Account(const Answer& answer) {
                                  .encode = static_cast<double>(answer.ledger.cost(StageId::kEncode).wall_ns) * 1e-9});
   services_.metrics.AddMedia(options_.media_ledger);
   LogAnswer(answer);
+  Observe(answer);
+}
+
+void Generation::Observe(const Answer& answer) {
+  if (!options_.planned || answer.finish_reason == FinishReason::kCancelled) return;
+  const std::string off = options_.planned->planner->Observe(options_.planned->plan, answer, alone_);
+  budget_ = options_.planned->Json(off);
+  if (!off.empty() && services_.log) services_.log(fmt::format("{} {}; later plans heed it", options_.name.id, off));
 }
 
 void Generation::LogAnswer(const Answer& answer) const {
@@ -144,6 +155,11 @@ void Generation::LogAnswer(const Answer& answer) const {
                                  options_.name.id, answer.prompt_tokens, answer.cached_tokens, answer.visual_tokens,
                                  answer.completion_tokens, FinishReasonName(answer.finish_reason), times.first_token_ms,
                                  times.total_ms);
+  if (options_.planned) {
+    const plan::QuestionPlan& plan = options_.planned->plan;
+    line += fmt::format(" detail={} reduce={} planned_ms={:.1f}", PictureDetailName(plan.detail), plan.reduce,
+                        plan.cost.seconds() * 1e3);
+  }
   if (services_.log_text) {
     line += fmt::format(" question={} answer_text={}", Quoted(options_.question), Quoted(answer.text));
   }

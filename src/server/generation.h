@@ -18,8 +18,32 @@
 #include "server/http.h"
 #include "server/metrics.h"
 #include "server/replies.h"
+#include "server/request_plan.h"
 
 namespace eyeshot::server {
+
+// Which requests ran with no other beside them. Thread-safe.
+class Company {
+ public:
+  // One begins. Returns its number, to be given to End().
+  uint64_t Begin() {
+    const std::lock_guard<std::mutex> turn(turn_);
+    if (under_way_++ > 0) shared_ = begun_ + 1;
+    return ++begun_;
+  }
+  // Whether there was none beside it from its beginning to now.
+  bool End(uint64_t number) {
+    const std::lock_guard<std::mutex> turn(turn_);
+    --under_way_;
+    return number == begun_ && number > shared_;
+  }
+
+ private:
+  std::mutex turn_;
+  int64_t under_way_ = 0;
+  uint64_t begun_ = 0;
+  uint64_t shared_ = 0;  // the last one that began beside another
+};
 
 // What all generations share.
 struct GenerationServices {
@@ -27,6 +51,7 @@ struct GenerationServices {
   Metrics& metrics;
   std::function<void(std::string_view)> log;  // a line; empty: no log
   bool log_text = false;
+  Company company = {};
 };
 
 class Generation final : public HttpProducer, public std::enable_shared_from_this<Generation> {
@@ -38,6 +63,7 @@ class Generation final : public HttpProducer, public std::enable_shared_from_thi
     std::chrono::steady_clock::time_point arrived;
     Ledger media_ledger;  // what reading its pictures cost
     std::string question;  // for the log of texts
+    std::optional<PlannedRequest> planned;  // how it keeps to its budget
     std::shared_ptr<void> client_slot;  // lives as long as the request
   };
 
@@ -61,6 +87,8 @@ class Generation final : public HttpProducer, public std::enable_shared_from_thi
   void EndStream(HttpExchange& exchange, const Result<Answer>& answer);
   void Reply(HttpExchange& exchange, const Result<Answer>& answer);
   void Account(const Answer& answer);
+  // Compares the answer with its plan, and logs what was off.
+  void Observe(const Answer& answer);
   void LogAnswer(const Answer& answer) const;
   ReplyTimes Times() const;
   double SecondsSinceArrival(Clock::time_point when) const;
@@ -78,11 +106,14 @@ class Generation final : public HttpProducer, public std::enable_shared_from_thi
   bool gone_ = false;
   std::optional<Result<Answer>> answer_;  // until it is taken
   Clock::time_point ended_;
+  uint64_t number_ = 0;  // in the company
+  bool alone_ = false;  // no other request ran beside it
 
   // Of the connections' thread.
   bool begun_ = false;
   bool over_ = false;
   size_t sent_bytes_ = 0;
+  std::string budget_;  // what the reply says of the plan; empty: there is none
 };
 
 }  // namespace eyeshot::server

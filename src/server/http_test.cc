@@ -4,9 +4,11 @@
 #include <deque>
 #include <fstream>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "server/fetch.h"
 #include "server/server.h"
@@ -17,6 +19,7 @@ namespace {
 
 using testing::Client;
 using testing::FakeScheduler;
+using testing::NewPlanner;
 using Json = nlohmann::json;
 
 class ServerTest : public ::testing::Test {
@@ -198,6 +201,152 @@ TEST_F(ServerTest, EstimatesWhatAQuestionWouldTake) {
 
   for (const char* bad : {R"({"pictures": [{"width": 0, "height": 1}]})", R"({"pictures": {"width": 1}})",
                           R"({"pictures": [[1, 2]]})", R"({"detail": "huge"})", R"({"reduce": "stripe:1"})", "[]"}) {
+    EXPECT_EQ(Ask(Post("/v1/estimate", bad)).status, 400) << bad;
+  }
+}
+
+class BudgetTest : public ServerTest {
+ protected:
+  void StartWithPlanner() {
+    model_.planner = NewPlanner();
+    ServerOptions options;
+    options.log = [this](std::string_view line) {
+      const std::lock_guard<std::mutex> turn(turn_);
+      log_ += line;
+      log_ += '\n';
+    };
+    Start(std::move(options));
+  }
+  // A question about a picture.
+  Reply AskWith(const std::string& more, const std::string& detail = "auto") {
+    return Ask(Post("/v1/chat/completions",
+                    fmt::format(R"({{"messages": [{{"role": "user", "content": [{{"type": "text", "text": "What?"}},
+                        {{"type": "image_url", "image_url": {{"url": "data:image/gif;base64,{}", "detail": "{}"}}}}]}}], {}}})",
+                                testing::kPixel, detail, more)));
+  }
+  Json BudgetOf(const Reply& reply) {
+    EXPECT_EQ(reply.status, 200) << reply.body;
+    return Json::parse(reply.body)["usage"]["eyeshot"]["budget"];
+  }
+  std::string ErrorOf(const Reply& reply) {
+    EXPECT_EQ(reply.status, 400) << reply.body;
+    return Json::parse(reply.body)["error"]["message"].get<std::string>();
+  }
+  std::string Log() {
+    const std::lock_guard<std::mutex> turn(turn_);
+    return log_;
+  }
+
+  std::mutex turn_;
+  std::string log_;
+};
+
+TEST_F(BudgetTest, RequestsArePlannedAndSayHow) {
+  StartWithPlanner();
+  const Json rich = BudgetOf(AskWith(R"("budget": "1000s")"));
+  EXPECT_EQ(rich["detail"], "reference");
+  EXPECT_EQ(rich["reduce"], "none");
+  EXPECT_EQ(rich["within"], true);
+  EXPECT_EQ(rich["planned_joules"], nullptr);
+  EXPECT_EQ(rich["doubts"][0], "it is made up");
+  EXPECT_EQ(scheduler_.last_options.detail, PictureDetail());
+  const double all_ms = rich["planned_ms"];
+
+  const Json half = BudgetOf(AskWith(fmt::format(R"("budget": "{}ms")", all_ms / 2)));
+  EXPECT_LE(half["planned_ms"], all_ms / 2);
+  EXPECT_EQ(PictureDetailName(scheduler_.last_options.detail), half["detail"]);
+  EXPECT_NE(half["why"].get<std::string>().find("the most tokens within"), std::string::npos) << half;
+
+  const Json least = BudgetOf(AskWith(R"("budget": "1ms")"));
+  EXPECT_EQ(least["within"], false);
+  EXPECT_EQ(scheduler_.last_options.detail.kind, PictureDetail::Kind::kLow);
+  EXPECT_NE(Log().find("detail=low reduce=none"), std::string::npos) << Log();
+
+  const Json kept = BudgetOf(AskWith(R"("reduce": "pool:1e9ms")", "low"));
+  EXPECT_EQ(kept["reduce"], "pool:64");
+  EXPECT_EQ(scheduler_.last_options.reduce, "pool:64");
+  EXPECT_EQ(BudgetOf(AskWith(R"("reduce": "pool:16")", "low")), nullptr);
+
+  // Nothing to be planned.
+  const Reply text =
+      Ask(Post("/v1/chat/completions", R"({"messages": [{"role": "user", "content": "Hi"}], "reduce": "pool:5ms"})"));
+  EXPECT_EQ(BudgetOf(text), nullptr);
+  EXPECT_EQ(scheduler_.last_options.reduce, "none");
+}
+
+TEST_F(BudgetTest, WhatCanNotBePlannedSaysWhatToDo) {
+  StartWithPlanner();
+  const std::pair<const char*, const char*> bad[] = {
+      {R"("budget": "soon")", "write 500ms"},
+      {R"("budget": 500)", "budget"},
+      {R"("budget": "5J")", "--watts"},
+      {R"("budget": "1s", "reduce": "pool:5ms")", "two budgets"},
+      {R"("reduce": "pool:1e-3ms")", "predicted to take"},
+      {R"("reduce": "evs:1s")", "use another reducer"},
+  };
+  for (const auto& [more, word] : bad) {
+    const std::string error = ErrorOf(AskWith(more));
+    EXPECT_NE(error.find(word), std::string::npos) << more << ": " << error;
+  }
+  EXPECT_NE(ErrorOf(AskWith(R"("budget": "1s")", "low")).find("leave one of them out"), std::string::npos);
+}
+
+TEST_F(BudgetTest, MachinesThatWereNotMeasuredAreNamed) {
+  model_.planner = NotFoundError("this machine was not measured", "run `eyeshot plan --calibrate`");
+  Start();
+  for (const char* more : {R"("budget": "1s")", R"("reduce": "pool:5ms")"}) {
+    EXPECT_NE(ErrorOf(AskWith(more)).find("plan --calibrate"), std::string::npos) << more;
+  }
+  EXPECT_EQ(AskWith(R"("reduce": "pool:16")").status, 200);
+}
+
+TEST_F(BudgetTest, WhatWasOffIsLoggedAndPlannedAnew) {
+  StartWithPlanner();
+  const double all_ms = BudgetOf(AskWith(R"("budget": "1000s")"))["planned_ms"];
+  scheduler_.decode_ns = 1000'000'000'000;  // a far slower machine
+  const std::string budget = fmt::format(R"("budget": "{}ms")", 2 * all_ms);
+  const Json first = BudgetOf(AskWith(budget));
+  EXPECT_EQ(first["detail"], "reference");
+  EXPECT_NE(first["off"].get<std::string>().find("decode took"), std::string::npos) << first;
+  EXPECT_NE(Log().find("decode took"), std::string::npos) << Log();
+  const Json second = BudgetOf(AskWith(budget));
+  EXPECT_EQ(second["within"], false);
+  EXPECT_EQ(second["detail"], "low");
+}
+
+TEST_F(BudgetTest, StreamsEndWithIt) {
+  StartWithPlanner();
+  const Reply reply = AskWith(R"("budget": "1ms", "stream": true, "stream_options": {"include_usage": true})");
+  EXPECT_NE(reply.body.find(R"("budget":{"detail":"low")"), std::string::npos) << reply.body;
+}
+
+TEST_F(ServerTest, EstimatesTakeVideosAndBudgets) {
+  EstimateRequest asked;
+  model_.media.video = {.fps = 1, .max_frames = 8};
+  model_.estimate = [&](const EstimateRequest& request) {
+    asked = request;
+    return Result<Estimate>(Estimate{});
+  };
+  Start();
+  EXPECT_EQ(Ask(Post("/v1/estimate", R"({"budget": "500ms", "videos": [{"duration_s": 5, "width": 640, "height": 360},
+      {"duration_s": 60}, {"duration_s": 60, "fps": 2, "max_frames": 16}, {"frames": 3, "fps": 2}]})"))
+                .status,
+            200);
+  ASSERT_TRUE(asked.limit);
+  EXPECT_EQ(asked.limit->budget.ms, 500);
+  ASSERT_EQ(asked.clips.size(), 4u);
+  EXPECT_EQ(asked.clips[0].timestamps_s.size(), 5u);
+  EXPECT_EQ(asked.clips[0].timestamps_s.front(), 0);
+  EXPECT_EQ(asked.clips[0].width, 640);
+  EXPECT_EQ(asked.clips[1].timestamps_s.size(), 8u);
+  EXPECT_EQ(asked.clips[1].timestamps_s.front(), 1) << "of a long video its ends are left out";
+  EXPECT_EQ(asked.clips[2].timestamps_s.size(), 16u);
+  EXPECT_EQ(asked.clips[3].timestamps_s, (std::vector<double>{0, 0.5, 1}));
+  EXPECT_EQ(asked.clips[3].duration_s, 1.5);
+  for (const char* bad : {R"({"videos": [{}]})", R"({"videos": {"frames": 1}})", R"({"videos": [{"frames": 513}]})",
+                          R"({"videos": [{"frames": 500}, {"frames": 500}]})", R"({"videos": [{"duration_s": -1}]})",
+                          R"({"videos": [{"frames": 2, "fps": 1e-9}]})", R"({"budget": "soon"})",
+                          R"({"budget": "1s", "detail": "low"})"}) {
     EXPECT_EQ(Ask(Post("/v1/estimate", bad)).status, 400) << bad;
   }
 }

@@ -202,7 +202,7 @@ Status RequestReader::ReadSampling(const JsonObject& body) {
 // The detail of the parts, and how their visual tokens are made fewer.
 Status RequestReader::ReadPictures(const JsonObject& body) {
   if (detail_) request_.options.detail = *detail_;
-  return ReadReduction(body, request_.options);
+  return ReadReduction(body, detail_, request_.options, request_.limit);
 }
 
 Status RequestReader::ReadStops(const JsonObject& body) {
@@ -306,11 +306,20 @@ Status RequestReader::ReadOptions(const JsonObject& body, int64_t context_tokens
 
 }  // namespace
 
-Status ReadReduction(const JsonObject& body, AskOptions& options) {
+Status ReadReduction(const JsonObject& body, const std::optional<PictureDetail>& detail, AskOptions& options,
+                     std::optional<plan::QuestionLimit>& limit) {
   EYESHOT_ASSIGN_OR_RETURN(options.question_first, body.BoolOr("question_first", options.question_first));
   EYESHOT_ASSIGN_OR_RETURN(options.reduce, body.StringOr("reduce", options.reduce));
   const Result<ReduceSpec> reduce = ParseReduceSpec(options.reduce);
-  return reduce.ok() ? Status::Ok() : reduce.status().At(fmt::format("{}: reduce", kBody));
+  if (!reduce.ok()) return reduce.status().At(fmt::format("{}: reduce", kBody));
+  EYESHOT_ASSIGN_OR_RETURN(const std::string budget, body.StringOr("budget", ""));
+  Result<std::optional<plan::QuestionLimit>> asked = plan::LimitOf(budget, options.reduce);
+  if (!asked.ok()) return asked.status().At(fmt::format("{}: {}", kBody, budget.empty() ? "reduce" : "budget"));
+  limit = *std::move(asked);
+  if (budget.empty() || !detail || detail->kind == PictureDetail::Kind::kAuto) return Status::Ok();
+  return InvalidArgumentError(
+      fmt::format("{}: the detail {} and a budget, which chooses the detail", kBody, PictureDetailName(*detail)),
+      "leave one of them out");
 }
 
 Result<GenerationRequest> ReadChatRequest(Json body, const AskOptions& defaults, int64_t context_tokens) {

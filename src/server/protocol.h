@@ -15,6 +15,7 @@
 #include "eyeshot/engine.h"
 #include "eyeshot/status.h"
 #include "formats/json.h"
+#include "plan/question.h"
 
 namespace eyeshot::server {
 
@@ -39,6 +40,7 @@ struct RequestMessage {
 struct GenerationRequest {
   std::vector<RequestMessage> messages;
   AskOptions options;
+  std::optional<plan::QuestionLimit> limit;  // what it may cost, by "budget" or "reduce"; PlanRequest() keeps to it
   bool stream = false;
   bool include_usage = false;  // with `stream`: a last event with the usage
 };
@@ -53,8 +55,10 @@ Result<GenerationRequest> ParseCompletionRequest(std::string_view body, const As
 // The same of a body that was read before, with its strings moved out.
 Result<GenerationRequest> ReadChatRequest(Json body, const AskOptions& defaults, int64_t context_tokens);
 Result<GenerationRequest> ReadCompletionRequest(Json body, const AskOptions& defaults, int64_t context_tokens);
-// "question_first" and "reduce"; what is not said stays. Errors: kInvalidArgument, of ParseReduceSpec().
-Status ReadReduction(const JsonObject& body, AskOptions& options);
+// "question_first", "reduce" and "budget"; what is not said stays. `detail` is the request's own. Errors: those of
+// plan::LimitOf(); kInvalidArgument (a budget, and a detail other than "auto").
+Status ReadReduction(const JsonObject& body, const std::optional<PictureDetail>& detail, AskOptions& options,
+                     std::optional<plan::QuestionLimit>& limit);
 // The text of {"prompt": ...}, or {"content": ...} as llama.cpp has it.
 Result<std::string> ParseTokenizeRequest(std::string_view body);
 

@@ -136,6 +136,20 @@ TEST(ChatRequests, SayHowManyVisualTokensStay) {
   EXPECT_FALSE(without.question_first);
 }
 
+TEST(ChatRequests, SayWhatTheyMayCost) {
+  EXPECT_FALSE(Chat(Body("")).limit);
+  const auto both = Chat(Body(R"("budget": "500ms,20J", "reduce": "stride:16")")).limit;
+  ASSERT_TRUE(both);
+  EXPECT_EQ(both->budget.ms, 500);
+  EXPECT_EQ(both->budget.joules, 20);
+  EXPECT_FALSE(both->of_keep);
+  const auto keep = Chat(Body(R"("reduce": "stride:5J")")).limit;
+  ASSERT_TRUE(keep);
+  EXPECT_TRUE(keep->of_keep);
+  EXPECT_EQ(keep->budget.joules, 5);
+  EXPECT_TRUE(ParseChatRequest(Body(""), {.reduce = "pool:1s"}, 100)->limit) << "of the server's own flags";
+}
+
 TEST(ChatRequests, SayWhatIsWrongWithThem) {
   const std::string part = R"({"messages": [{"role": "user", "content": [)";
   const struct {
@@ -163,6 +177,8 @@ TEST(ChatRequests, SayWhatIsWrongWithThem) {
       {Body(R"("top_p": 1.5)"), "top_p"},
       {Body(R"("reduce": "stripe:16")"), "reduce: "},
       {Body(R"("reduce": 16)"), "reduce"},
+      {Body(R"("budget": "500")"), "budget"},
+      {Body(R"("budget": "1s", "reduce": "pool:1s")"), "two budgets"},
       {Body(R"("question_first": "yes")"), "question_first"},
       {Body(R"("stop": 5)"), "stop"},
       {Body(R"("stop": [""])"), "stop"},

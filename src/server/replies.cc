@@ -32,21 +32,23 @@ Joules TotalJoules(const Ledger& ledger) {
   return total.source == EnergySource::kNone && ledger.gpu() ? ledger.gpu()->joules : total;
 }
 
-OrderedJson UsageJson(const Answer& answer, const ReplyTimes& times) {
-  return {{"prompt_tokens", answer.prompt_tokens},
-          {"completion_tokens", answer.completion_tokens},
-          {"total_tokens", answer.prompt_tokens + answer.completion_tokens},
-          {"prompt_tokens_details", {{"cached_tokens", answer.cached_tokens}}},
-          {"eyeshot",
-           {{"visual_tokens", answer.visual_tokens},
-            {"tiles", answer.tiles},
-            {"context_tokens", answer.context_tokens},
-            {"finish_reason", FinishReasonName(answer.finish_reason)},
-            {"first_token_ms", times.first_token_ms},
-            {"total_ms", times.total_ms},
-            {"pictures", OrderedJson::parse(answer.ledger.PicturesJson())},
-            {"stages", OrderedJson::parse(answer.ledger.Json())},
-            {"joules", OrderedJson::parse(JoulesAsJson(TotalJoules(answer.ledger)))}}}};
+OrderedJson UsageJson(const Answer& answer, const ReplyTimes& times, std::string_view budget) {
+  OrderedJson usage = {{"prompt_tokens", answer.prompt_tokens},
+                       {"completion_tokens", answer.completion_tokens},
+                       {"total_tokens", answer.prompt_tokens + answer.completion_tokens},
+                       {"prompt_tokens_details", {{"cached_tokens", answer.cached_tokens}}},
+                       {"eyeshot",
+                        {{"visual_tokens", answer.visual_tokens},
+                         {"tiles", answer.tiles},
+                         {"context_tokens", answer.context_tokens},
+                         {"finish_reason", FinishReasonName(answer.finish_reason)},
+                         {"first_token_ms", times.first_token_ms},
+                         {"total_ms", times.total_ms},
+                         {"pictures", OrderedJson::parse(answer.ledger.PicturesJson())},
+                         {"stages", OrderedJson::parse(answer.ledger.Json())},
+                         {"joules", OrderedJson::parse(JoulesAsJson(TotalJoules(answer.ledger)))}}}};
+  if (!budget.empty()) usage["eyeshot"]["budget"] = OrderedJson::parse(budget);
+  return usage;
 }
 
 OrderedJson ReplyJson(const ReplyName& name, bool chunk) {
@@ -125,7 +127,7 @@ std::string ReplyId(bool chat, uint64_t number) {
   return fmt::format("{}-{:016x}{:08x}", chat ? "chatcmpl" : "cmpl", SplitMix64(number), number & 0xFFFFFFFF);
 }
 
-std::string AnswerBody(const ReplyName& name, const Answer& answer, const ReplyTimes& times) {
+std::string AnswerBody(const ReplyName& name, const Answer& answer, const ReplyTimes& times, std::string_view budget) {
   OrderedJson reply = ReplyJson(name, false);
   OrderedJson choice = {{"index", 0}};
   if (name.chat) {
@@ -136,7 +138,7 @@ std::string AnswerBody(const ReplyName& name, const Answer& answer, const ReplyT
   }
   choice["finish_reason"] = FinishWord(answer.finish_reason);
   reply["choices"] = OrderedJson::array({std::move(choice)});
-  reply["usage"] = UsageJson(answer, times);
+  reply["usage"] = UsageJson(answer, times, budget);
   return Dump(reply);
 }
 
@@ -153,10 +155,10 @@ std::string FinishEvent(const ReplyName& name, FinishReason reason) {
   return Event(ChunkJson(name, OrderedJson::object(), FinishWord(reason)));
 }
 
-std::string UsageEvent(const ReplyName& name, const Answer& answer, const ReplyTimes& times) {
+std::string UsageEvent(const ReplyName& name, const Answer& answer, const ReplyTimes& times, std::string_view budget) {
   OrderedJson chunk = ReplyJson(name, true);
   chunk["choices"] = OrderedJson::array();
-  chunk["usage"] = UsageJson(answer, times);
+  chunk["usage"] = UsageJson(answer, times, budget);
   return Event(chunk);
 }
 

@@ -36,14 +36,16 @@ struct ReplyTimes {
   double total_ms = 0;
 };
 
-// The reply to a request without `stream`.
-std::string AnswerBody(const ReplyName& name, const Answer& answer, const ReplyTimes& times);
+// The reply to a request without `stream`. `budget`: PlannedRequest::Json() of one that was planned; empty: it wasn't.
+std::string AnswerBody(const ReplyName& name, const Answer& answer, const ReplyTimes& times,
+                       std::string_view budget = {});
 
 // Server-sent events: "data: JSON" and an empty line each.
 std::string FirstEvent(const ReplyName& name);  // "" of text completions
 std::string TextEvent(const ReplyName& name, std::string_view text);
 std::string FinishEvent(const ReplyName& name, FinishReason reason);
-std::string UsageEvent(const ReplyName& name, const Answer& answer, const ReplyTimes& times);
+std::string UsageEvent(const ReplyName& name, const Answer& answer, const ReplyTimes& times,
+                       std::string_view budget = {});
 std::string ErrorEvent(const Status& status);
 inline constexpr std::string_view kDoneEvent = "data: [DONE]\n\n";
 

@@ -18,6 +18,7 @@
 #include "server/estimate.h"
 #include "server/http_server.h"
 #include "server/media_loader.h"
+#include "server/request_plan.h"
 
 namespace eyeshot::server {
 
@@ -27,6 +28,7 @@ struct ServerModel {
   MediaNeeds media;
   std::function<std::vector<int32_t>(std::string_view)> tokenize;  // empty: /tokenize is not there
   std::function<Result<Estimate>(const EstimateRequest&)> estimate;  // empty: /v1/estimate is not there
+  RequestPlanner planner = NoRequestPlanner();  // of requests with a budget
 };
 
 struct ServerOptions {

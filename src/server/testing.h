@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "eyeshot/scheduler.h"
+#include "plan/question.h"
 
 namespace eyeshot::server::testing {
 
@@ -87,6 +88,7 @@ class FakeScheduler final : public Scheduler {
 
   // Set before requests are sent.
   std::vector<std::string> pieces = {"A ", "\"red\" ", "caf\u00e9"};
+  uint64_t decode_ns = 0;  // of the whole answer
   Status refusal;
   Status failure;  // instead of an answer
   // Of the last request.
@@ -118,6 +120,7 @@ class FakeScheduler final : public Scheduler {
       }
       answer.finish_reason = cancelled ? FinishReason::kCancelled : FinishReason::kStop;
       answer.ledger.Add(StageId::kEncode, {.wall_ns = 2'000'000, .tokens = 4, .runs = 1, .joules = joules});
+      answer.ledger.Add(StageId::kDecode, {.wall_ns = decode_ns, .tokens = pieces.size(), .runs = pieces.size()});
       answer.ledger.AddPicture({.width = 3, .height = 2, .rows = 1, .cols = 2, .visual_tokens = 4});
       turn.unlock();
       request.on_done(failure.ok() ? Result<Answer>(std::move(answer)) : Result<Answer>(failure));
@@ -141,6 +144,22 @@ class FakeScheduler final : public Scheduler {
   ModelInfo info_{.name = "fake", .family = "smolvlm", .device = "cpu", .context_tokens = 100};
   std::thread thread_;  // the last: begins when all else is there
 };
+
+// A GIF of one pixel, in base64.
+inline constexpr const char* kPixel = "R0lGODdhAQABAIAAAP8AAP///ywAAAAAAQABAAACAkQBADs=";
+
+// Plans for the shapes of SmolVLM-256M on a machine where a multiply-add takes 4 ps, and nothing else any time.
+inline std::shared_ptr<plan::QuestionPlanner> NewPlanner() {
+  static const std::unique_ptr<Backend> backend = std::move(CreateBackend({.threads = 1})).value();
+  const std::string dir = EYESHOT_SOURCE_DIR "/tests/data/checkpoints/SmolVLM-256M-Instruct";
+  plan::ModelHere here{.model = {.name = "fake", .path = dir}, .loaded = {"exact", {}}, .doubts = {"it is made up"}};
+  here.model.config = LoadModelConfig(dir).value();
+  here.model.processing = LoadProcessorConfig(dir).value();
+  here.speed = {.cpu = "a CPU", .isa = "avx2", .threads = 1, .version = "1", .date = "2026-01-01"};
+  here.speed.picoseconds["linear.exact"] = {0, 4};
+  here.speed.picoseconds["few.exact"] = {0, 0, 4};
+  return std::make_shared<plan::QuestionPlanner>(*backend, std::move(here));
+}
 
 // A connection to a server on loopback.
 class Client {

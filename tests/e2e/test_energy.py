@@ -336,6 +336,16 @@ class EnergyOfQuestions(program.ProgramTest):
         self.assertAlmostEqual(joules["value"] / (figure["seconds"] * 100), 1, delta=0.1)
         self.assertEqual([request["input"] for request in result["requests"]], ["text"])
 
+    def test_a_set_learns_from_its_answers(self):
+        """The machine is said to be far faster than any: after the first answer no budget of 5 ms is kept."""
+        questions = [{"id": name, "images": [str(program.DEMO / "icon.png")], "question": "What is this?", "answer": "?"}
+                     for name in ("first", "second")]
+        (self.folder / "set.jsonl").write_text("".join(json.dumps(question) + "\n" for question in questions))
+        self.fails(1, ["question second", "predicted to take"], "energy", "--json", "--device", "cpu", "--set",
+                   self.folder / "set.jsonl", "--detail", "low", "--reduce", "stride:5ms", "--tokens", 1, "--runs", 1,
+                   "--seconds", 0.1, "--idle-seconds", 0.1,
+                   env=Energy.NO_GPU | program.known_speed(self.folder, picoseconds=0.01))
+
     def test_known_power_gives_known_joules(self):
         out = self.with_power(100, *self.ARGUMENTS, "--sysfs", self.folder / "sys", "--html",
                               self.folder / "report.html", "--batch", 3)

@@ -36,6 +36,19 @@ def run(*arguments, stdin: bytes | None = None, env: dict | None = None, cwd: st
     return done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8")
 
 
+def known_speed(folder: pathlib.Path, picoseconds: float = 4) -> dict:
+    """An environment in which this machine is calibrated: a multiply-add takes so long, and nothing else any time."""
+    env = {"XDG_CACHE_HOME": str(folder)}
+    message = json.loads(run("plan", MODEL, "--json", env=env)[1])["error"]["message"]
+    speed = pathlib.Path(re.search(r"there is no (\S+\.json)", message)[1])
+    speed.parent.mkdir()
+    linear = {"call": 0, "multiply_add": picoseconds, "input": 0, "output": 0, "weight": 0, "gelu": 0, "gate": 0, "deep": 0}
+    few = {"call": 0, "weight_byte": 0, "multiply_add": picoseconds}
+    speed.write_text(json.dumps({"eyeshot_speed": 1, "cpu": "another", "isa": "avx2", "threads": 1, "version": "1",
+                                 "date": "2026-01-01", "picoseconds": {"linear.exact": linear, "few.exact": few}}))
+    return env
+
+
 class ProgramTest(unittest.TestCase):
     """What all tests use."""
 
@@ -603,17 +616,7 @@ class Plan(ProgramTest):
         self.assertIn("D is not identifiable", self.succeeds("plan", "--refit"))
 
     def known_speed(self) -> dict:
-        """An environment in which this machine is calibrated: a multiply-add takes 4 ps, and nothing else any time."""
-        env = {"XDG_CACHE_HOME": str(self.folder)}
-        message = json.loads(run("plan", MODEL, "--json", env=env)[1])["error"]["message"]
-        speed = pathlib.Path(re.search(r"there is no (\S+\.json)", message)[1])
-        speed.parent.mkdir()
-        linear = {"call": 0, "multiply_add": 4, "input": 0, "output": 0, "weight": 0, "gelu": 0, "gate": 0, "deep": 0}
-        few = {"call": 0, "weight_byte": 0, "multiply_add": 4}
-        speed.write_text(json.dumps({"eyeshot_speed": 1, "cpu": "another", "isa": "avx2", "threads": 1, "version": "1",
-                                     "date": "2026-01-01",
-                                     "picoseconds": {"linear.exact": linear, "few.exact": few}}))
-        return env
+        return known_speed(self.folder)
 
     QUESTION = (MEDIA / "photos/astronaut.png", "What is this?")
 
@@ -681,6 +684,12 @@ class Plan(ProgramTest):
                                         MEDIA / "video/five_seconds.mp4", "What happens?", env=env))
         self.assertEqual(clip["pictures"][0]["reduction"], "evs:64")
         self.assertIn("64 of 64 tokens a frame", clip["budget"]["why"])
+
+        whole = ("ask", "--json", "-n", 2, "--max-frames", 4, MEDIA / "video/five_seconds.mp4", "What happens?", "--budget")
+        rich = json.loads(self.succeeds(*whole, "1000s", env=env))["budget"]
+        self.assertIn("4 frames, 256 visual tokens", rich["why"])
+        tight = json.loads(self.succeeds(*whole, f"{0.999 * rich['planned_ms']}ms", env=env))
+        self.assertEqual((tight["pictures"][0]["frames"], tight["pictures"][0]["reduction"]), (4, "divprune:16"))
 
         asked = ("ask", "-n", 2, "--detail", "low")
         self.fails(1, ["predicted to take", "encode", "tome"], *asked, "--reduce", "pool:1e-3ms", *self.QUESTION, env=env)
@@ -838,6 +847,18 @@ class Eval(ProgramTest):
         compared = json.loads(self.succeeds("eval", "--compare", point + "low", point + "2", "--json"))
         self.assertEqual((compared["questions"], compared["verdict"]), (3, "none"))
         self.fails(1, ["has no point", "'precision=int8 detail=low'"], "eval", "--compare", out, out)
+
+    def test_points_of_a_sweep_over_models_have_their_own_precision(self):
+        packed, out, points = (self.folder / name for name in ("packed", "sweep.jsonl", "points.jsonl"))
+        self.succeeds("quantize", "--json", "--precision", "int4", MODEL, packed)
+        sweep = ("eval", EVAL / "questions.jsonl", "--limit", 1, "-n", 1, "--detail", "low", "--sweep",
+                 f"model={packed},{MODEL}", "--out", out, "--points", points)
+        for _ in range(2):  # the second finds all answers in the file
+            self.succeeds(*sweep)
+            first, second = map(json.loads, points.read_text().splitlines())
+            self.assertEqual((first["model"], second["model"]), (str(packed), str(MODEL)))
+            self.assertIn("int4", first["precision"])
+            self.assertEqual(second["precision"], "exact")
 
     def test_a_table_with_choices(self):
         picture = base64.b64encode((DEMO / "chart.png").read_bytes()).decode()

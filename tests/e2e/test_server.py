@@ -12,6 +12,8 @@ import sys
 import tempfile
 import unittest
 
+import test_program
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEMO = ROOT / "demo"
 PROGRAM = pathlib.Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else pathlib.Path("eyeshot")
@@ -32,9 +34,9 @@ def question(text: str, *pictures: str, **more) -> dict:
 class Server:
     """The program `eyeshot serve` on a free port."""
 
-    def __init__(self, *flags: str, log=subprocess.PIPE):
+    def __init__(self, *flags: str, log=subprocess.PIPE, cache: str = "/nowhere"):
         environment = {key: value for key, value in os.environ.items() if key != "EYESHOT_MODEL"}
-        environment["XDG_CACHE_HOME"] = "/nowhere"  # this machine was not measured
+        environment["XDG_CACHE_HOME"] = cache  # without one this machine was not measured
         self.process = subprocess.Popen([PROGRAM, "serve", "--port", "0", *flags], stdout=subprocess.PIPE, stderr=log,
                                         text=True, env=environment)
         self.first_line = self.process.stdout.readline().strip()
@@ -205,6 +207,66 @@ class Start(unittest.TestCase):
         """Whoever reads the line may end it."""
         code, log = Server().end()
         self.assertEqual(code, 0, log)
+
+
+class Budgets(unittest.TestCase):
+    """A server on a machine of which the file of speeds says: a multiply-add takes 4 ps, and nothing else any time."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        test_program.known_speed(pathlib.Path(cls.folder.name))
+        cls.server = Server(cache=cls.folder.name)
+
+    @classmethod
+    def tearDownClass(cls):
+        code, log = cls.server.end()
+        cls.folder.cleanup()
+        assert code == 0, log
+        assert "not as planned" in log, "no machine is so fast or slow: it is planned anew"
+
+    def estimate(self, **body) -> dict:
+        """The estimate of a question that must succeed."""
+        status, text = self.server.ask("POST", "/v1/estimate", {"text": "What is this?"} | body)
+        self.assertEqual(status, 200, text)
+        return json.loads(text)
+
+    def test_a_request_keeps_to_its_budget(self):
+        """The least there is for a millisecond; all there is for an hour; what is planned is what is run."""
+        picture = {"type": "image_url", "image_url": {"url": data_url(ROOT / "tests/data/media/photos/astronaut.png")}}
+        for budget, detail, tiles in (("1ms", "low", 1), ("3600s", "reference", 5)):
+            body = question("What is this?", budget=budget)
+            body["messages"][0]["content"].insert(0, picture)
+            own = self.server.chat(body)["usage"]["eyeshot"]
+            self.assertEqual((own["budget"]["detail"], own["tiles"]), (detail, tiles))
+            self.assertEqual(own["budget"]["within"], budget != "1ms")
+            self.assertIn("visual tokens", own["budget"]["why"])
+            self.assertIn("another", own["budget"]["doubts"][0])
+        kept = self.server.chat(question("What is this?", data_url(PICTURE), reduce="stride:1e9ms"))["usage"]["eyeshot"]
+        self.assertEqual((kept["visual_tokens"], kept["budget"]["reduce"]), (64, "stride:64"))
+        status, text = self.server.ask("POST", "/v1/chat/completions", question("What?", data_url(PICTURE), budget="1s"))
+        self.assertEqual((status, json.loads(text)["error"]["type"]), (400, "invalid_request_error"), "it has a detail")
+
+    def test_estimates_have_budgets(self):
+        """As the request would be asked."""
+        estimate = self.estimate(pictures=[{"width": 512, "height": 512}], budget="1ms")
+        self.assertEqual((estimate["tiles"], estimate["budget"]["detail"]), (1, "low"))
+        self.assertNotIn("budget", self.estimate(pictures=[{"width": 512, "height": 512}]))
+
+    def test_an_estimate_of_a_video_is_what_the_answer_then_has(self):
+        """Frames and tokens to the last one, with a prediction of the tower's time."""
+        clip = ROOT / "tests/data/media/video/five_seconds.mp4"
+        url = "data:video/mp4;base64," + base64.b64encode(clip.read_bytes()).decode()
+        body = question("What is this?")
+        body["messages"][0]["content"].insert(0, {"type": "video_url", "video_url": {"url": url, "max_frames": 4}})
+        usage = self.server.chat(body)["usage"]
+        shown = usage["eyeshot"]["pictures"][0]
+        estimate = self.estimate(videos=[{"duration_s": 5, "max_frames": 4, "width": shown["width"],
+                                          "height": shown["height"]}])
+        self.assertEqual(estimate["prompt_tokens"], usage["prompt_tokens"])
+        for key in ("tiles", "visual_tokens", "pictures"):
+            self.assertEqual(estimate[key], usage["eyeshot"][key], key)
+        self.assertIn("encode", [stage["name"] for stage in estimate["predicted"]["stages"]])
 
 
 if __name__ == "__main__":

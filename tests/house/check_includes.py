@@ -15,7 +15,7 @@ from repository import ROOT, report, tracked_files
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
 TABLE_ROW = re.compile(r"^\| (`[^|]+`) \|(.*)\|([^|]*)\|\s*$")
 # Where the third column is prose, or a room has no row: the C interface sits on the runtime.
-PROSE = {"plan": {"energy", "models"}, "cli": {"all"}, "capi": {"runtime"}}
+PROSE = {"plan": {"energy", "reduce", "models"}, "cli": {"all"}, "capi": {"runtime"}}
 FIRST_WITH_LEDGER = "media"
 # Highway's own way to include its headers is with quotes.
 QUOTED_LIBRARIES = ("hwy/",)
