@@ -4,6 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -335,38 +337,61 @@ ChartLegend::value_type PolicyClass(const PolicyRow& row) {
   return {SeriesStyle(0), "one device, batches"};
 }
 
-// A row's name is "500 ms, highest".
-ChartLegend::value_type PhaseClass(const PolicyRow& row) {
-  const auto is_its = [&](const PolicyName& policy) { return policy.policy == row.policy; };
-  const auto at = std::find_if(std::begin(kPhasePolicies), std::end(kPhasePolicies), is_its);
-  return {SeriesStyle(static_cast<size_t>(at - std::begin(kPhasePolicies))), std::string(at->name)};
-}
-
-std::string PoliciesSvg(const SimulateFlags& flags, const Setting& setting, const std::vector<PolicyRow>& rows) {
-  const bool phases = flags.what == "phases";
+// Some of the rows as points, against the first of all.
+FilePart PointsOf(const std::vector<PolicyRow>& rows, std::string_view what,
+                  const std::function<bool(const PolicyRow&)>& is_shown) {
   const ServingResult& base = rows.front().result;
   PointsChart chart{.x_title = fmt::format("p95 against {}, %", rows.front().name),
                     .y_title = fmt::format("joules of a request against {}, %, simulated", rows.front().name),
-                    .description = "Policies by joules and p95"};
-  ChartLegend legend;
+                    .description = fmt::format("{} by joules and p95", what)};
+  FilePart part{.words = {std::string(what)}};
   for (const PolicyRow& row : rows) {
-    const auto entry = phases ? PhaseClass(row) : PolicyClass(row);
-    if (std::find(legend.begin(), legend.end(), entry) == legend.end()) legend.push_back(entry);
-    const NamedPoint point = {phases ? row.name.substr(0, row.name.find(',')) : row.name,
-                              100 * (row.result.p95_s / base.p95_s - 1),
-                              100 * (row.result.joules_per_request / base.joules_per_request - 1), entry.first};
-    // A phase that is longer than answers changes nothing more.
-    const auto same = [&](const NamedPoint& other) {
-      return phases && other.style == point.style && other.x == point.x && other.y == point.y;
-    };
-    if (std::none_of(chart.points.begin(), chart.points.end(), same)) chart.points.push_back(point);
+    if (!is_shown(row)) continue;
+    const auto entry = PolicyClass(row);
+    if (std::find(part.legend.begin(), part.legend.end(), entry) == part.legend.end()) part.legend.push_back(entry);
+    chart.points.push_back({row.name, 100 * (row.result.p95_s / base.p95_s - 1),
+                            100 * (row.result.joules_per_request / base.joules_per_request - 1), entry.first});
   }
+  part.figure = DrawPoints(chart);
+  return part;
+}
+
+// A figure of phases over their length, a line for each of kPhasePolicies.
+FilePart LinesOf(const std::vector<PolicyRow>& rows, std::string_view what, std::string_view unit,
+                 const std::function<double(const ServingResult&)>& value) {
+  LinesChart chart{.unit = std::string(unit), .description = fmt::format("{} over the length of phases", what)};
+  FilePart part{.words = {fmt::format("{} over the length of phases, simulated; 0 ms: none", what)}};
+  for (size_t p = 0; p < std::size(kPhasePolicies); ++p) {
+    chart.series.push_back({.name = std::string(kPhasePolicies[p].name), .values = {}});
+    part.legend.emplace_back(SeriesStyle(p), kPhasePolicies[p].name);
+    for (const PolicyRow& row : rows) {
+      if (row.policy != kPhasePolicies[p].policy) continue;
+      chart.series.back().values.emplace_back(value(row.result));
+      if (p == 0) chart.places.push_back(fmt::format("{:g} ms", row.phase_s * 1e3));
+    }
+  }
+  part.figure = DrawLines(chart);
+  return part;
+}
+
+std::string PoliciesSvg(const SimulateFlags& flags, const Setting& setting, const std::vector<PolicyRow>& rows) {
   const std::string load = flags.arrivals.empty() ? fmt::format("{} requests a second", flags.rate) : "a trace";
-  return SvgFile(fmt::format("{}, {} on {}", phases ? "Phases" : "Governors", setting.model.name, setting.machine.name),
-                 {{{fmt::format("Simulated: {}, {}, up to {} together, {} tokens out, slowdown {} %", load,
-                                setting.software.name, flags.batch, flags.output_tokens, flags.slowdown_percent)},
-                   legend,
-                   DrawPoints(chart)}});
+  std::vector<FilePart> parts = {
+      {.words = {fmt::format("Simulated: {}, {}, up to {} together, {} tokens out, slowdown {} %", load,
+                             setting.software.name, flags.batch, flags.output_tokens, flags.slowdown_percent)}}};
+  if (flags.what == "phases") {
+    parts.push_back(LinesOf(rows, "Joules of a request", "J",
+                            [](const ServingResult& result) { return result.joules_per_request; }));
+    parts.push_back(LinesOf(rows, "p95", "ms", [](const ServingResult& result) { return result.p95_s * 1e3; }));
+  } else {
+    const auto is_continuous = [](const PolicyRow& row) { return row.layout == Layout::kContinuous; };
+    parts.push_back(PointsOf(rows, "Batches, and two devices", std::not_fn(is_continuous)));
+    parts.push_back(PointsOf(rows, fmt::format("Continuous batching, and phases of {:g} ms", flags.phase_ms),
+                             [&](const PolicyRow& row) { return is_continuous(row) || &row == &rows.front(); }));
+  }
+  return SvgFile(fmt::format("{}, {} on {}", flags.what == "phases" ? "Phases" : "Governors", setting.model.name,
+                             setting.machine.name),
+                 parts);
 }
 
 void PrintPolicies(const SimulateFlags& flags, const Setting& setting, const std::vector<PolicyRow>& rows) {

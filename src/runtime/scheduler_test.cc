@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <future>
@@ -431,6 +432,7 @@ TEST(SchedulerTest, PhasesAreStages) {
     for (Pending& one : pending) one.Get();
   }
   const std::vector<StageId> seen = stages.Get();
+  EXPECT_EQ(std::count(seen.begin(), seen.end(), StageId::kEncode), 1);
   const std::vector<StageId> last(seen.end() - 3, seen.end());
   EXPECT_EQ(last, (std::vector<StageId>{StageId::kEncode, StageId::kPrefill, StageId::kDecode}));
   ASSERT_EQ(ends.size(), 4u);
