@@ -328,7 +328,8 @@ OrderedJson PhaseJson(const WorkloadReport& report, const PhaseResult& phase) {
 }  // namespace
 
 std::string SpreadText(const Repeated& figure) {
-  if (figure.runs < 2) return "one run";
+  if (figure.runs == 0) return "a model's, without a spread";
+  if (figure.runs == 1) return "one run";
   return fmt::format("spread {:.1f} % over {} runs{}", 100 * figure.spread, figure.runs,
                      figure.repeatable() ? "" : fmt::format(", MORE than {:g} %", 100 * kRepeatableSpread));
 }

@@ -277,7 +277,7 @@ class Clocks(program.ProgramTest):
         return seen
 
     def test_a_server_follows_the_stage(self):
-        server, port = self.serve("--governor", "decode-low", "--phase-ms", 500)
+        server, port = self.serve("--governor", "decode-low", "--phase-ms", "500")
         # Encode and prefill at the highest, then decoding for longer than a clock is kept at least.
         self.assertEqual(self.limits_while(lambda: self.asks(port, max_tokens=512)), [3600000, 1800000])
         self.assertEqual(self.limits_while(lambda: self.asks(port, max_tokens=512)), [1800000, 3600000, 1800000])
@@ -358,24 +358,25 @@ class EnergyOfQuestions(program.ProgramTest):
     ARGUMENTS = ["energy", "--json", "--device", "cpu", "--sizes", "512x512", "--tokens", "8", "--runs", 2,
                  "--seconds", 0.5, "--idle-seconds", 0.2]
 
-    def drive(self, counter: pathlib.Path, watts: float, stop: threading.Event) -> None:
-        """Moves a counter as a machine of that power does."""
+    def drive(self, counter: pathlib.Path, watts: float, rise: float, stop: threading.Event) -> None:
+        """Moves a counter as a machine of that power does, which rises each second."""
         with open(counter, "r+b", buffering=0) as file:
             begin = time.monotonic()
             while not stop.is_set():
-                microjoules = int((time.monotonic() - begin) * watts * 1e6) + 1_000_000
+                seconds = time.monotonic() - begin
+                microjoules = int((seconds * watts + seconds * seconds * rise / 2) * 1e6) + 1_000_000
                 os.pwrite(file.fileno(), b"%012d\n" % microjoules, 0)
                 time.sleep(0.001)
 
-    def with_power(self, watts: float, *arguments, env: dict[str, str] = {}) -> str:
-        """What the program prints on a machine whose package takes that power."""
+    def with_power(self, watts: float, *arguments, rise: float = 0, env: dict[str, str] = {}) -> str:
+        """What the program prints on a machine whose package takes that power, or more each second."""
         folder = self.folder / "sys/class/powercap/intel-rapl:0"
         folder.mkdir(parents=True)
         (folder / "name").write_text("package-0\n")
         (folder / "max_energy_range_uj").write_text("262143328850\n")
         (folder / "energy_uj").write_text("000001000000\n")
         stop = threading.Event()
-        driver = threading.Thread(target=self.drive, args=(folder / "energy_uj", watts, stop))
+        driver = threading.Thread(target=self.drive, args=(folder / "energy_uj", watts, rise, stop))
         driver.start()
         try:
             return self.succeeds(*arguments, env=Energy.NO_GPU | env)
@@ -440,6 +441,7 @@ class EnergyOfQuestions(program.ProgramTest):
         for request in result["requests"]:
             whole = request["cpu"]["joules"]
             self.assertAlmostEqual(whole["value"] / (request["ms"] * 0.1), 1, delta=0.05)
+            self.assertEqual((request["cpu"]["runs"], request["cpu"]["repeatable"]), (2, whole["spread"] <= 0.03))
             self.assertAlmostEqual(sum(stage["cpu"]["joules"]["value"] for stage in request["stages"]), whole["value"], 6)
             for stage in request["stages"]:
                 joules = stage["cpu"]["joules"]
@@ -455,6 +457,12 @@ class EnergyOfQuestions(program.ProgramTest):
         self.assertAlmostEqual(inflation["encode_share"]["value"] + inflation["token_share"]["value"],
                                inflation["prompt_only"]["value"], 6)
 
+    def test_what_is_not_repeatable_is_said(self):
+        arguments = [argument for argument in self.ARGUMENTS if argument != "--json"]
+        text = self.with_power(100, *arguments, "--sysfs", self.folder / "sys", rise=30)
+        self.assertRegex(text, r"request: .* spread [\d.]+ % over 2 runs, MORE than 3 %")
+        self.assertRegex(text, r"NOT repeatable to 3 %: text, 8 tokens: [\d.]+ % \(cpu\); 512x512 x 1, 8 tokens: ")
+
     def test_without_a_meter_joules_are_a_models(self):
         result = json.loads(self.succeeds(*self.ARGUMENTS, "--sysfs", self.folder, env=Energy.NO_GPU))
         meter, = result["meters"]
@@ -463,6 +471,7 @@ class EnergyOfQuestions(program.ProgramTest):
         self.assertGreater(result["requests"][1]["ms"], result["requests"][0]["ms"])
         for request in result["requests"]:
             self.assertEqual(request["model"]["joules"]["source"], "model")
+            self.assertIsNone(request["model"]["repeatable"])
             for stage in request["stages"]:
                 self.assertEqual(stage["model"]["joules"]["source"], "model")
         arguments = [argument for argument in self.ARGUMENTS if argument != "--json"]
@@ -537,7 +546,8 @@ class EnergyCompare(program.ProgramTest):
 
     def test_phases_of_several_lengths(self):
         file = self.folder / "phases.svg"
-        result = json.loads(self.succeeds("simulate", "phases", "--requests", 200, "--rate", 4, "--json", "--svg", file))
+        result = json.loads(self.succeeds("simulate", "phases", "--model", "Qwen2.5-VL-7B", "--requests", 200, "--rate", 6,
+                                          "--batch", 64, "--output", 256, "--json", "--svg", file))
         self.assertTrue(result["simulated"])
         rows = {row["policy"]: row for row in result["rows"]}
         self.assertEqual(sorted({row["phase_ms"] for row in result["rows"]}), [0, 125, 250, 500, 1000, 2000, 4000])
