@@ -299,6 +299,24 @@ class Clocks(program.ProgramTest):
         server.communicate(timeout=60)
         self.assertEqual(self.khz(), 3600000)
 
+    def test_a_server_that_is_hurried_puts_clocks_back(self):
+        server, port = self.serve("--governor", "fixed:1000")
+        body = json.dumps({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1500, "ignore_eos": True,
+                           "stream": True})
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+        self.assertTrue(connection.getresponse().readline())  # it has begun
+        server.terminate()
+        time.sleep(0.1)
+        self.assertEqual(self.khz(), 1000000, "the answer may end first")
+        server.terminate()
+        _, log = server.communicate(timeout=60)
+        connection.close()
+        self.assertEqual(server.returncode, 130, log)
+        self.assertIn("answers were cut off", log)
+        self.assertEqual(self.khz(), 3600000)
+        self.assertFalse(self.lease.exists())
+
     def test_a_server_that_is_killed_leaves_no_clock_behind(self):
         server, _ = self.serve("--governor", "fixed:1000")
         self.assertEqual(self.khz(), 1000000)
