@@ -25,6 +25,13 @@
 
 namespace eyeshot {
 
+// A request that has ended.
+struct RequestEnd {
+  double seconds = 0;  // since it was submitted
+  bool answered = false;  // false: an error, or it was cancelled
+  bool last = false;      // no other is under way or waits
+};
+
 struct SchedulerOptions {
   int sequences = 8;            // answers that are decoded side by side, at most
   int64_t cache_tokens = 0;  // of the key/value cache that all share; 0: one full context, and 1,024 for each other
@@ -41,6 +48,8 @@ struct SchedulerOptions {
   // What was taken between two readings is shared by work done. Empty: nothing is read.
   std::string energy_sysfs;
   StageObserver* stage_observer = nullptr;  // has to live as long; null: nobody
+  // Called by the thread that tells the observer of stages, after on_done. Empty: nobody.
+  std::function<void(const RequestEnd&)> on_request_end;
 };
 
 struct GenerateRequest {

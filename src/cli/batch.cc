@@ -18,8 +18,6 @@
 #include "cli/generation_flags.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
-#include "cli/model_flags.h"
-#include "cli/pictures.h"
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/run_meter.h"
@@ -39,11 +37,9 @@ constexpr std::chrono::seconds kMeterTime{1};
 
 struct BatchFlags {
   std::string input, output;
-  ModelFlags model;
-  SchedulerOptions scheduler;
+  ServingOptions serving;
   server::BatchOptions batch = {.defaults = {.max_tokens = 1024, .detail = {PictureDetail::Kind::kAuto, 0}}};
   RequestPlanFlags plan;
-  bool jpeg_scaling = false;
   bool json = false;
   bool quiet = false;
 };
@@ -102,7 +98,8 @@ class BatchProgress {
   Progress line_;
 };
 
-void PrintSummary(const server::BatchReport& report, double seconds, const Joules& joules) {
+void PrintSummary(const server::BatchReport& report, double seconds, const Joules& joules,
+                  const std::string& governor) {
   std::string text = fmt::format("{} of {} requests are answered", report.done(), report.requests);
   if (report.answered_before > 0) text += fmt::format(", {} of them by earlier runs", report.answered_before);
   if (report.failed > 0) text += fmt::format("; {} have an error", report.failed);
@@ -115,11 +112,12 @@ void PrintSummary(const server::BatchReport& report, double seconds, const Joule
   if (report.answered > 0 && joules.source != EnergySource::kNone) {
     text += fmt::format("{}, {:.3g} J a request", JoulesText(joules), joules.value / answered);
   }
+  if (!governor.empty()) text += "\n" + governor;
   fmt::print(stderr, "{}\n", text);
 }
 
 void PrintJsonSummary(const BatchFlags& flags, const server::BatchReport& report, const ModelInfo& info, double seconds,
-                      const Joules& joules) {
+                      const Joules& joules, const std::string& governor) {
   PrintJson({{"output", flags.output},
              {"model", info.name},
              {"device", info.device},
@@ -136,6 +134,7 @@ void PrintJsonSummary(const BatchFlags& flags, const server::BatchReport& report
              {"completion_tokens", report.completion_tokens},
              {"completion_tokens_per_second", static_cast<double>(report.completion_tokens) / seconds},
              {"joules", JoulesJson(joules)},
+             {"governor", governor.empty() ? OrderedJson() : OrderedJson(governor)},
              {"stages", StagesJson(report.ledger)}});
 }
 
@@ -154,10 +153,10 @@ int ExitCodeOf(const server::BatchReport& report) {
 
 // What the scheduler's model doesn't say of itself, and answers depend on.
 std::string ModelSettings(const BatchFlags& flags) {
-  const ModelFlags& model = flags.model;
+  const ModelFlags& model = flags.serving.model;
   std::string settings =
       fmt::format("kv_cache={} frame_edge={} pillow13={} hf_defaults={} mmproj={} jpeg_scaling={}", model.kv_cache,
-                  model.frame_edge, model.pillow13, model.hf_defaults, model.mmproj, flags.jpeg_scaling);
+                  model.frame_edge, model.pillow13, model.hf_defaults, model.mmproj, flags.serving.jpeg_scaling);
   // Only where they are given, so that files of runs without any go on as they were.
   if (flags.plan.watts > 0) settings += fmt::format(" watts={}", flags.plan.watts);
   for (const std::string& file : flags.plan.points) settings += fmt::format(" points={}", file);
@@ -168,13 +167,12 @@ Status Run(const BatchFlags& flags, int& exit_code) {
   const Interrupt interrupt;
   EYESHOT_RETURN_IF_ERROR(server::BatchInput::Open(flags.input).status());  // before a model is loaded
   EYESHOT_RETURN_IF_ERROR(CheckRequestPlanFlags(flags.plan));
-  EYESHOT_ASSIGN_OR_RETURN(const ServedModel model,
-                           LoadServedModel(flags.model, flags.scheduler, flags.jpeg_scaling, !flags.quiet));
+  EYESHOT_ASSIGN_OR_RETURN(ServedModel model, LoadServedModel(flags.serving, !flags.quiet));
   RunMeter meter(model.engine->info());
   BatchProgress progress(!flags.quiet, meter);
   server::BatchOptions options = flags.batch;
   options.settings = ModelSettings(flags);
-  options.planner = PlannerFor(*model.engine, PartsOf(*model.engine).model->backend(), flags.model, flags.plan);
+  options.planner = PlannerFor(*model.engine, PartsOf(*model.engine).model->backend(), flags.serving.model, flags.plan);
   if (!flags.quiet) {
     options.log = [&progress](std::string_view line) {
       progress.Clear();
@@ -188,11 +186,13 @@ Status Run(const BatchFlags& flags, int& exit_code) {
   const double seconds = progress.seconds();
   const Joules joules = meter.Finish();
   progress.Clear();
+  const Status ended = EndServedModel(model);
   if (!report.ok()) return report.status();
-  if (!flags.quiet) PrintSummary(*report, seconds, joules);
-  if (flags.json) PrintJsonSummary(flags, *report, model.engine->info(), seconds, joules);
+  const std::string governor = model.governor->Summary();
+  if (!flags.quiet) PrintSummary(*report, seconds, joules, governor);
+  if (flags.json) PrintJsonSummary(flags, *report, model.engine->info(), seconds, joules, governor);
   exit_code = ExitCodeOf(*report);
-  return Status::Ok();
+  return ended;
 }
 
 int RunBatchCommand(BatchFlags flags) {
@@ -206,8 +206,8 @@ int RunBatchCommand(BatchFlags flags) {
     media.allowed_folder = std::filesystem::absolute(flags.input, error).parent_path().string();
   }
   // Beside those that are answered as many are ready, so that no place stays empty while a picture is read.
-  flags.batch.under_way = 2 * flags.scheduler.sequences;
-  flags.scheduler.queue = static_cast<size_t>(flags.batch.under_way);
+  flags.batch.under_way = 2 * flags.serving.scheduler.sequences;
+  flags.serving.scheduler.queue = static_cast<size_t>(flags.batch.under_way);
   int exit_code = kExitOk;
   const Status status = Run(flags, exit_code);
   return status.ok() ? exit_code : ReportError(status, flags.json);
@@ -223,13 +223,11 @@ void AddBatchCommand(CLI::App& program, int& exit_code) {
   command->add_option("answers", flags->output, "A file for the answers; what it has already is not asked again")
       ->required()
       ->type_name("FILE");
-  AddModelFlags(*command, flags->model);
-  AddSchedulerFlags(*command, flags->scheduler);
+  AddServingFlags(*command, flags->serving);
   AddMediaFlags(*command, flags->batch.media, "; without it that of the requests' file");
   AddBodyFlag(*command, flags->batch.media.max_bytes);
   AddGenerationFlags(*command, flags->batch.defaults);
   AddRequestPlanFlags(*command, flags->plan);
-  AddJpegScalingFlag(*command, flags->jpeg_scaling);
   command->add_flag("--json", flags->json, "What was done as JSON on standard output");
   command->add_flag("-q,--quiet", flags->quiet, "Errors alone");
   command->footer(

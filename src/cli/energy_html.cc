@@ -13,6 +13,7 @@
 #include "cli/chart_page.h"
 #include "cli/charts.h"
 #include "cli/cost_flags.h"
+#include "cli/energy_report.h"
 
 namespace eyeshot::cli {
 namespace {
@@ -275,7 +276,8 @@ std::string TableRow(const RequestFigure& request, size_t index, size_t group, c
   row += stage.counts.tokens == 0
              ? "<td>-</td>"
              : fmt::format("<td>{:.3g}</td>", figure.joules.value / static_cast<double>(stage.counts.tokens));
-  row += fmt::format("<td>{:.3g}</td><td>{:.1f}</td>", figure.joules.value * stage.busy_s(), 100 * figure.spread);
+  row += fmt::format("<td>{:.3g}</td><td>{}</td>", figure.joules.value * stage.busy_s(),
+                     figure.runs > 1 ? fmt::format("{:.1f}", 100 * figure.spread) : "-");
   row += used ? fmt::format("<td>{:.1f}</td><td>{:.1f}</td>", 100 * use.compute, 100 * use.memory)
               : "<td>-</td><td>-</td>";
   return row + fmt::format("<td>{}</td></tr>\n", use.bound);
@@ -290,9 +292,9 @@ std::string TablesSection(const WorkloadReport& report, size_t group) {
       continue;
     }
     const Joules& whole = request.joules[group].joules;
-    html += fmt::format("<details><summary>{}: {}, {:.1f} ms, {:.4g} J a token of answer, spread {:.1f} %</summary>\n",
+    html += fmt::format("<details><summary>{}: {}, {:.1f} ms, {:.4g} J a token of answer, {}</summary>\n",
                         HtmlText(NameOf(request)), Bounds(whole), request.seconds * 1e3, whole.value / request.tokens,
-                        100 * request.joules[group].spread);
+                        SpreadText(request.joules[group]));
     html += fmt::format(
         "<p class=\"soft\">{} tiles, {} prompt tokens ({} visual), {} requests; energy-delay product "
         "{:.4g} J s",

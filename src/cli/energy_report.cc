@@ -33,7 +33,7 @@ std::string JoulesColumns(const StageFigure& stage, size_t group, double whole_j
   return fmt::format("{:>8}{:>12}{:>7}{:>7.1f}{:>12}{:>8}",
                      seconds > 0 ? fmt::format("{:.1f}", figure.joules.value / seconds) : "-", joules,
                      Half(figure.joules), whole_j > 0 ? 100 * figure.joules.value / whole_j : 0, token,
-                     figure.resolved ? fmt::format("{:.1f}", 100 * figure.spread) : "-");
+                     figure.resolved && figure.runs > 1 ? fmt::format("{:.1f}", 100 * figure.spread) : "-");
 }
 
 // What the stage reaches of the machine's peaks.
@@ -73,9 +73,9 @@ std::string GroupText(const WorkloadReport& report, const RequestFigure& request
   if (whole.source == EnergySource::kNone) return text + fmt::format("no figure: {}\n", request.notes[group]);
   text += StageTable(report, request, group);
   text += fmt::format(
-      "request: {:.4g} J ({:.4g} to {:.4g}), {:.1f} W, spread {:.1f} %, {:.4g} J a token of answer, "
+      "request: {:.4g} J ({:.4g} to {:.4g}), {:.1f} W, {}, {:.4g} J a token of answer, "
       "energy-delay product {:.4g} J s\n",
-      whole.value, whole.low, whole.high, whole.value / request.seconds, 100 * request.joules[group].spread,
+      whole.value, whole.low, whole.high, whole.value / request.seconds, SpreadText(request.joules[group]),
       whole.value / request.tokens, whole.value * request.seconds);
   const Joules& active = request.active[group];
   if (active.source != EnergySource::kNone) {
@@ -138,6 +138,24 @@ std::string MetersText(const WorkloadReport& report) {
   return text;
 }
 
+// Of requests whose joules differ too much from run to run; empty: none.
+std::string UnrepeatableText(const WorkloadReport& report) {
+  std::string requests;
+  for (const RequestFigure& request : report.requests) {
+    for (size_t group = 0; group < report.groups.size(); ++group) {
+      const Repeated& figure = request.joules[group];
+      if (figure.runs < 2 || figure.repeatable()) continue;
+      requests += fmt::format("{}{}, {} tokens: {:.1f} % ({})", requests.empty() ? "" : "; ", request.input,
+                              request.tokens, 100 * figure.spread, report.groups[group].name);
+    }
+  }
+  if (requests.empty()) return "";
+  return fmt::format(
+      "\nNOT repeatable to {:g} %: {}.\nEnd what else works on the machine, let it get as warm as it will be, and take "
+      "--runs 5 or more and longer --seconds.\n",
+      100 * kRepeatableSpread, requests);
+}
+
 std::string SetText(const WorkloadReport& report, const SetFigure& set) {
   std::string text =
       fmt::format("\n{}: {} of {} answers are right, {:.2f} s\n", set.path, set.exact, set.questions, set.seconds);
@@ -161,7 +179,7 @@ std::string SetText(const WorkloadReport& report, const SetFigure& set) {
 OrderedJson RepeatedJson(const Repeated& figure) {
   OrderedJson json = JoulesJson(figure.joules);
   if (json.is_null()) return json;
-  json["spread"] = figure.spread;
+  json["spread"] = figure.runs > 1 ? OrderedJson(figure.spread) : OrderedJson();
   return json;
 }
 
@@ -217,6 +235,8 @@ OrderedJson WholeJson(const WorkloadReport& report, const RequestFigure& request
                       {"active_joules", JoulesJson(request.active[group])},
                       {"note", request.notes[group].empty() ? OrderedJson() : OrderedJson(request.notes[group])}};
   if (figure.joules.source == EnergySource::kNone) return json;
+  json["runs"] = figure.runs;
+  json["repeatable"] = figure.runs > 1 ? OrderedJson(figure.repeatable()) : OrderedJson();
   PutCosts(json, figure.joules, report.rates);
   json["mean_w"] = figure.joules.value / request.seconds;
   json["j_per_answer_token"] = figure.joules.value / request.tokens;
@@ -307,6 +327,13 @@ OrderedJson PhaseJson(const WorkloadReport& report, const PhaseResult& phase) {
 
 }  // namespace
 
+std::string SpreadText(const Repeated& figure) {
+  if (figure.runs == 0) return "a model's, without a spread";
+  if (figure.runs == 1) return "one run";
+  return fmt::format("spread {:.1f} % over {} runs{}", 100 * figure.spread, figure.runs,
+                     figure.repeatable() ? "" : fmt::format(", MORE than {:g} %", 100 * kRepeatableSpread));
+}
+
 std::string WorkloadText(const WorkloadReport& report) {
   const ModelInfo& model = report.model;
   std::string text =
@@ -325,6 +352,7 @@ std::string WorkloadText(const WorkloadReport& report) {
   for (const BatchFigure& batch : report.batches) text += BatchText(batch);
   if (report.set) text += SetText(report, *report.set);
   for (const std::string& skipped : report.skipped) text += fmt::format("left out: {}\n", skipped);
+  text += UnrepeatableText(report);
   const bool measured = std::any_of(report.groups.begin(), report.groups.end(),
                                     [](const MeterGroup& group) { return group.source != EnergySource::kModel; });
   if (measured) {

@@ -9,6 +9,9 @@
 
 namespace eyeshot::cli {
 
+// "spread 1.9 % over 5 runs", and whether that is too much to be repeatable.
+std::string SpreadText(const Repeated& figure);
+
 std::string WorkloadText(const WorkloadReport& report);
 OrderedJson WorkloadJson(const WorkloadReport& report);
 

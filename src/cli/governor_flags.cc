@@ -141,6 +141,19 @@ Status Governor::Start(const ModelInfo& model) {
   return Status::Ok();
 }
 
+void Governor::Watch(SchedulerOptions& scheduler) {
+  if (governor_ == nullptr) return;
+  scheduler.stage_observer = governor_.get();
+  scheduler.on_request_end = [governor = governor_.get()](const RequestEnd& end) {
+    if (end.answered) governor->Observe(end.seconds);
+    if (end.last) governor->Idle();
+  };
+}
+
+bool Governor::follows_stages() const {
+  return governor_ != nullptr && (plan_.clock_mhz[0] != plan_.clock_mhz[1] || plan_.clock_mhz[1] != plan_.clock_mhz[2]);
+}
+
 Status Governor::Finish() {
   if (governor_ != nullptr) {
     report_ = governor_->Finish();

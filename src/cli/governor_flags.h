@@ -10,6 +10,7 @@
 #include "energy/clocks/clock_session.h"
 #include "energy/governors/clock_plan.h"
 #include "energy/governors/stage_governor.h"
+#include "eyeshot/scheduler.h"
 
 namespace CLI {
 class App;
@@ -59,6 +60,10 @@ class Governor {
 
   // Of AskOptions; null: nothing to tell.
   StageObserver* observer() { return governor_.get(); }
+  // Makes a scheduler tell of its stages and requests. It has to end before Finish().
+  void Watch(SchedulerOptions& scheduler);
+  // Whether stages have clocks of their own.
+  bool follows_stages() const;
   void RequestDone(double seconds) {
     if (governor_ != nullptr) governor_->RequestDone(seconds);
   }

@@ -15,8 +15,6 @@
 #include "cli/commands.h"
 #include "cli/generation_flags.h"
 #include "cli/help.h"
-#include "cli/model_flags.h"
-#include "cli/pictures.h"
 #include "cli/report.h"
 #include "cli/request_estimate.h"
 #include "cli/serving.h"
@@ -27,11 +25,9 @@ namespace eyeshot::cli {
 namespace {
 
 struct ServeFlags {
-  ModelFlags model;
-  SchedulerOptions scheduler;
+  ServingOptions serving;
   server::ServerOptions server;
   RequestPlanFlags plan;
-  bool jpeg_scaling = false;
   bool no_page = false;
   bool quiet = false;
 };
@@ -52,14 +48,13 @@ struct Parts {
 Result<Parts> Start(const ServeFlags& flags) {
   Parts parts;
   EYESHOT_RETURN_IF_ERROR(CheckRequestPlanFlags(flags.plan));
-  EYESHOT_ASSIGN_OR_RETURN(parts.model,
-                           LoadServedModel(flags.model, flags.scheduler, flags.jpeg_scaling, !flags.quiet));
+  EYESHOT_ASSIGN_OR_RETURN(parts.model, LoadServedModel(flags.serving, !flags.quiet));
   server::ServerModel model{.scheduler = parts.model.scheduler.get(), .media = parts.model.media};
   model.tokenize = [engine = parts.model.engine](std::string_view text) {
     return PartsOf(*engine).model->tokenizer().Encode(text);
   };
   model.planner =
-      PlannerFor(*parts.model.engine, PartsOf(*parts.model.engine).model->backend(), flags.model, flags.plan);
+      PlannerFor(*parts.model.engine, PartsOf(*parts.model.engine).model->backend(), flags.serving.model, flags.plan);
   model.estimate = [estimator = std::make_shared<const RequestEstimator>(parts.model.engine, model.planner)](
                        const server::EstimateRequest& request) { return estimator->Of(request); };
   server::ServerOptions options = flags.server;
@@ -72,12 +67,22 @@ Result<Parts> Start(const ServeFlags& flags) {
   return parts;
 }
 
+// After the last answer: clocks are put back, and the log has what the governor did.
+int End(Parts& parts, bool whole, bool quiet) {
+  parts.server.reset();
+  const Status ended = EndServedModel(parts.model);
+  if (const std::string summary = parts.model.governor->Summary(); !summary.empty() && !quiet) Say(summary);
+  if (!whole) Say("eyeshot: answers were cut off");
+  if (!ended.ok()) return ReportError(ended, false);
+  return whole ? kExitOk : kExitCancelled;
+}
+
 int RunServe(const ServeFlags& flags) {
   if (const Status allowed = CheckAllowedFolder(flags.server.media); !allowed.ok()) {
     ReportError(allowed, false);
     return kExitUsage;
   }
-  const Result<Parts> parts = Start(flags);
+  Result<Parts> parts = Start(flags);
   if (!parts.ok()) return ReportError(parts.status(), false);
   parts->server->CatchSignals();  // before anybody knows that it is there
   std::signal(SIGPIPE, SIG_IGN);  // from the log
@@ -87,9 +92,8 @@ int RunServe(const ServeFlags& flags) {
   if (flags.server.key_file.empty() && flags.server.http.address != "127.0.0.1" && flags.server.http.address != "::1") {
     Say(fmt::format("note: whoever reaches {} may ask: --api-keys FILE asks for a key", parts->server->url()));
   }
-  if (parts->server->Run()) return kExitOk;
-  Say("eyeshot: answers were cut off");
-  return kExitCancelled;
+  const bool whole = parts->server->Run();
+  return End(*parts, whole, flags.quiet);
 }
 
 void AddNetworkFlags(CLI::App& command, server::ServerOptions& options) {
@@ -137,17 +141,15 @@ void AddServeCommand(CLI::App& program, int& exit_code) {
   auto flags = std::make_shared<ServeFlags>();
   CLI::App* command = program.add_subcommand("serve", "A server with OpenAI's API and a web page");
   SetUsage(*command, "eyeshot serve [OPTIONS]");
-  AddModelFlags(*command, flags->model);
+  AddServingFlags(*command, flags->serving);
   AddNetworkFlags(*command, flags->server);
   AddMediaFlags(*command, flags->server.media, "");
-  AddSchedulerFlags(*command, flags->scheduler);
-  command->add_option("--queue", flags->scheduler.queue, "Requests that wait, at most")
+  command->add_option("--queue", flags->serving.scheduler.queue, "Requests that wait, at most")
       ->capture_default_str()
       ->type_name("N");
   AddLimitFlags(*command, flags->server);
   AddGenerationFlags(*command, flags->server.defaults);
   AddRequestPlanFlags(*command, flags->plan);
-  AddJpegScalingFlag(*command, flags->jpeg_scaling);
   command->add_flag("--no-page", flags->no_page, "The API alone");
   command->add_flag("--log-text", flags->server.log_text, "Questions and answers in the log too");
   command->add_flag("-q,--quiet", flags->quiet, "No log");
@@ -156,6 +158,7 @@ void AddServeCommand(CLI::App& program, int& exit_code) {
 Examples:
   eyeshot serve                                 http://127.0.0.1:8080 has the page
   eyeshot serve --host 0.0.0.0 --api-keys keys.txt
+  eyeshot serve --governor gears --phase-ms 500
   curl http://127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' \
     -d '{"messages": [{"role": "user", "content": "Hello"}]}'
 

@@ -9,11 +9,13 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "cli/generation_flags.h"
-#include "cli/governor_flags.h"
+#include "cli/pictures.h"
 #include "cli/plan_points.h"
 #include "cli/question_budget.h"
 
 namespace eyeshot::cli {
+
+namespace {
 
 void AddSchedulerFlags(CLI::App& command, SchedulerOptions& options) {
   command.add_option("--parallel", options.sequences, "Answers that are written side by side, at most")
@@ -29,6 +31,15 @@ void AddSchedulerFlags(CLI::App& command, SchedulerOptions& options) {
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
       ->type_name("BYTES");
   AddPhaseFlag(command, options.phase_s);
+}
+
+}  // namespace
+
+void AddServingFlags(CLI::App& command, ServingOptions& options) {
+  AddModelFlags(command, options.model);
+  AddGovernorFlags(command, options.governor);
+  AddSchedulerFlags(command, options.scheduler);
+  AddJpegScalingFlag(command, options.jpeg_scaling);
 }
 
 void AddMediaFlags(CLI::App& command, server::MediaOptions& options, const char* files) {
@@ -84,21 +95,34 @@ server::RequestPlanner PlannerFor(const Engine& engine, const Backend& backend, 
   return std::make_shared<plan::QuestionPlanner>(backend, *std::move(here));
 }
 
-Result<ServedModel> LoadServedModel(const ModelFlags& flags, const SchedulerOptions& scheduler, bool jpeg_scaling,
-                                    bool chatty) {
+Result<ServedModel> LoadServedModel(const ServingOptions& options, bool chatty) {
   ServedModel model;
-  EYESHOT_ASSIGN_OR_RETURN(model.engine, LoadEngine(flags, chatty));
-  SchedulerOptions options = scheduler;
-  options.energy_sysfs = SysfsRoot();
-  EYESHOT_ASSIGN_OR_RETURN(model.scheduler, Scheduler::Create(model.engine, options));
+  EYESHOT_ASSIGN_OR_RETURN(GovernedEngine governed, LoadGoverned(options.model, options.governor, chatty));
+  model.engine = std::move(governed.engine);
+  model.governor = std::move(governed.governor);
+  SchedulerOptions scheduler = options.scheduler;
+  scheduler.energy_sysfs = SysfsRoot();
+  model.governor->Watch(scheduler);
+  if (chatty && model.governor->follows_stages() && scheduler.phase_s == 0) {
+    fmt::print(stderr,
+               "note: --governor {} has another clock for each stage, and the stage changes with each step: "
+               "--phase-ms gathers work of one stage\n",
+               options.governor.governor);
+  }
+  EYESHOT_ASSIGN_OR_RETURN(model.scheduler, Scheduler::Create(model.engine, scheduler));
   model.media.has_vision = model.engine->info().has_vision;
   if (model.media.has_vision) model.media.video = model.engine->VideoDefaults();
-  if (jpeg_scaling) {
+  if (options.jpeg_scaling) {
     model.media.decoding = [engine = model.engine](const PictureDetail& detail) {
       return engine->ScaledDecoding(detail);
     };
   }
   return model;
+}
+
+Status EndServedModel(ServedModel& model) {
+  model.scheduler.reset();
+  return model.governor->Finish();
 }
 
 }  // namespace eyeshot::cli

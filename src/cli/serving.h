@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/governor_flags.h"
 #include "cli/model_flags.h"
 #include "eyeshot/engine.h"
 #include "eyeshot/scheduler.h"
@@ -15,8 +16,16 @@
 
 namespace eyeshot::cli {
 
-// --parallel, --cache-tokens, --image-cache, --phase-ms
-void AddSchedulerFlags(CLI::App& command, SchedulerOptions& options);
+// What a model is served with.
+struct ServingOptions {
+  ModelFlags model;
+  GovernorFlags governor;
+  SchedulerOptions scheduler;
+  bool jpeg_scaling = false;
+};
+
+// --parallel, --cache-tokens, --image-cache, --phase-ms; those of the model, of governors, and --jpeg-scaling
+void AddServingFlags(CLI::App& command, ServingOptions& options);
 
 // --allow-host, --allow-files, --max-pixels. `files` says what is allowed without --allow-files.
 void AddMediaFlags(CLI::App& command, server::MediaOptions& options, const char* files);
@@ -30,6 +39,7 @@ Status CheckAllowedFolder(const server::MediaOptions& options);
 // In the order in which they need each other.
 struct ServedModel {
   std::shared_ptr<Engine> engine;
+  std::unique_ptr<Governor> governor;
   std::unique_ptr<Scheduler> scheduler;
   server::MediaNeeds media;
 };
@@ -48,9 +58,12 @@ Status CheckRequestPlanFlags(const RequestPlanFlags& flags);
 server::RequestPlanner PlannerFor(const Engine& engine, const Backend& backend, const ModelFlags& flags,
                                   const RequestPlanFlags& plan);
 
-// Errors: those of LoadEngine() and Scheduler::Create().
-Result<ServedModel> LoadServedModel(const ModelFlags& flags, const SchedulerOptions& scheduler, bool jpeg_scaling,
-                                    bool chatty);
+// The governor has begun, and is told of the scheduler's stages. Errors: those of LoadGoverned() and
+// Scheduler::Create().
+Result<ServedModel> LoadServedModel(const ServingOptions& options, bool chatty);
+
+// Ends the scheduler, and puts clocks back. Error: of Governor::Finish(), whose Summary() may be asked for then.
+Status EndServedModel(ServedModel& model);
 
 }  // namespace eyeshot::cli
 

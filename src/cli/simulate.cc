@@ -2,9 +2,14 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <iterator>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -47,6 +52,7 @@ struct SimulateFlags {
   double slowdown_percent = 5;
   double dwell_ms = 100;
   double slo_ms = 0;
+  double phase_ms = 1000;
   CostFlags cost;
   std::string start;  // the time of what is simulated, in series of rates
   std::string svg;
@@ -168,11 +174,14 @@ int SimulateStages(const SimulateFlags& flags, const Setting& setting, bool swee
   return kExitOk;
 }
 
-// A policy's name, with pools or without, and what it gave.
+// A way to serve, and what it gave.
 struct PolicyRow {
   std::string name;
   ServingResult result;
   PerKwh rates;  // the means over time, each moment by the energy that went into it
+  Policy policy = Policy::kRaceToIdle;
+  Layout layout = Layout::kOneDevice;
+  double phase_s = 0;  // of Layout::kContinuous
 };
 
 // Means of rates over a simulation, weighted by its energy.
@@ -213,45 +222,98 @@ Result<std::vector<double>> ArrivalsOf(const SimulateFlags& flags, const Setting
   return arrivals;
 }
 
-Result<std::vector<PolicyRow>> RunPolicies(const SimulateFlags& flags, const Setting& setting) {
-  EYESHOT_ASSIGN_OR_RETURN(const std::vector<double> arrivals, ArrivalsOf(flags, setting));
-  ServingSetup setup;
-  setup.max_batch = static_cast<int>(flags.batch);
-  setup.slowdown = flags.slowdown_percent / 100;
-  setup.dwell_s = flags.dwell_ms * 1e-3;
-  std::vector<PolicyRow> rows;
-  const auto serve = [&](std::string_view name) {
-    WeightedRates rates(setting);
-    setup.on_energy = rates.Sink();
+// Serves the same arrivals again and again.
+class PolicyRuns {
+ public:
+  PolicyRuns(const SimulateFlags& flags, const Setting& setting, std::vector<double> arrivals)
+      : setting_(setting), arrivals_(std::move(arrivals)), slo_s_(flags.slo_ms * 1e-3) {
+    setup_.max_batch = static_cast<int>(flags.batch);
+    setup_.slowdown = flags.slowdown_percent / 100;
+    setup_.dwell_s = flags.dwell_ms * 1e-3;
+  }
+
+  void Add(std::string_view name, Layout layout, Policy policy, double phase_s = 0) {
+    WeightedRates rates(setting_);
+    setup_.layout = layout;
+    setup_.policy = policy;
+    setup_.phase_s = phase_s;
+    setup_.slo_s = slo_s_ > 0 || rows_.empty() ? slo_s_ : (1 + setup_.slowdown) * rows_[0].result.p95_s;
+    setup_.on_energy = rates.Sink();
     const ServingResult result =
-        Serve(setting.machine, setting.model, setting.software, setting.request, arrivals, setup);
-    rows.push_back({std::string(name), result, rates.Mean()});
-  };
-  serve("race-to-idle");
-  setup.slo_s = flags.slo_ms > 0 ? flags.slo_ms * 1e-3 : (1 + setup.slowdown) * rows[0].result.p95_s;
+        Serve(setting_.machine, setting_.model, setting_.software, setting_.request, arrivals_, setup_);
+    rows_.push_back({std::string(name), result, rates.Mean(), policy, layout, phase_s});
+  }
+
+  std::vector<PolicyRow> Take() { return std::move(rows_); }
+
+ private:
+  const Setting& setting_;
+  std::vector<double> arrivals_;
+  double slo_s_;  // 0: by the first row
+  ServingSetup setup_;
+  std::vector<PolicyRow> rows_;
+};
+
+Result<std::vector<PolicyRow>> RunPolicies(const SimulateFlags& flags, const Setting& setting) {
+  EYESHOT_ASSIGN_OR_RETURN(std::vector<double> arrivals, ArrivalsOf(flags, setting));
   Policy only = Policy::kRaceToIdle;
   if (!flags.policy.empty()) {
     EYESHOT_ASSIGN_OR_RETURN(only, FindPolicy(flags.policy));
   }
+  PolicyRuns runs(flags, setting, std::move(arrivals));
+  runs.Add("race-to-idle", Layout::kOneDevice, Policy::kRaceToIdle);
   for (const PolicyName& policy : Policies()) {
     if (policy.policy == Policy::kRaceToIdle || (!flags.policy.empty() && policy.policy != only)) continue;
-    setup.policy = policy.policy;
-    serve(policy.name);
+    runs.Add(policy.name, Layout::kOneDevice, policy.policy);
   }
-  const auto serve_layout = [&](Layout layout, Policy policy, std::string_view name) {
-    setup.layout = layout;
-    setup.policy = policy;
-    serve(name);
-  };
-  serve_layout(Layout::kTwoAlike, Policy::kRaceToIdle, "2 devices, highest");
-  serve_layout(Layout::kTwoAlike, Policy::kOneClock, "2 devices, one-clock");
-  serve_layout(Layout::kPools, Policy::kRaceToIdle, "2 pools, highest");
-  serve_layout(Layout::kPools, Policy::kOneClock, "2 pools, own clocks");
-  return rows;
+  runs.Add("continuous, highest", Layout::kContinuous, Policy::kRaceToIdle);
+  runs.Add("continuous, one-clock", Layout::kContinuous, Policy::kOneClock);
+  runs.Add("continuous, memory-safe", Layout::kContinuous, Policy::kMemorySafe);
+  const double phase_s = flags.phase_ms * 1e-3;
+  runs.Add("phases, highest", Layout::kContinuous, Policy::kRaceToIdle, phase_s);
+  runs.Add("phases, one-clock", Layout::kContinuous, Policy::kOneClock, phase_s);
+  runs.Add("phases, memory-safe", Layout::kContinuous, Policy::kMemorySafe, phase_s);
+  runs.Add("2 devices, highest", Layout::kTwoAlike, Policy::kRaceToIdle);
+  runs.Add("2 devices, one-clock", Layout::kTwoAlike, Policy::kOneClock);
+  runs.Add("2 pools, highest", Layout::kPools, Policy::kRaceToIdle);
+  runs.Add("2 pools, own clocks", Layout::kPools, Policy::kOneClock);
+  return runs.Take();
+}
+
+// What is tried in phases: the highest clock, one clock, and clocks that follow the stage.
+constexpr PolicyName kPhasePolicies[] = {{Policy::kRaceToIdle, "highest"},
+                                         {Policy::kOneClock, "one-clock"},
+                                         {Policy::kMemorySafe, "memory-safe"},
+                                         {Policy::kStageTable, "stage-table"}};
+
+// Phases of several lengths.
+Result<std::vector<PolicyRow>> RunPhases(const SimulateFlags& flags, const Setting& setting) {
+  constexpr double kLengthsMs[] = {0, 125, 250, 500, 1000, 2000, 4000};
+  EYESHOT_ASSIGN_OR_RETURN(std::vector<double> arrivals, ArrivalsOf(flags, setting));
+  PolicyRuns runs(flags, setting, std::move(arrivals));
+  for (const double length_ms : kLengthsMs) {
+    for (const PolicyName& policy : kPhasePolicies) {
+      runs.Add(fmt::format("{:g} ms, {}", length_ms, policy.name), Layout::kContinuous, policy.policy,
+               length_ms * 1e-3);
+    }
+  }
+  return runs.Take();
+}
+
+// Of one device: the least joules at a p95 that is at most the slowdown longer than the first row's. Never the bound.
+const PolicyRow& CheapestInTime(const std::vector<PolicyRow>& rows, double slowdown) {
+  const PolicyRow* cheapest = &rows.front();
+  for (const PolicyRow& row : rows) {
+    if (row.layout == Layout::kTwoAlike || row.layout == Layout::kPools || row.policy == Policy::kOracle) continue;
+    if (row.result.p95_s > (1 + slowdown) * rows.front().result.p95_s) continue;
+    if (row.result.joules_per_request < cheapest->result.joules_per_request) cheapest = &row;
+  }
+  return *cheapest;
 }
 
 OrderedJson PolicyJson(const PolicyRow& row, const ServingResult& base) {
   OrderedJson json = {{"policy", row.name}};
+  json["phase_ms"] = row.layout == Layout::kContinuous ? OrderedJson(row.phase_s * 1e3) : OrderedJson();
   json.update(CostJson(row.result.joules_per_request, row.rates));
   json["joules_change"] = row.result.joules_per_request / base.joules_per_request - 1;
   json["p50_ms"] = row.result.p50_s * 1e3;
@@ -263,48 +325,97 @@ OrderedJson PolicyJson(const PolicyRow& row, const ServingResult& base) {
   return json;
 }
 
-std::string PoliciesSvg(const SimulateFlags& flags, const Setting& setting, const std::vector<PolicyRow>& rows) {
-  const ServingResult& base = rows.front().result;
-  const std::string one_device = SeriesStyle(0);
-  const std::string two_devices = SeriesStyle(1);
-  const std::string bound = SeriesStyle(3);
-  PointsChart chart{.x_title = "p95 against race-to-idle, %",
-                    .y_title = "joules of a request against race-to-idle, %, simulated",
-                    .description = "Policies by joules and p95"};
-  for (const PolicyRow& row : rows) {
-    const bool two = row.name.starts_with("2 ");
-    chart.points.push_back({row.name, 100 * (row.result.p95_s / base.p95_s - 1),
-                            100 * (row.result.joules_per_request / base.joules_per_request - 1),
-                            two                          ? two_devices
-                            : row.name == "oracle-bound" ? bound
-                                                         : one_device});
+// The colour of a row in a chart, and what it stands for.
+ChartLegend::value_type PolicyClass(const PolicyRow& row) {
+  switch (row.layout) {
+    case Layout::kContinuous: return {SeriesStyle(2), "one device, continuous batching"};
+    case Layout::kTwoAlike:
+    case Layout::kPools: return {SeriesStyle(1), "two devices"};
+    case Layout::kOneDevice: break;
   }
-  const std::string load = flags.arrivals.empty() ? fmt::format("{} requests a second", flags.rate) : "a trace";
-  return SvgFile(fmt::format("Governors, {} on {}", setting.model.name, setting.machine.name),
-                 {{{fmt::format("Simulated: {}, {}, up to {} together, {} tokens out, slowdown {} %", load,
-                                setting.software.name, flags.batch, flags.output_tokens, flags.slowdown_percent)},
-                   {{one_device, "one device"}, {two_devices, "two devices"}, {bound, "a bound: switches are free"}},
-                   DrawPoints(chart)}});
+  if (row.policy == Policy::kOracle) return {SeriesStyle(3), "a bound: switches are free"};
+  return {SeriesStyle(0), "one device, batches"};
 }
 
-void PrintPolicies(const Setting& setting, const std::vector<PolicyRow>& rows) {
+// Some of the rows as points, against the first of all.
+FilePart PointsOf(const std::vector<PolicyRow>& rows, std::string_view what,
+                  const std::function<bool(const PolicyRow&)>& is_shown) {
+  const ServingResult& base = rows.front().result;
+  PointsChart chart{.x_title = fmt::format("p95 against {}, %", rows.front().name),
+                    .y_title = fmt::format("joules of a request against {}, %, simulated", rows.front().name),
+                    .description = fmt::format("{} by joules and p95", what)};
+  FilePart part{.words = {std::string(what)}};
+  for (const PolicyRow& row : rows) {
+    if (!is_shown(row)) continue;
+    const auto entry = PolicyClass(row);
+    if (std::find(part.legend.begin(), part.legend.end(), entry) == part.legend.end()) part.legend.push_back(entry);
+    chart.points.push_back({row.name, 100 * (row.result.p95_s / base.p95_s - 1),
+                            100 * (row.result.joules_per_request / base.joules_per_request - 1), entry.first});
+  }
+  part.figure = DrawPoints(chart);
+  return part;
+}
+
+// A figure of phases over their length, a line for each of kPhasePolicies.
+FilePart LinesOf(const std::vector<PolicyRow>& rows, std::string_view what, std::string_view unit,
+                 const std::function<double(const ServingResult&)>& value) {
+  LinesChart chart{.unit = std::string(unit), .description = fmt::format("{} over the length of phases", what)};
+  FilePart part{.words = {fmt::format("{} over the length of phases, simulated; 0 ms: none", what)}};
+  for (size_t p = 0; p < std::size(kPhasePolicies); ++p) {
+    chart.series.push_back({.name = std::string(kPhasePolicies[p].name), .values = {}});
+    part.legend.emplace_back(SeriesStyle(p), kPhasePolicies[p].name);
+    for (const PolicyRow& row : rows) {
+      if (row.policy != kPhasePolicies[p].policy) continue;
+      chart.series.back().values.emplace_back(value(row.result));
+      if (p == 0) chart.places.push_back(fmt::format("{:g} ms", row.phase_s * 1e3));
+    }
+  }
+  part.figure = DrawLines(chart);
+  return part;
+}
+
+std::string PoliciesSvg(const SimulateFlags& flags, const Setting& setting, const std::vector<PolicyRow>& rows) {
+  const std::string load = flags.arrivals.empty() ? fmt::format("{} requests a second", flags.rate) : "a trace";
+  std::vector<FilePart> parts = {
+      {.words = {fmt::format("Simulated: {}, {}, up to {} together, {} tokens out, slowdown {} %", load,
+                             setting.software.name, flags.batch, flags.output_tokens, flags.slowdown_percent)}}};
+  if (flags.what == "phases") {
+    parts.push_back(LinesOf(rows, "Joules of a request", "J",
+                            [](const ServingResult& result) { return result.joules_per_request; }));
+    parts.push_back(LinesOf(rows, "p95", "ms", [](const ServingResult& result) { return result.p95_s * 1e3; }));
+  } else {
+    const auto is_continuous = [](const PolicyRow& row) { return row.layout == Layout::kContinuous; };
+    parts.push_back(PointsOf(rows, "Batches, and two devices", std::not_fn(is_continuous)));
+    parts.push_back(PointsOf(rows, fmt::format("Continuous batching, and phases of {:g} ms", flags.phase_ms),
+                             [&](const PolicyRow& row) { return is_continuous(row) || &row == &rows.front(); }));
+  }
+  return SvgFile(fmt::format("{}, {} on {}", flags.what == "phases" ? "Phases" : "Governors", setting.model.name,
+                             setting.machine.name),
+                 parts);
+}
+
+void PrintPolicies(const SimulateFlags& flags, const Setting& setting, const std::vector<PolicyRow>& rows) {
   const ServingResult& base = rows.front().result;
   PrintHead(setting);
   fmt::print("{:<22}{:>12}{:>9}{:>11}{:>11}{:>9}{:>10}{:>9}{:>7}\n", "policy (simulated)", "J/request", "change",
              "p50 ms", "p95 ms", "change", "switches", "refused", "busy");
-  for (const auto& [name, result, rates] : rows) {
-    fmt::print("{:<22}{:>12.4g}{:>+8.1f}%{:>11.1f}{:>11.1f}{:>+8.1f}%{:>10}{:>9}{:>6.0f}%\n", name,
+  for (const PolicyRow& row : rows) {
+    const ServingResult& result = row.result;
+    fmt::print("{:<22}{:>12.4g}{:>+8.1f}%{:>11.1f}{:>11.1f}{:>+8.1f}%{:>10}{:>9}{:>6.0f}%\n", row.name,
                result.joules_per_request, 100 * (result.joules_per_request / base.joules_per_request - 1),
                result.p50_s * 1e3, result.p95_s * 1e3, 100 * (result.p95_s / base.p95_s - 1), result.switches,
                result.refused_switches, 100 * result.busy_share);
   }
+  fmt::print("least joules on one device, p95 at most {:g} % longer than {}: {} (simulated)\n", flags.slowdown_percent,
+             rows.front().name, CheapestInTime(rows, flags.slowdown_percent / 100).name);
   for (const PolicyRow& row : rows) {
     PrintCost(fmt::format("1,000 requests, {}, simulated", row.name), row.result.joules_per_request, row.rates);
   }
 }
 
 int SimulatePolicies(const SimulateFlags& flags, const Setting& setting) {
-  const Result<std::vector<PolicyRow>> rows = RunPolicies(flags, setting);
+  const Result<std::vector<PolicyRow>> rows =
+      flags.what == "phases" ? RunPhases(flags, setting) : RunPolicies(flags, setting);
   if (!rows.ok()) return ReportError(rows.status(), flags.json);
   if (!flags.svg.empty()) {
     if (const Status status = WriteTextFile(flags.svg, PoliciesSvg(flags, setting, *rows)); !status.ok()) {
@@ -312,12 +423,13 @@ int SimulatePolicies(const SimulateFlags& flags, const Setting& setting) {
     }
   }
   if (!flags.json) {
-    PrintPolicies(setting, *rows);
+    PrintPolicies(flags, setting, *rows);
     return kExitOk;
   }
   OrderedJson json = Head(flags.what, setting);
   json["rows"] = OrderedJson::array();
   for (const PolicyRow& row : *rows) json["rows"].push_back(PolicyJson(row, rows->front().result));
+  json["cheapest_in_time"] = CheapestInTime(*rows, flags.slowdown_percent / 100).name;
   PrintJson(json);
   return kExitOk;
 }
@@ -397,7 +509,7 @@ int RunSimulate(const SimulateFlags& flags) {
   if (flags.what == "validation") return SimulateValidation(flags);
   const Result<Setting> setting = ReadSetting(flags);
   if (!setting.ok()) return ReportError(setting.status(), flags.json);
-  if (flags.what == "policies") return SimulatePolicies(flags, *setting);
+  if (flags.what == "policies" || flags.what == "phases") return SimulatePolicies(flags, *setting);
   if (flags.what == "inflation") return SimulateInflation(flags, *setting);
   return SimulateStages(flags, *setting, flags.what == "sweep");
 }
@@ -431,6 +543,8 @@ void AddServingFlags(CLI::App& command, SimulateFlags& flags) {
       ->check(CLI::Range(0.0, 1e6));
   command.add_option("--slo-ms", flags.slo_ms, "Target of the policy slo (default: race-to-idle's p95 and --slowdown)")
       ->check(CLI::Range(0.0, 1e9));
+  command.add_option("--phase-ms", flags.phase_ms, "Of the policies with phases (default: 1000)")
+      ->check(CLI::Range(0.0, 1e3 * limits::kMaxPhaseSeconds));
   AddCostFlags(command, flags.cost);
   command.add_option("--start", flags.start, "When it begins, in such files (default: as they do)")->type_name("TIME");
   command.add_option("--svg", flags.svg, "Also draw the policies into a file")->type_name("FILE.svg");
@@ -441,9 +555,9 @@ void AddServingFlags(CLI::App& command, SimulateFlags& flags) {
 void AddSimulateCommand(CLI::App& program, int& exit_code) {
   auto flags = std::make_shared<SimulateFlags>();
   CLI::App* command = program.add_subcommand("simulate", "Time and energy on machines that are not here, by a model");
-  SetUsage(*command, "eyeshot simulate [stages|sweep|policies|inflation|validation] [OPTIONS]");
-  command->add_option("what", flags->what, "stages (default), sweep, policies, inflation or validation")
-      ->check(CLI::IsMember({"stages", "sweep", "policies", "inflation", "validation"}));
+  SetUsage(*command, "eyeshot simulate [stages|sweep|policies|phases|inflation|validation] [OPTIONS]");
+  command->add_option("what", flags->what, "stages (default), sweep, policies, phases, inflation or validation")
+      ->check(CLI::IsMember({"stages", "sweep", "policies", "phases", "inflation", "validation"}));
   AddWorkloadFlags(*command, *flags);
   AddServingFlags(*command, *flags);
   command->add_flag("--json", flags->json, "Print one JSON object");

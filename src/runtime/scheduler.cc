@@ -142,6 +142,7 @@ class SchedulerImpl final : public Scheduler {
   void End(const RequestPtr& request, FinishReason reason);
   void Fail(const RequestPtr& request, const Status& status);
   void FailAll(const Status& status);
+  void Leave(const ScheduledRequest& request, bool answered);
   bool IsStopToken(int32_t token) const {
     return std::find(stop_tokens_.begin(), stop_tokens_.end(), token) != stop_tokens_.end();
   }
@@ -641,10 +642,14 @@ Status SchedulerImpl::StepDecode() {
   return Status::Ok();
 }
 
-// One piece of work for those that have no first token yet: of the oldest one.
+// One piece of work for those that have no first token yet: of the oldest one. In phases all pictures come before all
+// prompts, so that the stage changes once.
 Status SchedulerImpl::Slice(double budget_s) {
   const RequestPtr oldest = starting_.front();
-  if (encoder_ == nullptr && !oldest->waiting.empty()) EYESHOT_RETURN_IF_ERROR(BeginEncoder());
+  const auto has_pictures = [](const RequestPtr& request) { return !request->waiting.empty(); };
+  const bool encodes =
+      options_.phase_s > 0 ? std::any_of(starting_.begin(), starting_.end(), has_pictures) : has_pictures(oldest);
+  if (encoder_ == nullptr && encodes) EYESHOT_RETURN_IF_ERROR(BeginEncoder());
   return encoder_ != nullptr ? EncodeSlice(budget_s) : PrefillSlice(oldest, budget_s);
 }
 
@@ -855,9 +860,7 @@ void SchedulerImpl::End(const RequestPtr& request, FinishReason reason) {
     stats_.ledger.AddStages(own.answer.ledger);
   }
   if (own.request.on_done) own.request.on_done(std::move(own.answer));
-  const std::lock_guard<std::mutex> lock(mutex_);
-  all_.erase(own.id);
-  if (all_.empty()) all_done_.notify_all();
+  Leave(own, reason != FinishReason::kCancelled);
 }
 
 void SchedulerImpl::Fail(const RequestPtr& request, const Status& status) {
@@ -868,8 +871,21 @@ void SchedulerImpl::Fail(const RequestPtr& request, const Status& status) {
     ++stats_.failed;
   }
   if (request->request.on_done) request->request.on_done(status);
+  Leave(*request, false);
+}
+
+// Its last call: who waits for all may go then.
+void SchedulerImpl::Leave(const ScheduledRequest& request, bool answered) {
+  if (options_.on_request_end) {
+    RequestEnd end{.seconds = SecondsSince(request.submitted_ns), .answered = answered};
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      end.last = all_.size() == 1;
+    }
+    options_.on_request_end(end);
+  }
   const std::lock_guard<std::mutex> lock(mutex_);
-  all_.erase(request->id);
+  all_.erase(request.id);
   if (all_.empty()) all_done_.notify_all();
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "energy/meters/live_shares.h"
 #include "eyeshot/scheduler.h"
 #include "models/model.h"
@@ -28,6 +29,7 @@ struct ScheduledRequest {
   Status Render(const VisionLanguageModel& model, int64_t context, const VisualHash& salt);
 
   uint64_t id;
+  uint64_t submitted_ns = SteadyNowNs();
   GenerateRequest request;
   Conversation conversation;
   PromptPlan plan;  // after a preemption the tokens of the answer so far belong to it

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <future>
 #include <memory>
@@ -392,6 +394,64 @@ TEST(SchedulerTest, PhasesGatherPicturesAndPrompts) {
   EXPECT_EQ(phases.first, turns.first);
   EXPECT_LT(phases.second, turns.second);
   EXPECT_FALSE(Scheduler::Create(engine, {.phase_s = -1}).ok());
+}
+
+// Notes stages in order, each once while it lasts.
+class StageList final : public StageObserver {
+ public:
+  void OnStage(StageId id) noexcept override {
+    if (id == StageId::kConnect) return;  // runs with the encoder
+    if (count_ < ids_.size() && (count_ == 0 || ids_[count_ - 1] != id)) ids_[count_++] = id;
+  }
+  std::vector<StageId> Get() const { return {ids_.begin(), ids_.begin() + static_cast<int64_t>(count_)}; }
+
+ private:
+  std::array<StageId, 256> ids_{};
+  size_t count_ = 0;
+};
+
+TEST(SchedulerTest, PhasesAreStages) {
+  StageList stages;
+  std::vector<RequestEnd> ends;
+  {
+    const auto scheduler = Schedule(
+        Load("auto"),
+        {.sequences = 2, .phase_s = 30, .stage_observer = &stages, .on_request_end = [&](const RequestEnd& end) {
+           ends.push_back(end);
+         }});
+    // Both pictures are prepared while others are answered.
+    const AskOptions options{.max_tokens = 4, .ignore_end = true};
+    std::vector<Pending> pending;
+    for (int i = 0; i < 2; ++i) {
+      pending.push_back(
+          Submit(*scheduler, {Message::User({"Say something."})}, {.max_tokens = 200, .ignore_end = true}));
+    }
+    for (const char* name : {"dev_0002_0.png", "dev_0000_0.png"}) {
+      pending.push_back(Submit(*scheduler, {Message::User({Picture(name), "What is it?"})}, options));
+    }
+    for (Pending& one : pending) one.Get();
+  }
+  const std::vector<StageId> seen = stages.Get();
+  EXPECT_EQ(std::count(seen.begin(), seen.end(), StageId::kEncode), 1);
+  const std::vector<StageId> last(seen.end() - 3, seen.end());
+  EXPECT_EQ(last, (std::vector<StageId>{StageId::kEncode, StageId::kPrefill, StageId::kDecode}));
+  ASSERT_EQ(ends.size(), 4u);
+  for (size_t i = 0; i < ends.size(); ++i) {
+    EXPECT_TRUE(ends[i].answered);
+    EXPECT_GT(ends[i].seconds, 0);
+    EXPECT_EQ(ends[i].last, i + 1 == ends.size());
+  }
+}
+
+TEST(SchedulerTest, CancelledRequestsAreNotAnswered) {
+  std::promise<RequestEnd> ended;
+  const auto scheduler =
+      Schedule(Load("auto"), {.on_request_end = [&](const RequestEnd& end) { ended.set_value(end); }});
+  Pending pending = Submit(*scheduler, {Message::User({"Say something."})}, {.max_tokens = 1000, .ignore_end = true});
+  scheduler->Cancel(pending.id);
+  const RequestEnd end = ended.get_future().get();
+  EXPECT_FALSE(end.answered);
+  EXPECT_TRUE(end.last);
 }
 
 }  // namespace

@@ -68,7 +68,8 @@ class ServerImpl final : public Server {
     drainer_ = std::thread([this] {
       const auto until = std::chrono::steady_clock::now() + drain_time_;
       while (!drained_ && !hurry_ && std::chrono::steady_clock::now() < until) {
-        drained_ = scheduler_.Drain(std::min(until, std::chrono::steady_clock::now() + kHurryTime));
+        const bool empty = scheduler_.Drain(std::min(until, std::chrono::steady_clock::now() + kHurryTime));
+        drained_ = empty && !hurry_;  // in a hurry what ran was cancelled
       }
       http_->Finish(kLastBytesTime);
     });

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """Runs the commands about energy and clocks as a user would: test_energy.py PROGRAM [CLASS...]."""
+import base64
+import http.client
 import json
 import os
 import pathlib
@@ -231,6 +233,115 @@ class Clocks(program.ProgramTest):
         self.wait_for(lambda: self.khz() == 3600000 and not self.lease.exists())
         chat.communicate()
 
+    def serve(self, *arguments) -> tuple[subprocess.Popen, int]:
+        """A server, and its port."""
+        server = subprocess.Popen([program.PROGRAM, "serve", "--port", "0", "--device", "cpu", "-t", "1", "--allow-clocks",
+                                   *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                  env=os.environ | self.env)
+        self.addCleanup(server.communicate)
+        self.addCleanup(server.kill)
+        return server, int(server.stdout.readline().rsplit(":", 1)[1])
+
+    def asks(self, port: int, **more) -> dict:
+        """A question about a picture to a server."""
+        picture = base64.b64encode((program.DEMO / "receipt.png").read_bytes()).decode()
+        content = [{"type": "image_url", "image_url": {"url": "data:image/png;base64," + picture, "detail": "low"}},
+                   {"type": "text", "text": "What is the total?"}]
+        body = {"messages": [{"role": "user", "content": content}], "max_tokens": 64, "ignore_eos": True} | more
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+        reply = connection.getresponse()
+        text = reply.read()
+        connection.close()
+        self.assertEqual(reply.status, 200, text)
+        return json.loads(text)
+
+    def limits_while(self, function) -> list[int]:
+        """The limits that were seen while a function ran, each as often as it came."""
+        stop, seen = threading.Event(), []
+
+        def look():
+            while not stop.is_set():
+                khz = self.limit.read_text()  # empty between truncation and writing
+                if khz and (not seen or seen[-1] != int(khz)):
+                    seen.append(int(khz))
+                time.sleep(0.0005)
+
+        looker = threading.Thread(target=look)
+        looker.start()
+        try:
+            function()
+        finally:
+            stop.set()
+            looker.join()
+        return seen
+
+    def test_a_server_follows_the_stage(self):
+        server, port = self.serve("--governor", "decode-low", "--phase-ms", "500")
+        # Encode and prefill at the highest, then decoding for longer than a clock is kept at least.
+        self.assertEqual(self.limits_while(lambda: self.asks(port, max_tokens=512)), [3600000, 1800000])
+        self.assertEqual(self.limits_while(lambda: self.asks(port, max_tokens=512)), [1800000, 3600000, 1800000])
+        server.terminate()
+        _, log = server.communicate(timeout=60)
+        self.assertEqual(server.returncode, 0, log)
+        self.assertIn("governor decode-low: encode 3600, prefill 3600, decode 1800 MHz; ", log)
+        self.assertNotIn("--phase-ms gathers", log)
+        self.assertEqual(self.khz(), 3600000)
+        self.assertFalse(self.lease.exists())
+
+    def test_a_server_rests_between_requests(self):
+        server, port = self.serve("--governor", "ondemand")
+        self.asks(port)
+        self.wait_for(lambda: self.khz() == 800000)
+        self.assertIn(3600000, self.limits_while(lambda: self.asks(port)))
+        self.wait_for(lambda: self.khz() == 800000)
+        server.terminate()
+        server.communicate(timeout=60)
+        self.assertEqual(self.khz(), 3600000)
+
+    def test_a_server_that_is_hurried_puts_clocks_back(self):
+        server, port = self.serve("--governor", "fixed:1000")
+        body = json.dumps({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1500, "ignore_eos": True,
+                           "stream": True})
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+        self.assertTrue(connection.getresponse().readline())  # it has begun
+        server.terminate()
+        time.sleep(0.1)
+        self.assertEqual(self.khz(), 1000000, "the answer may end first")
+        server.terminate()
+        _, log = server.communicate(timeout=60)
+        connection.close()
+        self.assertEqual(server.returncode, 130, log)
+        self.assertIn("answers were cut off", log)
+        self.assertEqual(self.khz(), 3600000)
+        self.assertFalse(self.lease.exists())
+
+    def test_a_server_that_is_killed_leaves_no_clock_behind(self):
+        server, _ = self.serve("--governor", "fixed:1000")
+        self.assertEqual(self.khz(), 1000000)
+        server.kill()
+        self.wait_for(lambda: self.khz() == 3600000 and not self.lease.exists())
+
+    def test_a_server_says_what_it_lacks(self):
+        self.fails(1, ["--governor ondemand", "--allow-clocks"], "serve", "--port", 0, "--governor", "ondemand", env=self.env)
+        self.fails(1, ["eyeshot tune"], "serve", "--port", 0, "--governor", "one-clock", "--allow-clocks", "--profile",
+                   self.profile, env=self.env)
+        self.assertEqual(self.khz(), 3600000)
+        server, _ = self.serve("--governor", "encode-low")
+        server.terminate()
+        self.assertIn("--phase-ms gathers", server.communicate(timeout=60)[1])
+
+    def test_a_batch_at_a_governor(self):
+        requests = self.folder / "requests.jsonl"
+        requests.write_text(json.dumps({"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {
+            "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}}) + "\n")
+        out, seen = self.with_power("batch", "--json", "--device", "cpu", "-t", 1, "--governor", "fixed:800",
+                                    "--allow-clocks", requests, self.folder / "answers.jsonl")
+        self.assertIn(800000, seen)
+        self.assertIn("fixed:800: encode 800", json.loads(out)["governor"])
+        self.assertEqual(self.khz(), 3600000)
+
     def wait_for(self, condition):
         for _ in range(3000):
             if condition():
@@ -265,24 +376,25 @@ class EnergyOfQuestions(program.ProgramTest):
     ARGUMENTS = ["energy", "--json", "--device", "cpu", "--sizes", "512x512", "--tokens", "8", "--runs", 2,
                  "--seconds", 0.5, "--idle-seconds", 0.2]
 
-    def drive(self, counter: pathlib.Path, watts: float, stop: threading.Event) -> None:
-        """Moves a counter as a machine of that power does."""
+    def drive(self, counter: pathlib.Path, watts: float, rise: float, stop: threading.Event) -> None:
+        """Moves a counter as a machine of that power does, which rises each second."""
         with open(counter, "r+b", buffering=0) as file:
             begin = time.monotonic()
             while not stop.is_set():
-                microjoules = int((time.monotonic() - begin) * watts * 1e6) + 1_000_000
+                seconds = time.monotonic() - begin
+                microjoules = int((seconds * watts + seconds * seconds * rise / 2) * 1e6) + 1_000_000
                 os.pwrite(file.fileno(), b"%012d\n" % microjoules, 0)
                 time.sleep(0.001)
 
-    def with_power(self, watts: float, *arguments, env: dict[str, str] = {}) -> str:
-        """What the program prints on a machine whose package takes that power."""
+    def with_power(self, watts: float, *arguments, rise: float = 0, env: dict[str, str] = {}) -> str:
+        """What the program prints on a machine whose package takes that power, or more each second."""
         folder = self.folder / "sys/class/powercap/intel-rapl:0"
         folder.mkdir(parents=True)
         (folder / "name").write_text("package-0\n")
         (folder / "max_energy_range_uj").write_text("262143328850\n")
         (folder / "energy_uj").write_text("000001000000\n")
         stop = threading.Event()
-        driver = threading.Thread(target=self.drive, args=(folder / "energy_uj", watts, stop))
+        driver = threading.Thread(target=self.drive, args=(folder / "energy_uj", watts, rise, stop))
         driver.start()
         try:
             return self.succeeds(*arguments, env=Energy.NO_GPU | env)
@@ -357,6 +469,7 @@ class EnergyOfQuestions(program.ProgramTest):
         for request in result["requests"]:
             whole = request["cpu"]["joules"]
             self.assertAlmostEqual(whole["value"] / (request["ms"] * 0.1), 1, delta=0.05)
+            self.assertEqual((request["cpu"]["runs"], request["cpu"]["repeatable"]), (2, whole["spread"] <= 0.03))
             self.assertAlmostEqual(sum(stage["cpu"]["joules"]["value"] for stage in request["stages"]), whole["value"], 6)
             for stage in request["stages"]:
                 joules = stage["cpu"]["joules"]
@@ -372,6 +485,12 @@ class EnergyOfQuestions(program.ProgramTest):
         self.assertAlmostEqual(inflation["encode_share"]["value"] + inflation["token_share"]["value"],
                                inflation["prompt_only"]["value"], 6)
 
+    def test_what_is_not_repeatable_is_said(self):
+        arguments = [argument for argument in self.ARGUMENTS if argument != "--json"]
+        text = self.with_power(100, *arguments, "--sysfs", self.folder / "sys", rise=30)
+        self.assertRegex(text, r"request: .* spread [\d.]+ % over 2 runs, MORE than 3 %")
+        self.assertRegex(text, r"NOT repeatable to 3 %: text, 8 tokens: [\d.]+ % \(cpu\); 512x512 x 1, 8 tokens: ")
+
     def test_without_a_meter_joules_are_a_models(self):
         result = json.loads(self.succeeds(*self.ARGUMENTS, "--sysfs", self.folder, env=Energy.NO_GPU))
         meter, = result["meters"]
@@ -380,6 +499,7 @@ class EnergyOfQuestions(program.ProgramTest):
         self.assertGreater(result["requests"][1]["ms"], result["requests"][0]["ms"])
         for request in result["requests"]:
             self.assertEqual(request["model"]["joules"]["source"], "model")
+            self.assertIsNone(request["model"]["repeatable"])
             for stage in request["stages"]:
                 self.assertEqual(stage["model"]["joules"]["source"], "model")
         arguments = [argument for argument in self.ARGUMENTS if argument != "--json"]
@@ -449,8 +569,28 @@ class EnergyCompare(program.ProgramTest):
         file = self.folder / "policies.svg"
         self.succeeds("simulate", "policies", "--requests", 50, "--svg", file)
         words = "".join(ElementTree.fromstring(file.read_text()).itertext())
-        for name in ("race-to-idle", "oracle-bound", "2 pools, own clocks", "imulated"):
+        for name in ("race-to-idle", "oracle-bound", "phases, memory-safe", "2 pools, own clocks", "imulated"):
             self.assertIn(name, words)
+
+    def test_phases_of_several_lengths(self):
+        file = self.folder / "phases.svg"
+        result = json.loads(self.succeeds("simulate", "phases", "--model", "Qwen2.5-VL-7B", "--requests", 200, "--rate", 6,
+                                          "--batch", 64, "--output", 256, "--json", "--svg", file))
+        self.assertTrue(result["simulated"])
+        rows = {row["policy"]: row for row in result["rows"]}
+        self.assertEqual(sorted({row["phase_ms"] for row in result["rows"]}), [0, 125, 250, 500, 1000, 2000, 4000])
+        self.assertLess(rows["4000 ms, memory-safe"]["switches"], rows["0 ms, memory-safe"]["switches"])
+        self.assertEqual(rows["4000 ms, one-clock"]["switches"], 0)
+        self.assertEqual(rows["0 ms, highest"]["joules"]["source"], "model")
+        cheapest = rows[result["cheapest_in_time"]]
+        self.assertLessEqual(cheapest["p95_change"], 0.05)
+        for row in result["rows"]:
+            if row["p95_change"] <= 0.05:
+                self.assertLessEqual(cheapest["joules"]["value"], row["joules"]["value"])
+        words = "".join(ElementTree.fromstring(file.read_text()).itertext())
+        for name in ("stage-table", "4000 ms", "imulated"):
+            self.assertIn(name, words)
+        self.assertIn("policy (simulated)", self.succeeds("simulate", "phases", "--requests", 50))
 
     def test_a_measured_cost_is_no_estimate(self):
         machine = Energy.machine(self)

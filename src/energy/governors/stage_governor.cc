@@ -40,10 +40,17 @@ void StageGovernor::OnStage(StageId id) noexcept {
 }
 
 void StageGovernor::RequestDone(double seconds) {
-  if (feedback_) {
-    feedback_->Observe(seconds);
-    one_clock_mhz_.store(feedback_->clock_mhz(), std::memory_order_relaxed);
-  }
+  Observe(seconds);
+  Idle();
+}
+
+void StageGovernor::Observe(double seconds) {
+  if (!feedback_) return;
+  feedback_->Observe(seconds);
+  one_clock_mhz_.store(feedback_->clock_mhz(), std::memory_order_relaxed);
+}
+
+void StageGovernor::Idle() {
   const uint32_t before = wanted_.load(std::memory_order_relaxed);
   wanted_.store(((before >> kWhatBits) + 1) << kWhatBits | kIdle, std::memory_order_release);
   wanted_.notify_one();

@@ -31,8 +31,12 @@ class StageGovernor final : public StageObserver {
 
   // Notes the stage: an atomic store, and a wake where another clock may be due.
   void OnStage(StageId id) noexcept override;
-  // A request has ended after `seconds`.
+  // By the thread that calls OnStage(), as the two below. A request has ended after `seconds`, and no other is there.
   void RequestDone(double seconds);
+  // How long an answer took, which a plan with a target looks at.
+  void Observe(double seconds);
+  // There is nothing to do until the next stage.
+  void Idle();
 
   // Ends the thread.
   GovernorReport Finish();

@@ -245,6 +245,7 @@ Repeated Combine(std::span<const StageShare> runs, double relative_error, Energy
   }
   repeated.joules = {mean, std::max(0.0, mean - half) * (1 - relative_error), (mean + half) * (1 + relative_error),
                      source};
+  repeated.runs = runs.size();
   repeated.spread = mean > 0 ? (high - low) / mean : 0;
   repeated.resolved = mean > 0 && told <= kResolvedShare * mean;
   return repeated;

@@ -62,11 +62,18 @@ struct StageShare {
 };
 std::vector<StageShare> SharesOf(const PhaseRow& row, std::span<const StagePower> powers);
 
+// By how much repetitions may differ for a figure to count as repeatable.
+inline constexpr double kRepeatableSpread = 0.03;
+
 // Repetitions of one figure.
 struct Repeated {
   Joules joules;  // mean; bounds of 95 % by the counter's error and by the scatter, whichever is wider
   double spread = 0;  // (max - min) / mean; 0 for one repetition
+  size_t runs = 0;
   bool resolved = false;  // the phases tell it to half of its value, however much it scatters
+
+  // False, too, where nothing was repeated.
+  bool repeatable() const { return runs > 1 && spread <= kRepeatableSpread; }
 };
 // `relative_error` is the meter's own, which repeating doesn't make smaller. `source` kNone: nothing is known.
 Repeated Combine(std::span<const StageShare> runs, double relative_error, EnergySource source);

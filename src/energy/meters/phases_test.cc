@@ -185,6 +185,10 @@ TEST(PhasesTest, BoundsHoldTheErrorAndTheScatter) {
   EXPECT_EQ(wide.joules.low, 0);
   EXPECT_TRUE(wide.resolved);
   EXPECT_EQ(Combine(scattered, 0, EnergySource::kNone).joules.source, EnergySource::kNone);
+  EXPECT_TRUE(repeated.repeatable());
+  EXPECT_FALSE(wide.repeatable());
+  // One run says nothing of the next.
+  EXPECT_FALSE(Combine(std::vector<StageShare>{{10, 0.1}}, 0, EnergySource::kRapl).repeatable());
   // What no phase tells stays so, however often it is repeated.
   const std::vector<StageShare> untold(1000, StageShare{10, 10});
   EXPECT_FALSE(Combine(untold, 0, EnergySource::kRapl).resolved);

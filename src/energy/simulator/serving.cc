@@ -3,147 +3,17 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <map>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/splitmix64.h"
 #include "energy/governors/slo_feedback.h"
+#include "energy/simulator/continuous.h"
+#include "energy/simulator/serving_device.h"
 
 namespace eyeshot::simulator {
 namespace {
-
-// A device's time, clock and energy, moved on by what it does.
-class Device {
- public:
-  Device(const Machine& machine, const ServingSetup& setup)
-      : machine_(&machine), setup_(&setup), clock_mhz_(machine.clock_max_mhz) {}
-
-  double now_s() const { return now_s_; }
-  double clock_mhz() const { return clock_mhz_; }
-  double joules() const { return joules_; }
-  double busy_s() const { return busy_s_; }
-  int64_t switches() const { return switches_; }
-  int64_t refused() const { return refused_; }
-
-  void StartAt(double clock_mhz) { clock_mhz_ = clock_mhz; }
-
-  void WaitUntil(double time_s) {
-    if (time_s <= now_s_) return;
-    Spend(time_s - now_s_, WaitingPower(*machine_, clock_mhz_) * (time_s - now_s_));
-    now_s_ = time_s;  // whatever the sum rounds to
-  }
-
-  // Refused where a lower clock comes too soon.
-  void Switch(double clock_mhz) {
-    if (clock_mhz == clock_mhz_) return;
-    if (setup_->policy == Policy::kOracle) {
-      clock_mhz_ = clock_mhz;
-      return;
-    }
-    if (clock_mhz < clock_mhz_ && switches_ > 0 && now_s_ - switched_s_ < setup_->dwell_s) {
-      ++refused_;
-      return;
-    }
-    Spend(machine_->switch_ms * 1e-3, SwitchJoules(clock_mhz));
-    clock_mhz_ = clock_mhz;
-    switched_s_ = now_s_;
-    ++switches_;
-  }
-
-  // Up where the stage needs it. Down only if that saves more than it costs to come back as well, and if both switches
-  // fit into `spare_s`.
-  void SwitchIfItPays(double clock_mhz, const Work& work, double steps, double spare_s) {
-    if (clock_mhz < clock_mhz_) {
-      const double saved =
-          steps * (RunAt(*machine_, work, clock_mhz_).joules() - RunAt(*machine_, work, clock_mhz).joules());
-      if (saved < 2 * SwitchJoules(clock_mhz) || spare_s < 2e-3 * machine_->switch_ms) {
-        ++refused_;
-        return;
-      }
-    }
-    Switch(clock_mhz);
-  }
-
-  void Run(const Point& point, double steps) {
-    busy_s_ += steps * point.seconds;
-    Spend(steps * point.seconds, steps * point.joules());
-  }
-
- private:
-  void Spend(double seconds, double joules) {
-    if (setup_->on_energy) setup_->on_energy(now_s_, now_s_ + seconds, joules);
-    now_s_ += seconds;
-    joules_ += joules;
-  }
-
-  double SwitchJoules(double clock_mhz) const {
-    return WaitingPower(*machine_, std::max(clock_mhz, clock_mhz_)) * machine_->switch_ms * 1e-3;
-  }
-
-  const Machine* machine_;
-  const ServingSetup* setup_;
-  double clock_mhz_;
-  double now_s_ = 0;
-  double joules_ = 0;
-  double busy_s_ = 0;
-  double switched_s_ = 0;
-  int64_t switches_ = 0;
-  int64_t refused_ = 0;
-};
-
-// Work and planned clocks of batches by size, made once each.
-class Plans {
- public:
-  struct Plan {
-    BatchWork batch;
-    StageClocks clocks;
-    double spare_s;  // that the batch may be late
-    std::array<std::map<double, Point>, kStages> points;  // by clock, as they are asked for
-  };
-  Plans(const Machine& machine, const ModelShape& model, const Software& software, const Request& request,
-        const ServingSetup& setup)
-      : machine_(machine), model_(model), software_(software), request_(request), setup_(setup) {}
-
-  Plan& For(int batch) {
-    const auto found = plans_.find(batch);
-    if (found != plans_.end()) return found->second;
-    Plan plan;
-    plan.batch = BatchWorkFor(model_, software_, request_, batch);
-    plan.clocks = PlannedClocks(setup_.policy, machine_, plan.batch, setup_.slowdown);
-    plan.spare_s = 0;
-    for (int s = 0; s < kStages; ++s) {
-      const double seconds = RunAt(machine_, plan.batch.work[s], machine_.clock_max_mhz).seconds;
-      plan.spare_s += setup_.slowdown * plan.batch.steps[s] * seconds;
-    }
-    return plans_.emplace(batch, plan).first->second;
-  }
-
-  void Run(Device& device, Plan& plan, int stage) const {
-    auto& points = plan.points[stage];
-    auto found = points.find(device.clock_mhz());
-    if (found == points.end()) {
-      found = points.emplace(device.clock_mhz(), RunAt(machine_, plan.batch.work[stage], device.clock_mhz())).first;
-    }
-    device.Run(found->second, plan.batch.steps[stage]);
-  }
-
- private:
-  const Machine& machine_;
-  const ModelShape& model_;
-  const Software& software_;
-  const Request& request_;
-  const ServingSetup& setup_;
-  std::map<int, Plan> plans_;
-};
-
-// How many of `ready` (ascending) from `first` on are there at `now_s`, up to `most`; at least 1.
-int Waiting(std::span<const double> ready, size_t first, double now_s, int most) {
-  int count = 1;
-  while (count < most && first + count < ready.size() && ready[first + count] <= now_s) ++count;
-  return count;
-}
 
 void RunStages(Device& device, const Plans& plans, Plans::Plan& plan, const StageClocks& clocks, Policy policy) {
   for (int s = 0; s < kStages; ++s) {
@@ -157,19 +27,6 @@ void RunStages(Device& device, const Plans& plans, Plans::Plan& plan, const Stag
   }
 }
 
-StageClocks AllAt(double clock_mhz) {
-  StageClocks clocks{};
-  clocks.fill(clock_mhz);
-  return clocks;
-}
-
-// The clock that a device keeps, if it keeps one. Requests that come one by one don't change it.
-std::optional<double> KeptClock(Plans& plans, const ServingSetup& setup) {
-  if (setup.clocks) return (*setup.clocks)[static_cast<int>(Stage::kPrefill)];
-  if (setup.policy == Policy::kOneClock) return plans.For(setup.max_batch).clocks[0];
-  return std::nullopt;
-}
-
 // Takes batches until all are done; the end of each request goes to `ends`.
 void ServeOnOne(Device& device, const Machine& machine, Plans& plans, std::span<const double> arrivals,
                 const ServingSetup& setup, std::vector<double>& ends) {
@@ -177,11 +34,7 @@ void ServeOnOne(Device& device, const Machine& machine, Plans& plans, std::span<
   const std::optional<double> kept = KeptClock(plans, setup);
   if (kept) device.StartAt(*kept);
   for (size_t first = 0; first < arrivals.size();) {
-    if (setup.policy == Policy::kOndemand && arrivals[first] > device.now_s() + setup.dwell_s) {
-      device.WaitUntil(device.now_s() + setup.dwell_s);
-      device.Switch(machine.clock_min_mhz);
-    }
-    device.WaitUntil(arrivals[first]);
+    device.IdleUntil(arrivals[first]);
     const int batch = Waiting(arrivals, first, device.now_s(), setup.max_batch);
     Plans::Plan& plan = plans.For(batch);
     StageClocks clocks = plan.clocks;
@@ -304,9 +157,11 @@ Result<std::vector<double>> ReadArrivals(const std::string& path) {
 ServingResult Serve(const Machine& machine, const ModelShape& model, const Software& software, const Request& request,
                     std::span<const double> arrivals, const ServingSetup& setup) {
   Plans plans(machine, model, software, request, setup);
-  std::vector<Device> devices(setup.layout == Layout::kOneDevice ? 1 : 2, Device(machine, setup));
+  std::vector<Device> devices(setup.layout == Layout::kOneDevice || setup.layout == Layout::kContinuous ? 1 : 2,
+                              Device(machine, setup));
   std::vector<double> ends;
   if (setup.layout == Layout::kOneDevice) ServeOnOne(devices[0], machine, plans, arrivals, setup, ends);
+  if (setup.layout == Layout::kContinuous) ServeContinuously(devices[0], machine, plans, arrivals, setup, ends);
   if (setup.layout == Layout::kTwoAlike) ServeInTurn(devices, machine, plans, arrivals, setup, ends);
   if (setup.layout == Layout::kPools) ServePools(devices, machine, plans, arrivals, setup, ends);
   const double end_s = *std::max_element(ends.begin(), ends.end());

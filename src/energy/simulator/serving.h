@@ -21,6 +21,9 @@ Result<std::vector<double>> ReadArrivals(const std::string& path);
 
 enum class Layout {
   kOneDevice,
+  // One device that decodes answers side by side while others come (continuous batching): ServingSetup::phase_s says
+  // when their pictures and prompts run.
+  kContinuous,
   kTwoAlike,  // two devices that take requests in turn
   kPools,     // two devices: one encodes and prefills, one decodes, each at one clock
 };
@@ -31,11 +34,14 @@ using EnergySink = std::function<void(double begin_s, double end_s, double joule
 struct ServingSetup {
   Policy policy = Policy::kRaceToIdle;
   // Requests that wait are taken together, up to so many; all are encoded, then all prefilled, then decoded side by
-  // side (phase batching). 1: each request for itself.
+  // side. 1: each request for itself. Of kContinuous: answers under way, at most.
   int max_batch = 8;
+  // Of kContinuous: what comes gathers until answers were decoded for so long, or none is left, and is then encoded and
+  // prefilled while all answers wait (phase batching, as SchedulerOptions::phase_s). 0: before the next decoding step.
+  double phase_s = 0;
   double slowdown = 0.05;  // that the policy may cost, as a share
-  double slo_s = 0;        // of kSloFeedback
-  double dwell_s = 0.1;    // a clock is kept at least so long before a lower one is taken
+  double slo_s = 0;  // of kSloFeedback
+  double dwell_s = 0.1;  // a clock is kept at least so long before a lower one is taken
   // With pools the policy only says whether clocks are the cheapest within the slowdown (kOneClock) or the highest.
   Layout layout = Layout::kOneDevice;
   // Instead of the policy's, and kept: of the prefill for a device that encodes and prefills, or does all; of decode

@@ -89,5 +89,70 @@ TEST_F(ServingTest, PoolsWithOwnClocksBeatPoolsAtTheHighest) {
   EXPECT_EQ(own.switches, 0);
 }
 
+class ContinuousTest : public ServingTest {
+ protected:
+  ServingResult RunPhases(Policy policy, std::span<const double> arrivals, double phase_s) const {
+    ServingSetup setup;
+    setup.policy = policy;
+    setup.layout = Layout::kContinuous;
+    setup.phase_s = phase_s;
+    return Serve(machine_, model_, software_, request_, arrivals, setup);
+  }
+  // A busy server with long answers.
+  ServingResult RunBusy(const char* name, Policy policy, double rate, double phase_s) const {
+    const ModelShape model = FindModelShape(name).value();
+    ServingSetup setup;
+    setup.policy = policy;
+    setup.layout = Layout::kContinuous;
+    setup.max_batch = 64;
+    setup.phase_s = phase_s;
+    return Serve(machine_, model, software_, RequestFor(model, model.tiles, 128, 256), PoissonArrivals(500, rate, 3),
+                 setup);
+  }
+};
+
+TEST_F(ContinuousTest, OneRequestCostsWhatItDoesAlone) {
+  const std::vector<double> arrivals = {2.0};
+  const ServingResult alone = Run(Policy::kRaceToIdle, arrivals, 1);
+  for (const double phase_s : {0.0, 0.01, 10.0}) {
+    const ServingResult result = RunPhases(Policy::kRaceToIdle, arrivals, phase_s);
+    EXPECT_NEAR(result.joules_per_request, alone.joules_per_request, 1e-6);
+    EXPECT_NEAR(result.p95_s, alone.p95_s, 1e-9);
+  }
+}
+
+// Who comes while another one is decoded joins at once, or when the phase is over.
+TEST_F(ContinuousTest, ARequestWaitsForThePhase) {
+  const double alone_s = Run(Policy::kRaceToIdle, std::vector<double>{0}, 1).p95_s;
+  const BatchWork batch = BatchWorkFor(model_, software_, request_, 1);
+  double begin_s = 0;  // of the first answer's decoding
+  for (const Stage stage : {Stage::kEncode, Stage::kPrefill}) {
+    begin_s += RunAt(machine_, batch.work[static_cast<int>(stage)], machine_.clock_max_mhz).seconds;
+  }
+  const std::vector<double> arrivals = {0, begin_s + 0.01};
+  const ServingResult joins = RunPhases(Policy::kRaceToIdle, arrivals, 0);
+  const ServingResult waits = RunPhases(Policy::kRaceToIdle, arrivals, 10);
+  EXPECT_NEAR(waits.seconds, 2 * alone_s, 1e-9);
+  EXPECT_NEAR(waits.p50_s, alone_s, 1e-9) << "nobody disturbs the first";
+  EXPECT_LT(joins.seconds, 0.8 * waits.seconds);
+  EXPECT_GT(joins.p95_s, 1.05 * alone_s) << "the first waits for the second's picture";
+}
+
+TEST_F(ContinuousTest, AClockAPhasePaysWhereAClockARequestDoesNot) {
+  const ServingResult race = RunBusy("LLaVA-OneVision-7B", Policy::kRaceToIdle, 2, 0);
+  const ServingResult each = RunBusy("LLaVA-OneVision-7B", Policy::kMemorySafe, 2, 0);
+  const ServingResult one_clock = RunBusy("LLaVA-OneVision-7B", Policy::kOneClock, 2, 0);
+  const ServingResult phases = RunBusy("LLaVA-OneVision-7B", Policy::kMemorySafe, 2, 4);
+  EXPECT_GT(each.p95_s, 1.2 * race.p95_s);
+  EXPECT_LT(phases.switches, each.switches / 2);
+  EXPECT_LT(phases.p95_s, 0.8 * each.p95_s);
+  EXPECT_LT(phases.joules_per_request, one_clock.joules_per_request);
+}
+
+TEST_F(ContinuousTest, AStageTableSwitchesOnlyWherePhasesAreLong) {
+  EXPECT_EQ(RunBusy("LLaVA-OneVision-7B", Policy::kStageTable, 2, 0).switches, 0);
+  EXPECT_GT(RunBusy("LLaVA-OneVision-7B", Policy::kStageTable, 2, 4).switches, 0);
+}
+
 }  // namespace
 }  // namespace eyeshot::simulator
