@@ -41,6 +41,8 @@ class FakeScheduler final : public Scheduler {
     if (draining_) return CancelledError("draining");
     if (!refusal.ok()) return refusal;
     last_messages = request.messages;
+    if (request.prompt) prompts.push_back(*request.prompt);
+    if (queue_.size() >= room) return Status(StatusCode::kBusy, "no room", "wait");
     last_options = request.options;
     last_client = request.client;
     queue_.emplace_back(++last_id_, std::move(request));
@@ -88,7 +90,9 @@ class FakeScheduler final : public Scheduler {
   // Set before requests are sent.
   std::vector<std::string> pieces = {"A ", "\"red\" ", "caf\u00e9"};
   Status refusal;
+  size_t room = 1000;  // requests that wait, at most
   Status failure;  // instead of an answer
+  std::vector<RawPrompt> prompts;  // of all requests that have one
   // Of the last request.
   std::vector<Message> last_messages;
   AskOptions last_options;
