@@ -17,9 +17,10 @@ namespace {
 
 constexpr int64_t kContext = 8192;
 
-void CheckRequest(const eyeshot::server::GenerationRequest& request) {
+void CheckRequest(const eyeshot::server::GenerationRequest& request, bool chat) {
   using eyeshot::server::MediaReference;
-  EYESHOT_CHECK(!request.messages.empty() && request.messages.size() <= eyeshot::limits::kMaxTurns);
+  EYESHOT_CHECK(request.messages.empty() != chat && request.messages.size() <= eyeshot::limits::kMaxTurns);
+  EYESHOT_CHECK(request.prompts.empty() == chat && request.prompts.size() <= eyeshot::server::kMaxPrompts);
   EYESHOT_CHECK(request.options.max_tokens >= 1 && request.options.max_tokens <= kContext);
   EYESHOT_CHECK(request.options.stop.size() <= eyeshot::limits::kMaxStops);
   EYESHOT_CHECK(request.options.sampling.temperature >= 0 && request.options.sampling.top_p > 0);
@@ -41,7 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const bool chat : {true, false}) {
     const auto request = chat ? eyeshot::server::ParseChatRequest(text, {}, kContext)
                               : eyeshot::server::ParseCompletionRequest(text, {}, kContext);
-    if (request.ok()) CheckRequest(*request);
+    if (request.ok()) CheckRequest(*request, chat);
     if (!request.ok()) (void)eyeshot::server::ErrorReply(request.status(), eyeshot::server::RequestStep::kParse).status;
   }
   (void)eyeshot::server::ParseTokenizeRequest(text).ok();

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Everything that bench/serve measures of the server, into JSON files and one table, in about 20 minutes on 2 idle
+# Everything that bench/serve measures of the server, into JSON files and one table, in about 40 minutes on 2 idle
 # cores:
 #   bench/serve/all.sh OUT [STEP...]
-# Steps, all by default: stall throughput clients equal replay curve soak connects faults. Built-in model and
+# Steps, all by default: stall throughput clients equal replay curve soak connects faults capacity. Built-in model and
 # SmolVLM-256M's shape. PROGRAM and MODEL_256M name others than the release build's; SOAK_MINUTES is 3; PEER_TILES and
 # PEER_WHOLE are the command lines of a peer's server at port 8091 (bench/serve/against_llama.py).
 set -euo pipefail
@@ -10,7 +10,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out=${1:?where results go}
 shift
 steps=("$@")
-[[ $# -gt 0 ]] || steps=(stall throughput clients equal replay curve soak connects faults)
+[[ $# -gt 0 ]] || steps=(stall throughput clients equal replay curve soak connects faults capacity)
 program=${PROGRAM:-$here/../../build/release/src/cli/eyeshot}
 shape=${MODEL_256M:-$("$here/../seeded_model.sh" SmolVLM-256M-Instruct)}
 mkdir -p "$out"
@@ -54,6 +54,11 @@ step() {
     soak) run soak-built-in replay --soak "${SOAK_MINUTES:-3}" ;;
     connects) run connects-built-in faults --connects ;;
     faults) run faults-built-in faults ;;
+    capacity)
+      run capacity-built-in capacity --threads 1,2
+      run capacity-256m-int8 capacity --threads 1,2 --model "$shape" --precision int8
+      python3 "$here/capacity.py" --from "$out"/capacity-*.json | tee "$out/capacity.md"
+      ;;
     *) echo "no step $1" >&2 && exit 2 ;;
   esac
 }

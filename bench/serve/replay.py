@@ -99,6 +99,20 @@ def summary(replies: list[client.Reply], args: argparse.Namespace) -> dict:
             "joules_per_request": joules_of(good)}
 
 
+def run_trace(args: argparse.Namespace, rows: list[dict], threads: int) -> dict:
+    """One trace, by a server of its own."""
+    if not rows:
+        raise RuntimeError("the trace is empty: more --seconds or another --seed")
+    clients = 1 + max(row["client"] for row in rows)
+    with tempfile.NamedTemporaryFile("w", suffix=".keys") as file:
+        keys = write_keys(file, clients)
+        with server.Server(args, "-q", "--api-keys", file.name, threads=threads) as serving:
+            endpoints = [client.Endpoint(serving.endpoint.host, serving.endpoint.port, key) for key in keys]
+            replies = asyncio.run(play(endpoints, rows, args.seed))
+            model = serving.model
+    return {"model": model, "threads": threads, "clients": clients} | summary(replies, args)
+
+
 def run_traces(args: argparse.Namespace) -> dict:
     """Each number of clients on each number of threads."""
     runs = []
@@ -106,15 +120,7 @@ def run_traces(args: argparse.Namespace) -> dict:
         for count in args.clients:
             rows = ([json.loads(line) for line in args.trace.read_text("utf-8").splitlines()] if args.trace else
                     traces.make(count, args.seconds, args.rate, args.seed))
-            if not rows:
-                raise RuntimeError("the trace is empty: more --seconds or another --seed")
-            clients = 1 + max(row["client"] for row in rows)
-            with tempfile.NamedTemporaryFile("w", suffix=".keys") as file:
-                keys = write_keys(file, clients)
-                with server.Server(args, "-q", "--api-keys", file.name, threads=threads) as serving:
-                    endpoints = [client.Endpoint(serving.endpoint.host, serving.endpoint.port, key) for key in keys]
-                    replies = asyncio.run(play(endpoints, rows, args.seed))
-            runs.append({"threads": threads, "clients": clients} | summary(replies, args))
+            runs.append(run_trace(args, rows, threads))
     print(f"limits: first token within {args.slo_ttft} s, {args.slo_tpot} s a token")
     report.print_table(
         ["clients", "threads", "requests", "refused", "failed", "within", "answers/s", "tokens/s", "TTFT p50", "p90",
@@ -239,15 +245,20 @@ def run_soak(args: argparse.Namespace) -> dict:
     return result | {"minutes": args.soak, "clients": args.clients[0], "bars": report.bars_json(bars), "held": held}
 
 
+def add_trace_flags(parser: argparse.ArgumentParser) -> None:
+    """How long and dense traces are, and what counts as in time."""
+    parser.add_argument("--seconds", type=float, default=60, help="of a trace (default 60)")
+    parser.add_argument("--rate", type=float, default=0.1, help="requests a second of each client (default 0.1)")
+    parser.add_argument("--slo-ttft", type=float, default=5.0, help="seconds to the first token (default 5)")
+    parser.add_argument("--slo-tpot", type=float, default=0.1, help="seconds a token (default 0.1)")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     server.add_flags(parser, numbers, [2])
     parser.add_argument("--clients", type=numbers, default=[8], help="with commas (default 8)")
     parser.add_argument("--trace", type=pathlib.Path, help="instead of traces from --seed")
-    parser.add_argument("--seconds", type=float, default=60, help="of a trace (default 60)")
-    parser.add_argument("--rate", type=float, default=0.1, help="requests a second of each client (default 0.1)")
-    parser.add_argument("--slo-ttft", type=float, default=5.0, help="seconds to the first token (default 5)")
-    parser.add_argument("--slo-tpot", type=float, default=0.1, help="seconds a token (default 0.1)")
+    add_trace_flags(parser)
     parser.add_argument("--ttft-curve", action="store_true", help="the curve instead of traces")
     parser.add_argument("--repeat", type=int, default=5, help="of each length of the curve (default 5)")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="a soak instead of traces")

@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "eyeshot/chat.h"
@@ -52,9 +53,15 @@ struct SchedulerOptions {
   std::function<void(const RequestEnd&)> on_request_end;
 };
 
+// A prompt as it is, without the model's chat template: its text, whose special tokens are read as such, or its ids.
+// It has no pictures.
+using RawPrompt = std::variant<std::string, std::vector<int32_t>>;
+
 struct GenerateRequest {
   // The whole conversation. Where the last message is the assistant's, the answer goes on from it.
   std::vector<Message> messages;
+  // Instead of messages, what the answer goes on from; the options about pictures and answer_start are not looked at.
+  std::optional<RawPrompt> prompt;
   // on_text, on_progress, cancel and stage_observer are not looked at.
   AskOptions options;
   // Requests of one client wait behind one another; clients take turns. Empty: a client of its own.
@@ -100,7 +107,8 @@ class EYESHOT_EXPORT Scheduler {
   virtual ~Scheduler() = default;
 
   // Queues a request; returns its number. Errors, in which case on_done is never called: kBusy (the queue is
-  // full), kInvalidArgument, kContextFull (it can never fit), kCancelled (draining), those of rendering the prompt.
+  // full), kInvalidArgument (also messages and a prompt together, an id that is none of a text token), kContextFull (it
+  // can never fit), kCancelled (draining), those of rendering the prompt.
   virtual Result<uint64_t> Submit(GenerateRequest request) = 0;
   // Ends it soon with FinishReason::kCancelled, or nothing if it has ended.
   virtual void Cancel(uint64_t id) = 0;

@@ -1,13 +1,19 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
+#include <utility>
 
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_handle.h"
 #include "base/threads.h"
 
 namespace eyeshot {
@@ -53,6 +59,27 @@ TEST(FileTest, RoundTripMapAndErrors) {
   std::filesystem::remove(path);
   EXPECT_EQ(MappedFile::Open(path).status().code(), StatusCode::kNotFound);
   EXPECT_EQ(ReadFile("/tmp", 10).status().code(), StatusCode::kInvalidArgument);
+}
+
+// The other end of the pipe hears that it was closed, and not before.
+TEST(FileHandleTest, ClosesOnceWhereItWasMovedTo) {
+  int ends[2] = {};
+  ASSERT_EQ(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+  const FileHandle reader(ends[0]);
+  std::optional<FileHandle> writer;
+  {
+    FileHandle first(ends[1]);
+    FileHandle second(std::move(first));
+    EXPECT_FALSE(first.ok());  // NOLINT(bugprone-use-after-move): what is left is asked for
+    FileHandle third;
+    third = std::move(second);
+    writer.emplace(std::move(third));
+  }
+  char byte = 0;
+  EXPECT_EQ(read(reader.get(), &byte, 1), -1);
+  EXPECT_EQ(errno, EAGAIN);
+  writer.reset();
+  EXPECT_EQ(read(reader.get(), &byte, 1), 0);
 }
 
 class ThreadPoolTest : public testing::TestWithParam<int> {};

@@ -11,23 +11,10 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file_handle.h"
 
 namespace eyeshot {
 namespace {
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 Status OpenError(const std::string& path, int error) {
   if (error == ENOENT || error == ENOTDIR) {
@@ -57,8 +44,8 @@ Status CheckFileSize(const std::string& path, uint64_t size, uint64_t max_bytes)
 
 template <typename Container>
 Result<Container> ReadInto(const std::string& path, uint64_t max_bytes) {
-  FileDescriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (fd.get() < 0) return OpenError(path, errno);
+  const FileHandle fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.ok()) return OpenError(path, errno);
   EYESHOT_ASSIGN_OR_RETURN(const uint64_t size, RegularFileSize(fd.get(), path));
   EYESHOT_RETURN_IF_ERROR(CheckFileSize(path, size, max_bytes));
   Container content;
@@ -88,8 +75,8 @@ Result<std::string> ReadTextFile(const std::string& path, uint64_t max_bytes) {
 Status WriteFile(const std::string& path, std::span<const uint8_t> bytes) {
   const std::string temporary = path + ".partial";
   {
-    FileDescriptor fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (fd.get() < 0) {
+    const FileHandle fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    if (!fd.ok()) {
       return IoError(fmt::format("{}: can't be written ({})", path, std::strerror(errno)),
                      "check that the folder exists and is writable");
     }
@@ -132,8 +119,8 @@ std::string JoinPath(const std::string& dir, const std::string& name) {
 }
 
 Result<MappedFile> MappedFile::Open(const std::string& path, uint64_t max_bytes) {
-  FileDescriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (fd.get() < 0) return OpenError(path, errno);
+  const FileHandle fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.ok()) return OpenError(path, errno);
   EYESHOT_ASSIGN_OR_RETURN(const uint64_t size, RegularFileSize(fd.get(), path));
   EYESHOT_RETURN_IF_ERROR(CheckFileSize(path, size, max_bytes));
   MappedFile file;

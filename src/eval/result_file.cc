@@ -122,24 +122,17 @@ Result<Results> LoadResults(const std::string& path) {
 }
 
 Result<ResultFile> ResultFile::Open(const std::string& path, const OrderedJson& header) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (descriptor < 0) return SystemError(path, "be opened");
-  ResultFile file(descriptor, path);
+  FileHandle handle(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+  if (!handle.ok()) return SystemError(path, "be opened");
+  ResultFile file(std::move(handle), path);
   EYESHOT_RETURN_IF_ERROR(file.Lock());
   EYESHOT_RETURN_IF_ERROR(file.Begin(header));
   return file;
 }
 
-ResultFile::ResultFile(ResultFile&& other) noexcept
-    : file_(std::exchange(other.file_, -1)), path_(std::move(other.path_)), records_(std::move(other.records_)) {}
-
-ResultFile::~ResultFile() {
-  if (file_ >= 0) ::close(file_);
-}
-
 // Two runs into one file would ask every question twice.
 Status ResultFile::Lock() {
-  if (::flock(file_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return Status::Ok();
+  if (::flock(file_.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return Status::Ok();
   return InvalidArgumentError(fmt::format("{}: another run writes it", path_), "wait for that, or name another file");
 }
 
@@ -151,7 +144,8 @@ Status ResultFile::Begin(const OrderedJson& header) {
   if (whole == 0 && !text.empty() && !LineOf(header).starts_with(text)) {
     return CorruptError(fmt::format("{}: no results of `eyeshot eval --out`", path_), kMendFile);
   }
-  if (whole < text.size() && ::ftruncate(file_, static_cast<off_t>(whole)) != 0) return SystemError(path_, "be cut");
+  if (whole < text.size() && ::ftruncate(file_.get(), static_cast<off_t>(whole)) != 0)
+    return SystemError(path_, "be cut");
   if (whole == 0) return Write(LineOf(header));
   EYESHOT_RETURN_IF_ERROR(CheckHeader(results.header, header, path_));
   EYESHOT_RETURN_IF_ERROR(CheckTwice(results.records, path_));
@@ -163,7 +157,7 @@ Status ResultFile::Append(const Record& record) { return Write(LineOf(RecordJson
 
 Status ResultFile::Write(const std::string& line) {
   for (size_t done = 0; done < line.size();) {
-    const ssize_t written = ::write(file_, line.data() + done, line.size() - done);
+    const ssize_t written = ::write(file_.get(), line.data() + done, line.size() - done);
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return SystemError(path_, "be written");
     done += static_cast<size_t>(written);

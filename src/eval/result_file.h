@@ -5,8 +5,10 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "base/file_handle.h"
 #include "eval/record.h"
 #include "eyeshot/status.h"
 
@@ -33,22 +35,18 @@ class ResultFile {
   // differs, or that another program writes it), kIo, those of ParseResults(), an id that stands twice at one point.
   static Result<ResultFile> Open(const std::string& path, const OrderedJson& header);
 
-  ResultFile(ResultFile&& other) noexcept;
-  ResultFile& operator=(ResultFile&&) = delete;
-  ~ResultFile();
-
   // What was there.
   const std::vector<Record>& records() const { return records_; }
   // Writes a line and hands it to the system: a kill from now on loses nothing. Error: kIo.
   Status Append(const Record& record);
 
  private:
-  ResultFile(int file, std::string path) : file_(file), path_(std::move(path)) {}
+  ResultFile(FileHandle file, std::string path) : file_(std::move(file)), path_(std::move(path)) {}
   Status Lock();
   Status Begin(const OrderedJson& header);
   Status Write(const std::string& line);
 
-  int file_;
+  FileHandle file_;
   std::string path_;
   std::vector<Record> records_;
 };

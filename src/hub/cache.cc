@@ -148,9 +148,11 @@ Result<std::unique_ptr<FileLock>> FileLock::Take(const std::string& path, const 
   EYESHOT_RETURN_IF_ERROR(MakeFolderOf(path));
   bool waited = false;
   while (true) {
-    const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0) return IoError(fmt::format("{}: {}", path, std::strerror(errno)), "check who may write to the cache");
-    std::unique_ptr<FileLock> lock(new FileLock(fd));
+    FileHandle file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+    if (!file.ok())
+      return IoError(fmt::format("{}: {}", path, std::strerror(errno)), "check who may write to the cache");
+    const int fd = file.get();
+    std::unique_ptr<FileLock> lock(new FileLock(std::move(file)));
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK && errno != EINTR) {
         return IoError(fmt::format("{}: can't be locked ({})", path, std::strerror(errno)),
@@ -167,7 +169,5 @@ Result<std::unique_ptr<FileLock>> FileLock::Take(const std::string& path, const 
     if (fstat(fd, &held) == 0 && stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino) return lock;
   }
 }
-
-FileLock::~FileLock() { close(fd_); }
 
 }  // namespace eyeshot

@@ -13,8 +13,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/file_handle.h"
 #include "eyeshot/status.h"
 #include "hub/repository.h"
 
@@ -58,13 +60,10 @@ class FileLock {
   // Waits; `on_wait` (may be empty) is called once if another process holds it. Errors: kIo, kCancelled.
   static Result<std::unique_ptr<FileLock>> Take(const std::string& path, const std::atomic<bool>* cancel,
                                                 const std::function<void()>& on_wait);
-  ~FileLock();
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
 
  private:
-  explicit FileLock(int fd) : fd_(fd) {}
-  int fd_;
+  explicit FileLock(FileHandle file) : file_(std::move(file)) {}
+  FileHandle file_;
 };
 
 }  // namespace eyeshot

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file_handle.h"
 #include "hub/digest.h"
 
 namespace eyeshot {
@@ -38,11 +39,11 @@ class PartialFile {
   // Opens what an earlier run left, and hashes it.
   static Result<PartialFile> Open(const HubFile& file, const std::string& path) {
     PartialFile partial(file, path);
-    partial.fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (partial.fd_ < 0) return DiskError(path, errno);
+    partial.disk_ = FileHandle(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+    if (!partial.disk_.ok()) return DiskError(path, errno);
     std::vector<uint8_t> buffer(kReadBytes);
     while (true) {
-      const ssize_t got = read(partial.fd_, buffer.data(), buffer.size());
+      const ssize_t got = read(partial.disk_.get(), buffer.data(), buffer.size());
       if (got < 0) return DiskError(path, errno);
       if (got == 0) break;
       partial.digest_.Update({buffer.data(), static_cast<size_t>(got)});
@@ -52,22 +53,10 @@ class PartialFile {
     return partial;
   }
 
-  PartialFile(PartialFile&& other) noexcept
-      : file_(other.file_),
-        path_(std::move(other.path_)),
-        fd_(std::exchange(other.fd_, -1)),
-        bytes_(other.bytes_),
-        digest_(std::move(other.digest_)) {}
-  PartialFile(const PartialFile&) = delete;
-  PartialFile& operator=(const PartialFile&) = delete;
-  ~PartialFile() {
-    if (fd_ >= 0) close(fd_);
-  }
-
   uint64_t bytes() const { return bytes_; }
 
   Status StartOver() {
-    if (ftruncate(fd_, 0) != 0 || lseek(fd_, 0, SEEK_SET) != 0) return DiskError(path_, errno);
+    if (ftruncate(disk_.get(), 0) != 0 || lseek(disk_.get(), 0, SEEK_SET) != 0) return DiskError(path_, errno);
     bytes_ = 0;
     digest_ = HubDigest(*file_);
     return Status::Ok();
@@ -81,7 +70,7 @@ class PartialFile {
     }
     digest_.Update(data);
     while (!data.empty()) {
-      const ssize_t written = write(fd_, data.data(), data.size());
+      const ssize_t written = write(disk_.get(), data.data(), data.size());
       if (written < 0 && errno == EINTR) continue;
       if (written < 0) return DiskError(path_, errno);
       data = data.subspan(static_cast<size_t>(written));
@@ -95,7 +84,7 @@ class PartialFile {
 
   // Gives the file its name. Its content is on the disk before.
   Status MoveTo(const std::string& path) {
-    if (fsync(fd_) != 0 || std::rename(path_.c_str(), path.c_str()) != 0) return DiskError(path, errno);
+    if (fsync(disk_.get()) != 0 || std::rename(path_.c_str(), path.c_str()) != 0) return DiskError(path, errno);
     return Status::Ok();
   }
   void Remove() { unlink(path_.c_str()); }
@@ -105,7 +94,7 @@ class PartialFile {
 
   const HubFile* file_;
   std::string path_;
-  int fd_ = -1;
+  FileHandle disk_;
   uint64_t bytes_ = 0;
   HubDigest digest_;
 };
@@ -212,15 +201,15 @@ Status DownloadFile(HttpClient& client, const HubFile& file, const std::string& 
 }
 
 Result<bool> MatchesHash(const HubFile& file, const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return DiskError(path, errno);
+  const FileHandle disk(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!disk.ok()) return DiskError(path, errno);
   HubDigest digest(file);
   std::vector<uint8_t> buffer(kReadBytes);
   ssize_t got = 0;
-  while ((got = read(fd, buffer.data(), buffer.size())) > 0) digest.Update({buffer.data(), static_cast<size_t>(got)});
-  const int error = errno;
-  close(fd);
-  if (got < 0) return DiskError(path, error);
+  while ((got = read(disk.get(), buffer.data(), buffer.size())) > 0) {
+    digest.Update({buffer.data(), static_cast<size_t>(got)});
+  }
+  if (got < 0) return DiskError(path, errno);
   return digest.Finish() == file.etag();
 }
 

@@ -14,17 +14,17 @@
 namespace eyeshot::media {
 
 Result<ByteSource> ByteSource::Open(const std::string& path, uint64_t max_bytes) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+  FileHandle file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.ok() && (errno == ENOENT || errno == ENOTDIR)) {
     return NotFoundError(fmt::format("{}: no such file", path), "check the path");
   }
-  if (fd < 0) {
+  if (!file.ok()) {
     return IoError(fmt::format("{}: can't be opened ({})", path, std::strerror(errno)),
                    "check that it is a readable file");
   }
-  ByteSource source(fd, 0);
+  ByteSource source(std::move(file));
   struct stat info{};
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+  if (fstat(source.file_.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
     return InvalidArgumentError(fmt::format("{}: is not a regular file", path), "name a video or picture");
   }
   source.size_ = static_cast<uint64_t>(info.st_size);
@@ -33,13 +33,6 @@ Result<ByteSource> ByteSource::Open(const std::string& path, uint64_t max_bytes)
                       "cut the video");
   }
   return source;
-}
-
-ByteSource::ByteSource(ByteSource&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), bytes_(other.bytes_), size_(other.size_) {}
-
-ByteSource::~ByteSource() {
-  if (fd_ >= 0) close(fd_);
 }
 
 std::vector<uint8_t> ByteSource::Head(size_t count) const {
@@ -57,12 +50,12 @@ std::vector<uint8_t> ByteSource::Head(size_t count) const {
 int64_t ByteSource::Read(uint64_t offset, uint8_t* out, size_t count) const {
   if (offset >= size_) return 0;
   const auto wanted = static_cast<size_t>(std::min<uint64_t>(count, size_ - offset));
-  if (fd_ < 0) {
+  if (!file_.ok()) {
     std::memcpy(out, bytes_.data() + offset, wanted);
     return static_cast<int64_t>(wanted);
   }
   while (true) {
-    const ssize_t got = pread(fd_, out, wanted, static_cast<off_t>(offset));
+    const ssize_t got = pread(file_.get(), out, wanted, static_cast<off_t>(offset));
     if (got >= 0 || errno != EINTR) return got;
   }
 }

@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/file_handle.h"
 #include "eyeshot/status.h"
 
 namespace eyeshot::media {
@@ -20,10 +22,6 @@ class ByteSource {
   static Result<ByteSource> Open(const std::string& path, uint64_t max_bytes);
   explicit ByteSource(std::span<const uint8_t> bytes) : bytes_(bytes), size_(bytes.size()) {}
 
-  ByteSource(ByteSource&& other) noexcept;
-  ByteSource& operator=(ByteSource&& other) = delete;
-  ~ByteSource();
-
   uint64_t size() const { return size_; }
   // The first `count` bytes, or all if there are fewer.
   std::vector<uint8_t> Head(size_t count) const;
@@ -31,9 +29,9 @@ class ByteSource {
   int64_t Read(uint64_t offset, uint8_t* out, size_t count) const;
 
  private:
-  ByteSource(int fd, uint64_t size) : fd_(fd), size_(size) {}
+  explicit ByteSource(FileHandle file) : file_(std::move(file)) {}
 
-  int fd_ = -1;  // -1: memory
+  FileHandle file_;  // none: memory
   std::span<const uint8_t> bytes_;
   uint64_t size_ = 0;
 };

@@ -45,6 +45,15 @@ Status CheckElastic(const ModelConfig& config, std::span<const int64_t> keep) {
   return Status::Ok();
 }
 
+// Of texts alone.
+PromptPlan PlanOf(std::vector<int32_t> ids) {
+  PromptPlan plan{.ids = std::move(ids), .keys = {}, .positions = {}, .runs = {}};
+  plan.keys.reserve(plan.ids.size());
+  for (const int32_t id : plan.ids) plan.keys.push_back(static_cast<uint32_t>(id));
+  plan.position_end = static_cast<int64_t>(plan.ids.size());
+  return plan;
+}
+
 // All of a message's texts, one after the other.
 std::string TextOf(const Message& message) {
   std::string text;
@@ -286,8 +295,12 @@ int Conversation::FramesThatWouldFit(int64_t tokens) const {
 // Tokenizers may have tokens for which the model has no embedding: granite-docling's knows one more.
 Status Conversation::CheckVocabulary(std::span<const int32_t> ids) const {
   const int64_t vocabulary = model_.config().text.vocab_size;
-  const auto beyond = std::find_if(ids.begin(), ids.end(), [=](int32_t id) { return id >= vocabulary; });
+  const auto beyond = std::find_if(ids.begin(), ids.end(), [=](int32_t id) { return id < 0 || id >= vocabulary; });
   if (beyond == ids.end()) return Status::Ok();
+  if (model_.tokenizer().TokenBytes(*beyond).empty()) {
+    return InvalidArgumentError(fmt::format("the prompt holds token {}; the model has {} tokens", *beyond, vocabulary),
+                                fmt::format("use ids from 0 to {}, of this model's tokenizer", vocabulary - 1));
+  }
   return InvalidArgumentError(fmt::format("the text holds '{}', which is token {}; the model has {} tokens",
                                           model_.tokenizer().TokenBytes(*beyond), *beyond, vocabulary),
                               "leave the word out");
@@ -296,12 +309,8 @@ Status Conversation::CheckVocabulary(std::span<const int32_t> ids) const {
 Result<PromptPlan> Conversation::Plan(std::string_view answer_start) const {
   EYESHOT_ASSIGN_OR_RETURN(Prompt prompt, model_.prompt_format().Render(prompt_, true, answer_start));
   EYESHOT_RETURN_IF_ERROR(CheckVocabulary(prompt.ids));
-  PromptPlan plan;
+  PromptPlan plan = PlanOf(std::move(prompt.ids));
   plan.visual_tokens = prompt.visual_tokens;
-  plan.ids = std::move(prompt.ids);
-  plan.keys.reserve(plan.ids.size());
-  for (const int32_t id : plan.ids) plan.keys.push_back(static_cast<uint32_t>(id));
-  plan.position_end = static_cast<int64_t>(plan.ids.size());
   const int64_t per_tile = model_.config().visual_tokens_per_tile();
   size_t visual = 0;
   VisualRun run;
@@ -322,6 +331,23 @@ Result<PromptPlan> Conversation::Plan(std::string_view answer_start) const {
     run = {};
   }
   EYESHOT_CHECK(visual == visuals_.size());
+  return plan;
+}
+
+Result<PromptPlan> Conversation::PlanRaw(const RawPrompt& prompt, int64_t context) const {
+  const auto* const text = std::get_if<std::string>(&prompt);
+  std::vector<int32_t> ids =
+      text != nullptr ? model_.tokenizer().EncodePrompt(*text) : std::get<std::vector<int32_t>>(prompt);
+  if (ids.empty()) return InvalidArgumentError("the prompt is empty", "say something");
+  EYESHOT_RETURN_IF_ERROR(CheckVocabulary(ids));
+  const int32_t image_token = model_.prompt_format().image_token_id();
+  if (image_token >= 0 && std::find(ids.begin(), ids.end(), image_token) != ids.end()) {
+    return InvalidArgumentError(fmt::format("the prompt holds token {} ('{}'), which stands for a picture", image_token,
+                                            model_.tokenizer().TokenBytes(image_token)),
+                                "leave it out, or send a chat, whose messages may have pictures");
+  }
+  PromptPlan plan = PlanOf(std::move(ids));
+  EYESHOT_RETURN_IF_ERROR(CheckFits(plan, {}, context));
   return plan;
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "eyeshot/chat.h"
+#include "eyeshot/scheduler.h"
 #include "eyeshot/status.h"
 #include "kernels/backend.h"
 #include "models/model.h"
@@ -99,6 +100,9 @@ class Conversation {
   // "auto" become smaller until they do, and positions that nobody insists on are given up. Errors: those of Plan(),
   // kContextFull (with what would fit).
   Result<PromptPlan> PlanToFit(const PictureDetail& detail, int64_t context, std::string_view answer_start = {});
+  // The plan of a prompt as it is, of a conversation without messages. Errors: kInvalidArgument (it is empty, or an id
+  // is none of the model's, or a picture's), kContextFull.
+  Result<PromptPlan> PlanRaw(const RawPrompt& prompt, int64_t context) const;
   // Tokens that an answer to it may have.
   int64_t AnswerRoom(const PromptPlan& plan, int64_t context) const;
   // Those. REQUIRES: pictures that keep positions are encoded.

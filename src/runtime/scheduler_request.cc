@@ -30,9 +30,8 @@ Status TakeBeginning(std::vector<Message>& messages, std::string& beginning) {
 
 }  // namespace
 
-Status ScheduledRequest::Render(const VisionLanguageModel& model, int64_t context, const VisualHash& salt) {
+Result<bool> ScheduledRequest::PlanMessages(int64_t context, const VisualHash& salt) {
   const AskOptions& options = request.options;
-  EYESHOT_RETURN_IF_ERROR(CheckOptions(options));
   EYESHOT_ASSIGN_OR_RETURN(const ReduceSpec reduce, ParseReduceSpec(options.reduce));
   if (reduce.reducer != nullptr && reduce.reducer->counts_by_content) {
     return UnsupportedError(fmt::format("{} side by side with other requests: how many tokens each frame keeps shows "
@@ -59,6 +58,22 @@ Status ScheduledRequest::Render(const VisionLanguageModel& model, int64_t contex
     conversation.SetKey(i, key);
   }
   EYESHOT_ASSIGN_OR_RETURN(plan, conversation.Plan(beginning));
+  return goes_on;
+}
+
+Status ScheduledRequest::Render(const VisionLanguageModel& model, int64_t context, const VisualHash& salt) {
+  const AskOptions& options = request.options;
+  EYESHOT_RETURN_IF_ERROR(CheckOptions(options));
+  bool goes_on = request.prompt.has_value();
+  if (goes_on && !request.messages.empty()) {
+    return InvalidArgumentError("messages and a prompt together", "send one of them");
+  }
+  if (goes_on) {
+    EYESHOT_ASSIGN_OR_RETURN(plan, conversation.PlanRaw(*request.prompt, context));
+    request.prompt.reset();
+  } else {
+    EYESHOT_ASSIGN_OR_RETURN(goes_on, PlanMessages(context, salt));
+  }
   limit = std::min<int64_t>(options.max_tokens, conversation.AnswerRoom(plan, context));
   prompt_tokens = static_cast<int64_t>(plan.ids.size());
   tokens.reserve(static_cast<size_t>(limit));
@@ -67,7 +82,7 @@ Status ScheduledRequest::Render(const VisionLanguageModel& model, int64_t contex
   answer.visual_tokens = plan.visual_tokens;
   answer.tiles = plan.tiles;
   answer.context_tokens = context;
-  AddPictureCosts(model, visuals, answer.ledger);
+  AddPictureCosts(model, conversation.visuals(), answer.ledger);
   return Status::Ok();
 }
 

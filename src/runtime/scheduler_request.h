@@ -27,6 +27,8 @@ struct ScheduledRequest {
   // Plans the prompt, names its pictures by what they show, and sets how long the answer may be. `salt` is the
   // process's. Errors: those of Scheduler::Submit().
   Status Render(const VisionLanguageModel& model, int64_t context, const VisualHash& salt);
+  // The part of it for messages. True: the answer goes on from a text that the last of them began.
+  Result<bool> PlanMessages(int64_t context, const VisualHash& salt);
 
   uint64_t id;
   uint64_t submitted_ns = SteadyNowNs();

@@ -18,6 +18,7 @@
 #include "base/splitmix64.h"
 #include "energy/meters/synthetic.h"
 #include "runtime/metered_scheduler.h"
+#include "text/tokenizer.h"
 
 namespace eyeshot {
 namespace {
@@ -374,6 +375,43 @@ TEST(SchedulerTest, JoulesOfRequestsSideBySideAddUpToTheCounter) {
   scheduler.reset();  // its last reading is there
   const double counted = static_cast<CountingMeter&>(*meters[0]).last_j();
   EXPECT_NEAR(sum + stats.idle_joules.value, counted, 1e-6 * counted);
+}
+
+// What a chat's template writes, sent as it is, is answered as the chat.
+TEST(SchedulerTest, RawPromptsAreUsedAsTheyAre) {
+  const std::shared_ptr<Engine> engine = Load("reference");
+  const auto scheduler = Schedule(engine);
+  const AskOptions options{.max_tokens = 8, .ignore_end = true};
+  const std::string text = "<|im_start|>User: What is this?<end_of_utterance>\nAssistant:";
+  const auto tokenizer = Tokenizer::Load(EYESHOT_SOURCE_DIR "/models/eyeshot-tiny");
+  ASSERT_TRUE(tokenizer.ok());
+  const Answer chat = Submit(*scheduler, {Message::User({"What is this?"})}, options).Get();
+  const auto raw = [&](RawPrompt prompt) {
+    return TrySubmit(*scheduler, {.messages = {}, .prompt = std::move(prompt), .options = options});
+  };
+  for (const RawPrompt& prompt : {RawPrompt(text), RawPrompt(tokenizer->Encode(text))}) {
+    auto pending = raw(prompt);
+    ASSERT_TRUE(pending.ok()) << pending.status().message();
+    const Answer answer = pending->Get();
+    EXPECT_EQ(answer.prompt_tokens, chat.prompt_tokens);
+    EXPECT_EQ(answer.text, " " + chat.text) << "the space after 'Assistant:' is the answer's";
+    EXPECT_EQ(*pending->streamed, answer.text);
+  }
+  const std::pair<RawPrompt, const char*> wrong[] = {
+      {std::string(), "empty"},
+      {std::vector<int32_t>{}, "empty"},
+      {std::string("Look: <image>"), "stands for a picture"},
+      {std::vector<int32_t>{5, 1'000'000}, "token 1000000"},
+      {std::vector<int32_t>{-3}, "token -3"},
+      {std::vector<int32_t>(100'000, 5), "the context holds"},
+  };
+  for (const auto& [prompt, found] : wrong) {
+    const auto pending = raw(prompt);
+    ASSERT_FALSE(pending.ok()) << found;
+    EXPECT_NE(pending.status().message().find(found), std::string::npos) << pending.status().message();
+  }
+  const GenerateRequest both{.messages = {Message::User({"Hi"})}, .prompt = std::string("Hi")};
+  EXPECT_EQ(TrySubmit(*scheduler, both).status().code(), StatusCode::kInvalidArgument);
 }
 
 TEST(SchedulerTest, PhasesGatherPicturesAndPrompts) {

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <array>
 #include <cstring>
@@ -11,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_handle.h"
 #include "server/data_url.h"
 #include "server/fetch.h"
 
@@ -49,25 +49,10 @@ bool IsPublicIpv6(const std::array<uint8_t, 16>& address) {
   return first != 0x2002 && !(first == 0x3FFF && second < 0x1000);
 }
 
-// A descriptor that closes itself.
-class OpenFile {
- public:
-  explicit OpenFile(const std::string& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
-  ~OpenFile() {
-    if (fd_ >= 0) close(fd_);
-  }
-  OpenFile(const OpenFile&) = delete;
-  OpenFile& operator=(const OpenFile&) = delete;
-  bool ok() const { return fd_ >= 0; }
-  bool IsRegular() const {
-    struct stat info = {};
-    return fstat(fd_, &info) == 0 && S_ISREG(info.st_mode);
-  }
-  std::string ProcPath() const { return fmt::format("/proc/self/fd/{}", fd_); }
-
- private:
-  int fd_;
-};
+bool IsRegular(const FileHandle& file) {
+  struct stat info = {};
+  return fstat(file.get(), &info) == 0 && S_ISREG(info.st_mode);
+}
 
 bool IsBelow(const std::filesystem::path& path, const std::filesystem::path& folder) {
   const auto relative = path.lexically_relative(folder);
@@ -107,11 +92,12 @@ Result<std::vector<uint8_t>> ReadFileUrl(std::string_view url, const std::string
   const std::filesystem::path named = std::filesystem::path(path).lexically_normal();
   if (!IsBelow(named, root) && !IsBelow(named, std::filesystem::path(folder).lexically_normal())) return outside;
   // Then the file that was opened: a link can't be changed between the check and the read.
-  const OpenFile file(path);
+  const FileHandle file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file.ok()) return NotFoundError("a file:// URL of a file that isn't there, or can't be read", "check the path");
-  const std::filesystem::path opened = std::filesystem::read_symlink(file.ProcPath(), error);
-  if (error || !IsBelow(opened, root) || !file.IsRegular()) return outside;
-  Result<std::vector<uint8_t>> bytes = ReadFile(file.ProcPath(), max_bytes);
+  const std::string proc_path = fmt::format("/proc/self/fd/{}", file.get());
+  const std::filesystem::path opened = std::filesystem::read_symlink(proc_path, error);
+  if (error || !IsBelow(opened, root) || !IsRegular(file)) return outside;
+  Result<std::vector<uint8_t>> bytes = ReadFile(proc_path, max_bytes);
   if (!bytes.ok() && bytes.status().code() == StatusCode::kLimitExceeded) {
     return LimitError(fmt::format("a file:// URL of a file of more than {} bytes", max_bytes), "take a smaller file");
   }

@@ -54,8 +54,14 @@ HttpResponse FileReply(std::string_view name) {
           .body = std::string(file->content)};
 }
 
-// The last text of the user.
-std::string QuestionOf(const GenerationRequest& request) {
+// For the log of texts: the last text of the user, or each prompt.
+std::vector<std::string> QuestionsOf(const GenerationRequest& request) {
+  std::vector<std::string> prompts;
+  for (const RawPrompt& prompt : request.prompts) {
+    const auto* const text = std::get_if<std::string>(&prompt);
+    prompts.push_back(text != nullptr ? *text : fmt::format("{} ids", std::get<std::vector<int32_t>>(prompt).size()));
+  }
+  if (!prompts.empty()) return prompts;
   std::string question;
   for (const RequestMessage& message : request.messages) {
     if (message.role != Role::kUser) continue;
@@ -63,7 +69,18 @@ std::string QuestionOf(const GenerationRequest& request) {
       if (const auto* text = std::get_if<std::string>(&part)) question = *text;
     }
   }
-  return question;
+  return {question};
+}
+
+// What the scheduler is asked for each choice of the reply.
+std::vector<GenerateRequest> RequestsOf(GenerationRequest parsed, std::vector<Message> messages,
+                                        const GenerateRequest& shared) {
+  const size_t choices = std::max<size_t>(parsed.prompts.size(), 1);
+  std::vector<GenerateRequest> requests(choices, shared);
+  for (GenerateRequest& request : requests) request.options = parsed.options;
+  for (size_t i = 0; i < parsed.prompts.size(); ++i) requests[i].prompt = std::move(parsed.prompts[i]);
+  requests.front().messages = std::move(messages);
+  return requests;
 }
 
 }  // namespace
@@ -210,6 +227,31 @@ std::shared_ptr<void> Api::TakeClientSlot(const std::string& client) {
           }};
 }
 
+// A slot for each prompt, of which the request has one already. False: there are not so many, and that was said.
+bool Api::TakeClientSlots(Asked& asked, size_t prompts, std::vector<std::shared_ptr<void>>& slots) {
+  slots.push_back(std::move(asked.client_slot));
+  if (prompts > static_cast<size_t>(options_.requests_per_client)) {
+    asked.exchange->Send(ErrorReply(400, "limit_exceeded",
+                                    fmt::format("{} prompts, and of a client {} requests are taken at a time: send "
+                                                "fewer prompts in a request",
+                                                prompts, options_.requests_per_client)));
+    return false;
+  }
+  while (slots.size() < prompts) {
+    slots.push_back(TakeClientSlot(asked.client));
+    if (slots.back() != nullptr) continue;
+    asked.exchange->Send(TooManyRequests());
+    return false;
+  }
+  return true;
+}
+
+HttpResponse Api::TooManyRequests() const {
+  return ErrorReply(
+      429, "too_many_requests",
+      fmt::format("{} requests of this client are under way: wait for one to end", options_.requests_per_client));
+}
+
 void Api::AnswerLater(const Route& route, HttpRequest request, const std::shared_ptr<HttpExchange>& exchange) {
   // std::function copies what it holds.
   const auto asked = std::make_shared<Asked>(
@@ -217,9 +259,7 @@ void Api::AnswerLater(const Route& route, HttpRequest request, const std::shared
   asked->request = std::move(request);
   asked->client_slot = TakeClientSlot(asked->client);
   if (asked->client_slot == nullptr) {
-    return exchange->Send(ErrorReply(
-        429, "too_many_requests",
-        fmt::format("{} requests of this client are under way: wait for one to end", options_.requests_per_client)));
+    return exchange->Send(TooManyRequests());
   }
   const bool added = workers_.Add([this, &route, asked] {
     try {
@@ -247,9 +287,9 @@ void Api::Generate(bool chat, Asked& asked) {
                                        .model = info.name},
                               .stream = parsed->stream,
                               .include_usage = parsed->include_usage,
-                              .arrived = asked.arrived,
-                              .client_slot = std::move(asked.client_slot)};
-  if (options_.log_text) options.question = QuestionOf(*parsed);
+                              .arrived = asked.arrived};
+  if (!TakeClientSlots(asked, parsed->prompts.size(), options.client_slots)) return;
+  if (options_.log_text) options.questions = QuestionsOf(*parsed);
   Result<std::vector<Message>> messages = media_.Load(*parsed, options.media_ledger);
   if (!messages.ok()) return asked.exchange->Send(ErrorReply(messages.status(), RequestStep::kMedia));
   Result<std::optional<PlannedRequest>> planned =
@@ -257,10 +297,8 @@ void Api::Generate(bool chat, Asked& asked) {
   if (!planned.ok()) return asked.exchange->Send(ErrorReply(planned.status(), RequestStep::kSubmit));
   options.planned = *std::move(planned);
   const auto generation = std::make_shared<Generation>(services_, std::move(options), asked.exchange);
-  generation->Start({.messages = *std::move(messages),
-                     .options = std::move(parsed->options),
-                     .client = std::move(asked.client),
-                     .deadline = asked.arrived + options_.request_time});
+  const GenerateRequest shared{.client = std::move(asked.client), .deadline = asked.arrived + options_.request_time};
+  generation->Start(RequestsOf(*std::move(parsed), *std::move(messages), shared));
 }
 
 HttpResponse Api::Tokenize(const HttpRequest& request) const {

@@ -50,6 +50,8 @@ class Api final : public HttpHandler {
   bool IsOwnHost(std::string_view host) const;
   std::string ClientOf(const HttpRequest& head) const;
   std::shared_ptr<void> TakeClientSlot(const std::string& client);
+  bool TakeClientSlots(Asked& asked, size_t prompts, std::vector<std::shared_ptr<void>>& slots);
+  HttpResponse TooManyRequests() const;
   void AnswerAtOnce(const Route& route, const HttpRequest& request, HttpExchange& exchange);
   void AnswerLater(const Route& route, HttpRequest request, const std::shared_ptr<HttpExchange>& exchange);
   void Generate(bool chat, Asked& asked);

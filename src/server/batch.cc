@@ -260,6 +260,11 @@ Status Batch::Ask(BatchRequest request, Entry& entry, std::string_view line) {
   const auto read = request.chat ? &ReadChatRequest : &ReadCompletionRequest;
   Result<GenerationRequest> parsed = read(std::move(request.body), options_.defaults, info.context_tokens);
   if (!parsed.ok()) return Refuse(*asked, parsed.status(), RequestStep::kParse, line);
+  if (parsed->prompts.size() > 1) {
+    const Status several = UnsupportedError(fmt::format("{} prompts in one request of a batch", parsed->prompts.size()),
+                                            "write a line for each");
+    return Refuse(*asked, several, RequestStep::kParse, line);
+  }
   Result<std::vector<Message>> messages = media_.Load(*parsed, asked->media);
   if (!messages.ok()) return Refuse(*asked, messages.status(), RequestStep::kMedia, line);
   Result<std::optional<PlannedRequest>> planned =
@@ -272,6 +277,7 @@ Status Batch::Ask(BatchRequest request, Entry& entry, std::string_view line) {
 
 Status Batch::Submit(const AskedPtr& asked, GenerationRequest parsed, std::vector<Message> messages) {
   GenerateRequest request{.messages = std::move(messages), .options = std::move(parsed.options), .client = "batch"};
+  if (!parsed.prompts.empty()) request.prompt = std::move(parsed.prompts.front());
   request.on_text = [asked](std::string_view) {
     if (asked->first_text_ns.load(std::memory_order_relaxed) != 0) return;
     asked->first_text_ns.store(std::chrono::nanoseconds(Clock::now() - asked->begun).count(),
@@ -355,7 +361,7 @@ Status Batch::WriteAnswer(Asked& asked) {
                        .id = ReplyId(asked.chat, asked.digest),
                        .created = std::time(nullptr),
                        .model = scheduler_.info().name};
-  return Write(asked, kAnswered, AnswerBody(name, answer, TimesOf(asked), Observed(asked, answer)));
+  return Write(asked, kAnswered, AnswerBody(name, {&answer, 1}, TimesOf(asked), Observed(asked, answer)));
 }
 
 // What the answer says of its plan, with which it is compared.

@@ -22,12 +22,6 @@ constexpr std::chrono::seconds kSyncTime{1};
 
 }  // namespace
 
-FileHandle::FileHandle(FileHandle&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
-
-FileHandle::~FileHandle() {
-  if (file_ >= 0) ::close(file_);
-}
-
 std::string LineReader::Where() const { return fmt::format("{}:{}", path_, number_); }
 
 Result<bool> LineReader::ReadMore() {
@@ -72,7 +66,7 @@ Result<bool> LineReader::Next(std::string_view& line) {
 
 Result<BatchInput> BatchInput::Open(const std::string& path) {
   FileHandle file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) {
+  if (!file.ok()) {
     const std::string found = fmt::format("{} can't be opened: {}", path, std::strerror(errno));
     const std::string mend = "name a file with a request a line: docs/batch.md says what it holds";
     return errno == ENOENT ? NotFoundError(found, mend) : IoError(found, mend);
@@ -92,7 +86,7 @@ Status BatchOutput::SystemError(std::string_view what) const {
 
 Result<BatchOutput> BatchOutput::Open(const std::string& path, const BatchInput& input) {
   BatchOutput output(FileHandle(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666)), path);
-  if (output.file_.get() < 0) return output.SystemError("opened");
+  if (!output.file_.ok()) return output.SystemError("opened");
   struct stat own = {};
   struct stat other = {};
   if (::fstat(output.file_.get(), &own) != 0 || ::fstat(input.file(), &other) != 0) return output.SystemError("read");

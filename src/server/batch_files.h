@@ -8,23 +8,11 @@
 #include <string>
 #include <string_view>
 
+#include "base/file_handle.h"
 #include "eyeshot/status.h"
 #include "server/batch_lines.h"
 
 namespace eyeshot::server {
-
-// A file of the system's that closes itself.
-class FileHandle {
- public:
-  explicit FileHandle(int file) : file_(file) {}
-  FileHandle(FileHandle&& other) noexcept;
-  FileHandle& operator=(FileHandle&&) = delete;
-  ~FileHandle();
-  int get() const { return file_; }
-
- private:
-  int file_;
-};
 
 // Reads lines of a file from its beginning. Memory is taken for the longest line, not for the file.
 class LineReader {

@@ -1,10 +1,11 @@
-// One request on its way through the scheduler: its text goes to the client as it comes, and a client that goes cancels
-// it.
+// One HTTP request on its way through the scheduler: its text goes to the client as it comes, and a client that goes
+// cancels it.
 #ifndef EYESHOT_SERVER_GENERATION_H_
 #define EYESHOT_SERVER_GENERATION_H_
 
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -62,16 +63,17 @@ class Generation final : public HttpProducer, public std::enable_shared_from_thi
     bool include_usage = false;
     std::chrono::steady_clock::time_point arrived;
     Ledger media_ledger;  // what reading its pictures cost
-    std::string question;  // for the log of texts
-    std::optional<PlannedRequest> planned;  // how it keeps to its budget
-    std::shared_ptr<void> client_slot;  // lives as long as the request
+    std::vector<std::string> questions;  // of each choice, for the log of texts; or none
+    std::optional<PlannedRequest> planned;  // how its one choice keeps to a budget
+    std::vector<std::shared_ptr<void>> client_slots;  // live as long as the request
   };
 
   Generation(GenerationServices& services, Options options, std::shared_ptr<HttpExchange> exchange)
       : services_(services), options_(std::move(options)), exchange_(std::move(exchange)) {}
 
-  // Submits it, from a worker's thread. The request's callbacks are set here.
-  void Start(GenerateRequest request);
+  // Submits a request for each choice of the reply, from a worker's thread; once. Their callbacks are set here. Where
+  // one is refused or fails, so does the whole, and the others are cancelled.
+  void Start(std::vector<GenerateRequest> requests);
 
   void Pump(HttpExchange& exchange) override;
   void OnGone() override;
@@ -79,40 +81,56 @@ class Generation final : public HttpProducer, public std::enable_shared_from_thi
  private:
   using Clock = std::chrono::steady_clock;
 
-  void PushText(std::string_view text) noexcept;
-  void Finish(Result<Answer> answer);
-  std::optional<Result<Answer>> TakeAnswer();
+  // One answer on its way.
+  struct Choice {
+    // Of the thread that decodes.
+    AnswerPipe pipe;
+    std::atomic<int64_t> first_text_ns{0};  // since arrival; 0: no text yet
+
+    // Of turn_.
+    std::optional<uint64_t> id;  // the scheduler's
+    std::optional<Result<Answer>> result;  // once it is there, of the connections' thread
+    Clock::time_point ended;
+    uint64_t number = 0;  // in the company
+    bool alone = false;  // no other ran beside it
+
+    // Of the connections' thread.
+    size_t sent_bytes = 0;
+    bool finished = false;
+  };
+
+  // False: what comes after it need not be submitted.
+  bool Submit(Choice& choice, GenerateRequest request);
+  void PushText(Choice& choice, std::string_view text) noexcept;
+  void Finish(Choice& choice, Result<Answer> result);
+  void CancelAll();
+  std::optional<Status> Refusal();
+  Result<Answer>* ResultOf(Choice& choice);
+  Status EndChoice(HttpExchange& exchange, size_t index, Result<Answer>& result);
+  void EndReply(HttpExchange& exchange);
+  void Fail(HttpExchange& exchange, const Status& status, RequestStep step);
   void BeginStream(HttpExchange& exchange);
-  void WriteText(HttpExchange& exchange, std::string_view text);
-  void EndStream(HttpExchange& exchange, const Result<Answer>& answer);
-  void Reply(HttpExchange& exchange, const Result<Answer>& answer);
-  void Account(const Answer& answer);
+  void WriteText(HttpExchange& exchange, size_t index, std::string_view text);
+  void Account(size_t index, const Answer& answer);
   // Compares the answer with its plan, and logs what was off.
-  void Observe(const Answer& answer);
-  void LogAnswer(const Answer& answer) const;
+  void Observe(const Choice& choice, const Answer& answer);
+  void LogAnswer(size_t index, const Answer& answer) const;
+  ReplyTimes TimesOf(const Choice& choice) const;
   ReplyTimes Times() const;
   double SecondsSinceArrival(Clock::time_point when) const;
 
   GenerationServices& services_;
   const Options options_;
   const std::shared_ptr<HttpExchange> exchange_;
-
-  // Of the thread that decodes.
-  AnswerPipe pipe_;
-  std::atomic<int64_t> first_text_ns_{0};  // since arrival; 0: no text yet
+  std::deque<Choice> choices_;  // as many as were started, before the first is submitted
 
   std::mutex turn_;
-  std::optional<uint64_t> id_;  // the scheduler's
-  bool gone_ = false;
-  std::optional<Result<Answer>> answer_;  // until it is taken
-  Clock::time_point ended_;
-  uint64_t number_ = 0;  // in the company
-  bool alone_ = false;  // no other request ran beside it
+  bool cancelled_ = false;  // the client has gone, or a choice has failed
+  std::optional<Status> refusal_;  // by the scheduler, of one of them
 
   // Of the connections' thread.
   bool begun_ = false;
   bool over_ = false;
-  size_t sent_bytes_ = 0;
   std::string budget_;  // what the reply says of the plan; empty: there is none
 };
 

@@ -33,6 +33,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file_handle.h"
 
 namespace eyeshot::server {
 namespace {
@@ -55,19 +56,14 @@ constexpr std::chrono::milliseconds kAcceptRetryTime{100};  // after accept() fa
 // exchange does.
 class Waker {
  public:
-  Waker() : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
-  ~Waker() { close(fd_); }
-  Waker(const Waker&) = delete;
-  Waker& operator=(const Waker&) = delete;
-
-  int fd() const { return fd_; }
+  int fd() const { return event_.get(); }
   void Wake() const noexcept {
     const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = write(fd_, &one, sizeof(one));  // fails only where it is awake anyway
+    [[maybe_unused]] const ssize_t written = write(fd(), &one, sizeof(one));  // fails only where it is awake anyway
   }
 
  private:
-  int fd_;
+  FileHandle event_{eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
 };
 
 // "Thu, 26 Nov 2026 15:00:00 GMT"

@@ -153,11 +153,76 @@ TEST_F(ServerTest, SendsTextAsItComes) {
   EXPECT_NE(client.ReadUntil("[DONE]").find("red"), std::string::npos);
 }
 
+TEST_F(ServerTest, AnswersEachPromptOfACompletion) {
+  Start({.requests_per_client = 3});
+  const Json json = Json::parse(Ask(Post("/v1/completions", R"({"prompt": ["Once", "Twice"]})")).body);
+  ASSERT_EQ(json["choices"].size(), 2u) << json;
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(json["choices"][i]["index"], i);
+    EXPECT_EQ(json["choices"][i]["text"], "A \"red\" caf\u00e9");
+    EXPECT_EQ(json["choices"][i]["finish_reason"], "stop");
+  }
+  EXPECT_EQ(json["usage"]["prompt_tokens"], 24);
+  EXPECT_EQ(json["usage"]["completion_tokens"], 6);
+  EXPECT_EQ(json["usage"]["eyeshot"]["finish_reason"], Json({"stop", "stop"}));
+  EXPECT_EQ(json["usage"]["eyeshot"]["stages"][3]["wall_ms"], 4.0);
+
+  std::string body =
+      Ask(Post("/v1/completions",
+               R"({"prompt": [[1, 2], [3]], "stream": true, "stream_options": {"include_usage": true}})"))
+          .body;
+  std::vector<std::string> texts(2), ends(2);
+  int tokens = 0;
+  while (body.starts_with("data: {")) {
+    const size_t end = body.find("\n\n");
+    const Json event = Json::parse(body.substr(6, end - 6));
+    body.erase(0, end + 2);
+    if (event["choices"].empty()) {
+      tokens = event["usage"]["completion_tokens"];
+      continue;
+    }
+    const Json& choice = event["choices"][0];
+    texts.at(choice["index"].get<size_t>()) += choice["text"];
+    if (choice["finish_reason"].is_string()) ends.at(choice["index"].get<size_t>()) = choice["finish_reason"];
+  }
+  EXPECT_EQ(body, "data: [DONE]\n\n");
+  EXPECT_EQ(texts, std::vector<std::string>(2, "A \"red\" caf\u00e9"));
+  EXPECT_EQ(ends, std::vector<std::string>(2, "stop"));
+  EXPECT_EQ(tokens, 6);
+  EXPECT_EQ(scheduler_.prompts.back(), RawPrompt(std::vector<int32_t>{3}));
+
+  const Reply four = Ask(Post("/v1/completions", R"({"prompt": ["a", "b", "c", "d"]})"));
+  EXPECT_EQ(four.status, 400) << "of one client 3 are taken: it would never be answered";
+}
+
+TEST_F(ServerTest, CancelsTheOtherPromptsWhereOneIsRefused) {
+  scheduler_.Hold();
+  scheduler_.room = 1;
+  Start();
+  // The first is begun and held, the second waits, or so does the first alone: the third finds no room in any case.
+  const Reply reply = Ask(Post("/v1/completions", R"({"prompt": ["a", "b", "c"]})"));
+  EXPECT_EQ(reply.status, 429);
+  EXPECT_EQ(CodeOf(reply), "queue_full");
+  EXPECT_TRUE(scheduler_.WaitForCancel());
+}
+
+TEST_F(ServerTest, CountsPromptsAsRequestsOfTheClient) {
+  scheduler_.Hold();
+  Start({.requests_per_client = 2});
+  Client first(server_->port());
+  first.Send(Post("/v1/completions", R"({"prompt": ["a", "b"], "stream": true})"));
+  first.ReadUntil("\"A \"");
+  EXPECT_EQ(CodeOf(Ask(Post("/v1/completions", R"({"prompt": "c"})"))), "too_many_requests");
+  scheduler_.Release();
+  first.ReadUntil("[DONE]");
+}
+
 TEST_F(ServerTest, AnswersCompletionsAndTokens) {
   Start();
   const Reply reply = Ask(Post("/v1/completions", R"({"prompt": "Once"})"));
   EXPECT_EQ(Json::parse(reply.body)["object"], "text_completion");
   EXPECT_EQ(Json::parse(reply.body)["choices"][0]["text"], "A \"red\" caf\u00e9");
+  EXPECT_EQ(scheduler_.prompts, std::vector<RawPrompt>{std::string("Once")}) << "no message around it";
   const Json tokens = Json::parse(Ask(Post("/tokenize", R"({"content": "AB"})")).body);
   EXPECT_EQ(tokens["tokens"], (std::vector<int>{65, 66}));
   EXPECT_EQ(tokens["count"], 2);

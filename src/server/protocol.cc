@@ -38,7 +38,7 @@ class RequestReader {
   RequestReader(Json& root, const AskOptions& defaults) : root_(root) { request_.options = defaults; }
 
   Status ReadMessages();
-  Status ReadPrompt(const JsonObject& body);
+  Status ReadPrompts(const JsonObject& body);
   Status ReadOptions(const JsonObject& body, int64_t context_tokens);
   GenerationRequest Take() { return std::move(request_); }
 
@@ -52,6 +52,8 @@ class RequestReader {
   Status ReadStreaming(const JsonObject& body);
   Status ReadVideoOptions(const JsonObject& body);
   Status AddText(Json& json, RequestMessage& message);
+  Status CountText(size_t bytes);
+  Status AddPrompt(Json& json, const JsonObject& body);
 
   Json& root_;
   GenerationRequest request_;
@@ -69,12 +71,15 @@ Result<Role> ParseRole(const JsonObject& message) {
                        "leave tools out: this server has none");
 }
 
+Status RequestReader::CountText(size_t bytes) {
+  text_bytes_ += bytes;
+  if (text_bytes_ <= limits::kMaxPromptBytes) return Status::Ok();
+  return LimitError(fmt::format("{}: more than {} bytes of text", kBody, limits::kMaxPromptBytes), "send less text");
+}
+
 Status RequestReader::AddText(Json& json, RequestMessage& message) {
   std::string& text = json.get_ref<std::string&>();
-  text_bytes_ += text.size();
-  if (text_bytes_ > limits::kMaxPromptBytes) {
-    return LimitError(fmt::format("{}: more than {} bytes of text", kBody, limits::kMaxPromptBytes), "send less text");
-  }
+  EYESHOT_RETURN_IF_ERROR(CountText(text.size()));
   message.parts.emplace_back(std::move(text));
   return Status::Ok();
 }
@@ -163,17 +168,46 @@ Status RequestReader::ReadMessages() {
   return Status::Ok();
 }
 
-// A string, or an array with one.
-Status RequestReader::ReadPrompt(const JsonObject& body) {
-  const auto found = root_.find("prompt");
-  Json* prompt = found == root_.end() ? nullptr : &*found;
-  if (prompt != nullptr && prompt->is_array() && prompt->size() == 1) prompt = &(*prompt)[0];
-  if (prompt == nullptr || !prompt->is_string()) {
-    return body.Error(StatusCode::kUnsupported, "prompt", "one string", "send a request for each prompt");
+Status PromptError(const JsonObject& body) {
+  return body.Error(StatusCode::kInvalidArgument, "prompt", "a string, an array of token ids, or an array of either",
+                    "send \"prompt\": \"...\"; pictures go into /v1/chat/completions");
+}
+
+// A text or token ids.
+Status RequestReader::AddPrompt(Json& json, const JsonObject& body) {
+  if (json.is_string()) {
+    std::string& text = json.get_ref<std::string&>();
+    EYESHOT_RETURN_IF_ERROR(CountText(text.size()));
+    request_.prompts.emplace_back(std::move(text));
+    return Status::Ok();
   }
-  RequestMessage message;
-  EYESHOT_RETURN_IF_ERROR(AddText(*prompt, message));
-  request_.messages.push_back(std::move(message));
+  if (!json.is_array()) return PromptError(body);
+  std::vector<int32_t> ids;
+  ids.reserve(json.size());
+  for (const Json& id : json) {
+    if (!id.is_number_integer()) return PromptError(body);
+    const auto value = id.get<int64_t>();
+    if (value < 0 || value > std::numeric_limits<int32_t>::max()) {
+      return InvalidArgumentError(fmt::format("{}: prompt holds {}, which is no token id", kBody, id.dump()),
+                                  "use ids of this model, as /tokenize gives them");
+    }
+    ids.push_back(static_cast<int32_t>(value));
+  }
+  request_.prompts.emplace_back(std::move(ids));
+  return Status::Ok();
+}
+
+Status RequestReader::ReadPrompts(const JsonObject& body) {
+  const auto found = root_.find("prompt");
+  if (found == root_.end()) return PromptError(body);
+  const bool one = !found->is_array() || (!found->empty() && found->front().is_number());
+  if (one) return AddPrompt(*found, body);
+  if (found->empty()) return PromptError(body);
+  if (found->size() > kMaxPrompts) {
+    return LimitError(fmt::format("{}: {} prompts, more than {}", kBody, found->size(), kMaxPrompts),
+                      "send several requests");
+  }
+  for (Json& prompt : *found) EYESHOT_RETURN_IF_ERROR(AddPrompt(prompt, body));
   return Status::Ok();
 }
 
@@ -261,7 +295,7 @@ Status RequestReader::ReadVideoOptions(const JsonObject& body) {
 // Keys that would change the answer, and the only values that this server can honour.
 Status CheckUnsupported(const JsonObject& body) {
   constexpr const char* kMend = "leave it out";
-  for (const char* key : {"tools", "functions", "logit_bias"}) {
+  for (const char* key : {"tools", "functions", "logit_bias", "suffix", "prompt_embeds"}) {
     const Json* const value = body.Find(key);
     if (value != nullptr && !value->empty()) return body.Error(StatusCode::kUnsupported, key, "nothing", kMend);
   }
@@ -277,9 +311,9 @@ Status CheckUnsupported(const JsonObject& body) {
       return body.Error(StatusCode::kUnsupported, key, "1", "send a request for each answer");
     }
   }
-  for (const char* key : {"logprobs", "echo"}) {
+  for (const char* key : {"logprobs", "prompt_logprobs", "echo", "use_beam_search"}) {
     const Json* const value = body.Find(key);
-    if (value != nullptr && *value != false) return body.Error(StatusCode::kUnsupported, key, "false", kMend);
+    if (value != nullptr && *value != false) return body.Error(StatusCode::kUnsupported, key, "false or null", kMend);
   }
   const Json* const format = body.Find("response_format");
   if (format != nullptr && (!format->is_object() || format->value("type", Json()) != "text")) {
@@ -333,7 +367,7 @@ Result<GenerationRequest> ReadChatRequest(Json body, const AskOptions& defaults,
 Result<GenerationRequest> ReadCompletionRequest(Json body, const AskOptions& defaults, int64_t context_tokens) {
   EYESHOT_ASSIGN_OR_RETURN(const JsonObject object, ObjectOf(body, kBody));
   RequestReader reader(body, defaults);
-  EYESHOT_RETURN_IF_ERROR(reader.ReadPrompt(object));
+  EYESHOT_RETURN_IF_ERROR(reader.ReadPrompts(object));
   EYESHOT_RETURN_IF_ERROR(reader.ReadOptions(object, context_tokens));
   return reader.Take();
 }

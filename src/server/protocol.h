@@ -11,8 +11,10 @@
 #include <variant>
 #include <vector>
 
+#include "base/limits.h"
 #include "eyeshot/chat.h"
 #include "eyeshot/engine.h"
+#include "eyeshot/scheduler.h"
 #include "eyeshot/status.h"
 #include "formats/json.h"
 #include "plan/question.h"
@@ -21,6 +23,9 @@ namespace eyeshot::server {
 
 // Where clients ask for more than any context holds, as VLMEvalKit does.
 inline constexpr int64_t kMostTokens = 1'000'000'000;
+
+// Of one text completion: each waits and runs as a request of the client's.
+inline constexpr size_t kMaxPrompts = limits::kMaxRequestsPerClient;
 
 // A picture or video of a message: a data: URL, or where its bytes are.
 struct MediaReference {
@@ -38,7 +43,8 @@ struct RequestMessage {
 };
 
 struct GenerationRequest {
-  std::vector<RequestMessage> messages;
+  std::vector<RequestMessage> messages;  // of a chat
+  std::vector<RawPrompt> prompts;  // of a text completion: an answer to each
   AskOptions options;
   std::optional<plan::QuestionLimit> limit;  // what it may cost, by "budget" or "reduce"; PlanRequest() keeps to it
   bool stream = false;
@@ -49,7 +55,7 @@ struct GenerationRequest {
 // of its range), kInvalidArgument, kUnsupported. `defaults` are the options of a request that says nothing; max_tokens
 // is clipped to `context_tokens`. The detail is the most that any picture asks for: the scheduler has one for all.
 Result<GenerationRequest> ParseChatRequest(std::string_view body, const AskOptions& defaults, int64_t context_tokens);
-// The prompt becomes a message of the user.
+// The prompts are used as they are, without a chat template: a string, token ids, or an array of either.
 Result<GenerationRequest> ParseCompletionRequest(std::string_view body, const AskOptions& defaults,
                                                  int64_t context_tokens);
 // The same of a body that was read before, with its strings moved out.

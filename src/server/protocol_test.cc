@@ -2,6 +2,7 @@
 #include "server/protocol.h"
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 
@@ -219,12 +220,55 @@ TEST(ChatRequests, AreBounded) {
   EXPECT_EQ(ParseChatRequest(turns + "]}", {}, 100).status().code(), StatusCode::kLimitExceeded);
 }
 
-TEST(CompletionRequests, HoldOnePrompt) {
-  const auto request = ParseCompletionRequest(R"({"prompt": ["Once"], "max_tokens": 4})", {}, 100);
-  ASSERT_TRUE(request.ok());
-  EXPECT_EQ(std::get<std::string>(request->messages[0].parts[0]), "Once");
-  EXPECT_FALSE(ParseCompletionRequest(R"({"prompt": ["a", "b"]})", {}, 100).ok());
-  EXPECT_FALSE(ParseCompletionRequest(R"({"prompt": [1, 2]})", {}, 100).ok());
+TEST(CompletionRequests, HoldPromptsAsTheyAre) {
+  const auto prompts = [](const std::string& json) {
+    const auto request = ParseCompletionRequest(fmt::format(R"({{"prompt": {}, "max_tokens": 4}})", json), {}, 100);
+    EXPECT_TRUE(request.ok()) << json << ": " << request.status().message();
+    if (!request.ok()) return std::vector<RawPrompt>();
+    EXPECT_TRUE(request->messages.empty());
+    EXPECT_EQ(request->options.max_tokens, 4);
+    return request->prompts;
+  };
+  using Prompts = std::vector<RawPrompt>;
+  EXPECT_EQ(prompts(R"("Once")"), Prompts{std::string("Once")});
+  EXPECT_EQ(prompts(R"(["Once"])"), Prompts{std::string("Once")});
+  EXPECT_EQ(prompts(R"(["a", "b"])"), (Prompts{std::string("a"), std::string("b")}));
+  EXPECT_EQ(prompts("[1, 2]"), Prompts{(std::vector<int32_t>{1, 2})});
+  EXPECT_EQ(prompts("[[1, 2], [3]]"), (Prompts{std::vector<int32_t>{1, 2}, std::vector<int32_t>{3}}));
+}
+
+TEST(CompletionRequests, SayWhatIsWrong) {
+  const std::pair<const char*, const char*> wrong[] = {{"{}", "prompt"},
+                                                       {R"({"prompt": 5})", "array of token ids"},
+                                                       {R"({"prompt": []})", "array of token ids"},
+                                                       {R"({"prompt": [1, "a"]})", "array of token ids"},
+                                                       {R"({"prompt": ["a", 1]})", "array of token ids"},
+                                                       {R"({"prompt": [1.5]})", "array of token ids"},
+                                                       {R"({"prompt": [[["a"]]]})", "array of token ids"},
+                                                       {R"({"prompt": [-1]})", "-1"},
+                                                       {R"({"prompt": [3000000000]})", "3000000000"},
+                                                       {R"({"prompt": [18446744073709551615]})", "no token id"},
+                                                       {R"({"prompt": "a", "echo": true})", "echo"},
+                                                       {R"({"prompt": "a", "logprobs": 0})", "logprobs"},
+                                                       {R"({"prompt": "a", "suffix": "b"})", "suffix"},
+                                                       {R"({"prompt": "a", "n": 2})", "n"},
+                                                       {R"({"prompt": "a", "best_of": 2})", "best_of"}};
+  for (const auto& [body, found] : wrong) {
+    const auto request = ParseCompletionRequest(body, {}, 100);
+    ASSERT_FALSE(request.ok()) << body;
+    EXPECT_NE(request.status().message().find(found), std::string::npos) << request.status().message();
+    EXPECT_EQ(ErrorReply(request.status(), RequestStep::kParse).status, 400) << body;
+  }
+  // What clients send to say nothing.
+  EXPECT_TRUE(ParseCompletionRequest(
+                  R"({"prompt": "a", "echo": false, "logprobs": null, "suffix": null, "n": 1, "best_of": 1})", {}, 100)
+                  .ok());
+  std::string many = R"({"prompt": ["a")";
+  for (size_t i = 0; i < kMaxPrompts; ++i) many += R"(,"a")";
+  EXPECT_EQ(ParseCompletionRequest(many + "]}", {}, 100).status().code(), StatusCode::kLimitExceeded);
+}
+
+TEST(TokenizeRequests, HoldAText) {
   EXPECT_EQ(*ParseTokenizeRequest(R"({"content": "a"})"), "a");
   EXPECT_EQ(*ParseTokenizeRequest(R"({"prompt": "b"})"), "b");
   EXPECT_FALSE(ParseTokenizeRequest(R"({})").ok());

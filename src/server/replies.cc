@@ -32,7 +32,25 @@ Joules TotalJoules(const Ledger& ledger) {
   return total.source == EnergySource::kNone && ledger.gpu() ? ledger.gpu()->joules : total;
 }
 
-OrderedJson UsageJson(const Answer& answer, const ReplyTimes& times, std::string_view budget) {
+// What several answers took together. Their reasons to end stay each answer's own.
+Answer Sum(std::span<const Answer> answers) {
+  Answer sum = answers.front();
+  for (const Answer& answer : answers.subspan(1)) {
+    sum.prompt_tokens += answer.prompt_tokens;
+    sum.completion_tokens += answer.completion_tokens;
+    sum.cached_tokens += answer.cached_tokens;
+    sum.visual_tokens += answer.visual_tokens;
+    sum.tiles += answer.tiles;
+    sum.ledger.Add(answer.ledger);
+  }
+  return sum;
+}
+
+OrderedJson UsageJson(std::span<const Answer> answers, const ReplyTimes& times, std::string_view budget) {
+  const Answer answer = Sum(answers);
+  OrderedJson finish = OrderedJson::array();
+  for (const Answer& one : answers) finish.push_back(FinishReasonName(one.finish_reason));
+  if (finish.size() == 1) finish = finish.front();
   OrderedJson usage = {{"prompt_tokens", answer.prompt_tokens},
                        {"completion_tokens", answer.completion_tokens},
                        {"total_tokens", answer.prompt_tokens + answer.completion_tokens},
@@ -41,7 +59,7 @@ OrderedJson UsageJson(const Answer& answer, const ReplyTimes& times, std::string
                         {{"visual_tokens", answer.visual_tokens},
                          {"tiles", answer.tiles},
                          {"context_tokens", answer.context_tokens},
-                         {"finish_reason", FinishReasonName(answer.finish_reason)},
+                         {"finish_reason", finish},
                          {"first_token_ms", times.first_token_ms},
                          {"total_ms", times.total_ms},
                          {"pictures", OrderedJson::parse(answer.ledger.PicturesJson())},
@@ -57,9 +75,9 @@ OrderedJson ReplyJson(const ReplyName& name, bool chunk) {
 }
 
 // `delta`: {"content": TEXT}, and in a chat {"role": ...} too; empty: nothing is new but `finish`, which else is null.
-OrderedJson ChunkJson(const ReplyName& name, const OrderedJson& delta, const OrderedJson& finish) {
+OrderedJson ChunkJson(const ReplyName& name, size_t index, const OrderedJson& delta, const OrderedJson& finish) {
   OrderedJson chunk = ReplyJson(name, true);
-  OrderedJson choice = {{"index", 0}};
+  OrderedJson choice = {{"index", index}};
   if (name.chat) {
     choice["delta"] = delta;
   } else {
@@ -69,6 +87,18 @@ OrderedJson ChunkJson(const ReplyName& name, const OrderedJson& delta, const Ord
   choice["finish_reason"] = finish;
   chunk["choices"] = OrderedJson::array({std::move(choice)});
   return chunk;
+}
+
+OrderedJson ChoiceJson(const ReplyName& name, size_t index, const Answer& answer) {
+  OrderedJson choice = {{"index", index}};
+  if (name.chat) {
+    choice["message"] = {{"role", "assistant"}, {"content", answer.text}};
+  } else {
+    choice["text"] = answer.text;
+    choice["logprobs"] = nullptr;
+  }
+  choice["finish_reason"] = FinishWord(answer.finish_reason);
+  return choice;
 }
 
 OrderedJson ModelJson(const ModelInfo& info, int64_t created) {
@@ -127,38 +157,34 @@ std::string ReplyId(bool chat, uint64_t number) {
   return fmt::format("{}-{:016x}{:08x}", chat ? "chatcmpl" : "cmpl", SplitMix64(number), number & 0xFFFFFFFF);
 }
 
-std::string AnswerBody(const ReplyName& name, const Answer& answer, const ReplyTimes& times, std::string_view budget) {
+std::string AnswerBody(const ReplyName& name, std::span<const Answer> answers, const ReplyTimes& times,
+                       std::string_view budget) {
   OrderedJson reply = ReplyJson(name, false);
-  OrderedJson choice = {{"index", 0}};
-  if (name.chat) {
-    choice["message"] = {{"role", "assistant"}, {"content", answer.text}};
-  } else {
-    choice["text"] = answer.text;
-    choice["logprobs"] = nullptr;
-  }
-  choice["finish_reason"] = FinishWord(answer.finish_reason);
-  reply["choices"] = OrderedJson::array({std::move(choice)});
-  reply["usage"] = UsageJson(answer, times, budget);
+  OrderedJson choices = OrderedJson::array();
+  for (size_t i = 0; i < answers.size(); ++i) choices.push_back(ChoiceJson(name, i, answers[i]));
+  reply["choices"] = std::move(choices);
+  reply["usage"] = UsageJson(answers, times, budget);
   return Dump(reply);
 }
 
 std::string FirstEvent(const ReplyName& name) {
   if (!name.chat) return {};
-  return Event(ChunkJson(name, {{"role", "assistant"}, {"content", ""}}, nullptr));
+  return Event(ChunkJson(name, 0, {{"role", "assistant"}, {"content", ""}}, nullptr));
 }
 
-std::string TextEvent(const ReplyName& name, std::string_view text) {
-  return Event(ChunkJson(name, {{"content", text}}, nullptr));
+std::string TextEvent(const ReplyName& name, std::string_view text, size_t index) {
+  return Event(ChunkJson(name, index, {{"content", text}}, nullptr));
 }
 
-std::string FinishEvent(const ReplyName& name, FinishReason reason) {
-  return Event(ChunkJson(name, OrderedJson::object(), FinishWord(reason)));
+std::string FinishEvent(const ReplyName& name, FinishReason reason, size_t index) {
+  return Event(ChunkJson(name, index, OrderedJson::object(), FinishWord(reason)));
 }
 
-std::string UsageEvent(const ReplyName& name, const Answer& answer, const ReplyTimes& times, std::string_view budget) {
+std::string UsageEvent(const ReplyName& name, std::span<const Answer> answers, const ReplyTimes& times,
+                       std::string_view budget) {
   OrderedJson chunk = ReplyJson(name, true);
   chunk["choices"] = OrderedJson::array();
-  chunk["usage"] = UsageJson(answer, times, budget);
+  chunk["usage"] = UsageJson(answers, times, budget);
   return Event(chunk);
 }
 

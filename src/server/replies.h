@@ -2,6 +2,7 @@
 #ifndef EYESHOT_SERVER_REPLIES_H_
 #define EYESHOT_SERVER_REPLIES_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -36,15 +37,16 @@ struct ReplyTimes {
   double total_ms = 0;
 };
 
-// The reply to a request without `stream`. `budget`: PlannedRequest::Json() of one that was planned; empty: it wasn't.
-std::string AnswerBody(const ReplyName& name, const Answer& answer, const ReplyTimes& times,
+// The reply to a request without `stream`: a choice for each answer, of which a chat has one. `times`: of all.
+// `budget`: PlannedRequest::Json() of one that was planned; empty: it wasn't.
+std::string AnswerBody(const ReplyName& name, std::span<const Answer> answers, const ReplyTimes& times,
                        std::string_view budget = {});
 
-// Server-sent events: "data: JSON" and an empty line each.
+// Server-sent events: "data: JSON" and an empty line each. `index`: of the choice.
 std::string FirstEvent(const ReplyName& name);  // "" of text completions
-std::string TextEvent(const ReplyName& name, std::string_view text);
-std::string FinishEvent(const ReplyName& name, FinishReason reason);
-std::string UsageEvent(const ReplyName& name, const Answer& answer, const ReplyTimes& times,
+std::string TextEvent(const ReplyName& name, std::string_view text, size_t index = 0);
+std::string FinishEvent(const ReplyName& name, FinishReason reason, size_t index = 0);
+std::string UsageEvent(const ReplyName& name, std::span<const Answer> answers, const ReplyTimes& times,
                        std::string_view budget = {});
 std::string ErrorEvent(const Status& status);
 inline constexpr std::string_view kDoneEvent = "data: [DONE]\n\n";

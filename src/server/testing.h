@@ -42,6 +42,8 @@ class FakeScheduler final : public Scheduler {
     if (draining_) return CancelledError("draining");
     if (!refusal.ok()) return refusal;
     last_messages = request.messages;
+    if (request.prompt) prompts.push_back(*request.prompt);
+    if (queue_.size() >= room) return Status(StatusCode::kBusy, "no room", "wait");
     last_options = request.options;
     last_client = request.client;
     queue_.emplace_back(++last_id_, std::move(request));
@@ -90,7 +92,9 @@ class FakeScheduler final : public Scheduler {
   std::vector<std::string> pieces = {"A ", "\"red\" ", "caf\u00e9"};
   uint64_t decode_ns = 0;  // of the whole answer
   Status refusal;
+  size_t room = 1000;  // requests that wait, at most
   Status failure;  // instead of an answer
+  std::vector<RawPrompt> prompts;  // of all requests that have one
   // Of the last request.
   std::vector<Message> last_messages;
   AskOptions last_options;

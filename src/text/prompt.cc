@@ -501,11 +501,7 @@ Result<Prompt> PromptFormat::Render(std::span<const PromptMessage> messages, boo
 
   Prompt prompt;
   prompt.text = std::move(writer.text());
-  prompt.ids = tokenizer_.Encode(prompt.text);
-  const std::span<const int32_t> prefix = tokenizer_.prefix();
-  const bool has_prefix =
-      prompt.ids.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), prompt.ids.begin());
-  if (!has_prefix) prompt.ids.insert(prompt.ids.begin(), prefix.begin(), prefix.end());
+  prompt.ids = tokenizer_.EncodePrompt(prompt.text);
   EYESHOT_RETURN_IF_ERROR(PlaceTiles(writer, image_token_id_, prompt));
   return prompt;
 }

@@ -1,5 +1,6 @@
 #include "text/tokenizer.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -206,7 +207,13 @@ std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) c
 
 std::string_view Tokenizer::TokenBytes(int32_t id) const { return impl_->Bytes(id); }
 std::optional<int32_t> Tokenizer::TokenId(std::string_view content) const { return impl_->Find(content); }
-std::span<const int32_t> Tokenizer::prefix() const { return impl_->prefix(); }
+std::vector<int32_t> Tokenizer::EncodePrompt(std::string_view text) const {
+  std::vector<int32_t> ids = Encode(text);
+  const std::span<const int32_t> prefix = impl_->prefix();
+  const bool has_prefix = ids.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), ids.begin());
+  if (!has_prefix) ids.insert(ids.begin(), prefix.begin(), prefix.end());
+  return ids;
+}
 bool Tokenizer::IsSpecial(int32_t id) const { return impl_->IsSpecial(id); }
 int64_t Tokenizer::vocab_size() const { return impl_->vocab_size(); }
 

@@ -41,9 +41,9 @@ class Tokenizer {
 
   bool IsSpecial(int32_t id) const;
 
-  // Ids that stand before every prompt unless its text begins with them, as TokenizerFile says. Encode() leaves them
-  // out.
-  std::span<const int32_t> prefix() const;
+  // The ids of a whole prompt: Encode(), and before it the ids that TokenizerFile::prefix says, unless the text begins
+  // with them.
+  std::vector<int32_t> EncodePrompt(std::string_view text) const;
 
   // One more than the largest id. The model's own vocabulary may be padded beyond.
   int64_t vocab_size() const;

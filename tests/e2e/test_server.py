@@ -118,6 +118,23 @@ class Serve(unittest.TestCase):
         self.assertEqual(status, 400)
         self.assertIn("stride", text, "the names that there are")
 
+    def test_raw_prompts_are_used_as_they_are(self):
+        """What the chat's template writes, as a text and as ids, gives the chat's answer."""
+        text = "<|im_start|>User: What is this?<end_of_utterance>\nAssistant:"
+        chat = self.server.chat({"messages": [{"role": "user", "content": "What is this?"}], "max_tokens": 8})
+        ids = json.loads(self.server.ask("POST", "/tokenize", {"prompt": text})[1])["tokens"]
+        for prompt in (text, ids, [text, "Once upon"], [ids, ids[:4]]):
+            status, reply = self.server.ask("POST", "/v1/completions", {"prompt": prompt, "max_tokens": 8})
+            self.assertEqual(status, 200, reply)
+            reply = json.loads(reply)
+            several = isinstance(prompt[0], (str, list)) and not isinstance(prompt, str)
+            self.assertEqual([choice["index"] for choice in reply["choices"]], [0, 1] if several else [0])
+            self.assertEqual(reply["choices"][0]["text"].strip(), chat["choices"][0]["message"]["content"])
+            if not several:
+                self.assertEqual(reply["usage"]["prompt_tokens"], chat["usage"]["prompt_tokens"])
+        status, reply = self.server.ask("POST", "/v1/completions", {"prompt": "Look: <image>"})
+        self.assertEqual((status, "stands for a picture" in reply), (400, True), reply)
+
     def test_an_estimate_is_what_the_answer_then_has(self):
         """Tiles and tokens to the last one; no milliseconds where nobody has measured this machine."""
         with open(PICTURE, "rb") as file:

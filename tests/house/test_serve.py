@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Tests of how bench/serve reads answers and makes figures of them: no server is needed."""
 import asyncio
+import contextlib
+import io
 import pathlib
 import sys
 import unittest
@@ -9,7 +11,8 @@ import zlib
 from repository import ROOT
 
 sys.path.insert(0, str(ROOT / "bench/serve"))
-import client  # noqa: E402 (the path must be set first)
+import capacity  # noqa: E402 (the path must be set first)
+import client  # noqa: E402
 import equal_answers  # noqa: E402
 import faults  # noqa: E402
 import questions  # noqa: E402
@@ -94,6 +97,29 @@ class Figures(unittest.TestCase):
     def test_the_exponent_of_a_power_is_found(self):
         """3 x^1.5."""
         self.assertAlmostEqual(replay.exponent([(x, 3 * x ** 1.5) for x in (64, 128, 1000)]), 1.5)
+
+    def test_capacity_is_the_last_number_that_was_served_in_time(self):
+        """The next one is told, refused requests count as missed, and files of several machines make one table."""
+        def run(users: int, slo: float, refused: int = 0) -> dict:
+            return {"model": "tiny", "threads": 2, "users": users, "slo": slo, "requests": 10, "refused": refused,
+                    "failed": 0, "requests_per_s": 0.5, "tokens_per_s": 20.0, "ttft_ms": {"p50": 100.0, "p90": 900.0},
+                    "tpot_ms": {"p50": 8.0}, "joules_per_request": {"rapl": 3.14}}
+        result = {"machine": "a box", "precision": None, "share": 0.95, "slo_ttft": 5, "slo_tpot": 0.1, "rate": 0.1}
+        rows = {"4 (8: 60% in time)": [run(1, 1.0), run(2, 1.0), run(4, 0.95), run(8, 0.6)],
+                "2 (4: 99% in time)": [run(1, 1.0), run(2, 1.0), run(4, 0.99, refused=1)],
+                "none (1: 50% in time)": [run(1, 0.5)], "1": [run(1, 1.0)]}
+        for users, runs in rows.items():
+            self.assertEqual(capacity.row_of(result, runs)[4], users)
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text):
+            capacity.print_markdown([result | {"threads": [runs]} for runs in rows.values()], "C1")
+        lines = text.getvalue().splitlines()
+        self.assertIn("first token within 5 s", lines[0])
+        self.assertTrue(lines[0].endswith("[C1]:"), lines[0])
+        self.assertEqual(len(lines), 4 + len(rows), "one caption, one head")
+        self.assertEqual({line.count("|") for line in lines[2:]}, {len(capacity.HEADS) + 1})
+        self.assertIn("| a box | tiny | the program's choice | 2 | 4 (8: 60% in time) | 30 | 20 | 100 / 900 | 8 | "
+                      "3.1 (rapl) |", lines[4])
 
     def test_traces_and_questions_are_those_of_their_seed(self):
         """And grow with the clients."""
