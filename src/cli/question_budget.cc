@@ -14,9 +14,10 @@ namespace eyeshot::cli {
 
 void AddBudgetFlags(CLI::App& command, BudgetFlags& flags) {
   command
-      .add_option("--budget", flags.budget,
-                  "Milliseconds or joules that an answer of 32 tokens may take, as 500ms, 1.5s or 20J: fewer tiles are "
-                  "taken, or what answers best by --points (after `eyeshot plan --calibrate`)")
+      .add_option(
+          "--budget", flags.budget,
+          "Milliseconds or joules that an answer of 32 tokens may take, as 500ms, 1.5s or 20J: fewer tiles are "
+          "taken, of clips fewer tokens of frames, or what answers best by --points (after `eyeshot plan --calibrate`)")
       ->excludes("--detail")
       ->excludes("--no-split")
       ->type_name("B");

@@ -65,7 +65,7 @@ Status CheckReducer(const ReduceSpec& spec, const Workload& workload) {
 
 // Whether a stage did the work that was planned for it, and may be compared.
 bool SameWork(StageId id, const QuestionPlan& plan, const Answer& answer, bool alone) {
-  const bool of_tiles = id == StageId::kEncode || id == StageId::kConnect || id == StageId::kReduce;
+  const bool of_tiles = id >= StageId::kPreprocess && id <= StageId::kReduce;
   const Ledger& planned = plan.cost.ledger;
   // Pictures may be in a cache, or were made smaller to fit.
   if (of_tiles) return planned.cost(StageId::kEncode).tokens == answer.ledger.cost(StageId::kEncode).tokens;
