@@ -7,8 +7,8 @@
 
 A user is a client of bench/serve/traces.py: busy and quiet in turns, --rate requests a second on average, half of them
 with pictures. The number of users doubles, from 1, for as long as they are served in time: at least --share of the
-answers within --slo-ttft and --slo-tpot (bench/serve/replay.py), and none refused or failed. Each number has a server and
-a trace of its own. The row is of the last number that was served; what the next one had is in brackets.
+answers within --slo-ttft and --slo-tpot (bench/serve/replay.py), and none refused or failed. Each number has a server
+and a trace of its own. The row is of the last number that was served; what the next one had is in brackets.
 """
 import argparse
 import json
@@ -70,17 +70,17 @@ def row_of(result: dict, runs: list[dict]) -> list[str]:
     if missed is not None:
         users += f" ({missed['users']}: {missed['slo']:.0%} in time)"
     first, token = best["ttft_ms"], best["tpot_ms"]
-    return [result["machine"], best["model"], result["precision"] or "the program's choice", str(best["threads"]), users,
-            report.cell(best["requests_per_s"] * 60), report.cell(best["tokens_per_s"]),
+    return [result["machine"], best["model"], result["precision"] or "the program's choice", str(best["threads"]),
+            users, report.cell(best["requests_per_s"] * 60), report.cell(best["tokens_per_s"]),
             f"{report.cell(first.get('p50'))} / {report.cell(first.get('p90'))}", report.cell(token.get("p50")),
             joules_text(best["joules_per_request"])]
 
 
 def caption(result: dict, claims: str) -> str:
     """What the figures mean, for the line before the table."""
-    return (f"{result['share']:.0%} of the answers have their first token within {result['slo_ttft']:g} s and a token each "
-            f"{result['slo_tpot'] * 1e3:g} ms; a user asks {60 * result['rate']:g} times a minute on average, in bursts, "
-            f"half of the time with pictures" + (f" [{claims}]" if claims else "") + ":")
+    return (f"{result['share']:.0%} of the answers have their first token within {result['slo_ttft']:g} s and a token "
+            f"each {result['slo_tpot'] * 1e3:g} ms; a user asks {60 * result['rate']:g} times a minute on average, in "
+            f"bursts, half of the time with pictures" + (f" [{claims}]" if claims else "") + ":")
 
 
 def print_markdown(results: list[dict], claims: str) -> None:
