@@ -96,9 +96,18 @@ void Dots(const FloatRows& a, const FloatRows& b, float* y, int64_t y_stride) {
   HWY_DYNAMIC_DISPATCH(Dots)(a, b, y, y_stride);
 }
 
-void UnitRow(const float* row, int64_t width, float* y) {
+namespace {
+
+// 1 / its length; 0 of a row of zeros.
+float UnitFactor(const float* row, int64_t width) {
   const float length = std::sqrt(Dot(row, row, width));
-  const float factor = length > 0 ? 1 / length : 0;
+  return length > 0 ? 1 / length : 0;
+}
+
+}  // namespace
+
+void UnitRow(const float* row, int64_t width, float* y) {
+  const float factor = UnitFactor(row, width);
   std::transform(row, row + width, y, [=](float value) { return value * factor; });
 }
 
@@ -111,12 +120,9 @@ std::vector<float> UnitRows(const FloatRows& rows) {
 // The matrix is symmetric: blocks below its diagonal are copies. Memory is first touched by the threads that fill it.
 LargeArray<float> CosineMatrix(const FloatRows& rows, ThreadPool& pool) {
   constexpr int64_t kBlock = 48;  // rows of 1,024 floats twice: 384 KiB of an L2 cache; whole blocks of sums
-  LargeArray<float> units;
-  units.resize(static_cast<size_t>(rows.count * rows.width));
-  pool.Run(static_cast<size_t>(rows.count), [&](size_t i, size_t) {
-    const auto row = static_cast<int64_t>(i);
-    UnitRow(rows.Row(row), rows.width, units.data() + row * rows.width);
-  });
+  std::vector<float> factors(static_cast<size_t>(rows.count));
+  pool.Run(factors.size(),
+           [&](size_t i, size_t) { factors[i] = UnitFactor(rows.Row(static_cast<int64_t>(i)), rows.width); });
   LargeArray<float> matrix;
   matrix.resize(static_cast<size_t>(rows.count * rows.count));
   std::vector<std::pair<int64_t, int64_t>> blocks;
@@ -124,13 +130,19 @@ LargeArray<float> CosineMatrix(const FloatRows& rows, ThreadPool& pool) {
     for (int64_t j = i; j < rows.count; j += kBlock) blocks.emplace_back(i, j);
   }
   const auto part = [&](int64_t begin) -> FloatRows {
-    return {units.data() + begin * rows.width, std::min(kBlock, rows.count - begin), rows.width, rows.width};
+    return {rows.Row(begin), std::min(kBlock, rows.count - begin), rows.width, rows.stride};
   };
   pool.Run(blocks.size(), [&](size_t block, size_t) {
     const auto [top, left] = blocks[block];
     const FloatRows a = part(top);
     const FloatRows b = part(left);
     Dots(a, b, matrix.data() + top * rows.count + left, rows.count);
+    const float* const columns = factors.data() + left;
+    for (int64_t i = 0; i < a.count; ++i) {
+      const float factor = factors[static_cast<size_t>(top + i)];
+      float* const row = matrix.data() + (top + i) * rows.count + left;
+      for (int64_t j = 0; j < b.count; ++j) row[j] *= factor * columns[j];
+    }
     if (top == left) return;
     for (int64_t j = 0; j < b.count; ++j) {
       float* const below = matrix.data() + (left + j) * rows.count + top;
