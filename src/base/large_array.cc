@@ -3,6 +3,11 @@
 #include <sys/mman.h>
 
 #include <cstdint>
+#include <cstdlib>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 namespace eyeshot {
 namespace {
@@ -16,6 +21,12 @@ void AdviseHugePages(void* data, size_t bytes) {
   const uintptr_t first = (begin + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes;
   const uintptr_t end = (begin + bytes) / kHugePageBytes * kHugePageBytes;
   if (first < end) madvise(static_cast<char*>(data) + (first - begin), end - first, MADV_HUGEPAGE);
+}
+
+void ReturnFreedMemory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 void* AllocateLarge(size_t bytes) {

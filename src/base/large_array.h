@@ -16,6 +16,10 @@ namespace eyeshot {
 // where such fit. A hint: has no effect where the system has none.
 void AdviseHugePages(void* data, size_t bytes);
 
+// Gives freed memory back to the system, so that what is allocated next begins with fresh pages. Does nothing but with
+// glibc.
+void ReturnFreedMemory();
+
 // Uninitialized; from 2 MiB on with huge pages. Null if there is none. Freed by std::free.
 void* AllocateLarge(size_t bytes);
 

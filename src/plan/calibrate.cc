@@ -12,6 +12,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "base/large_array.h"
 #include "base/median.h"
 #include "base/threads.h"
 #include "energy/meters/find.h"
@@ -171,6 +172,7 @@ Status Calibrator::MeasurePreparation(double share) {
       EYESHOT_ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::Create(config));
       const TileBudget budget = processor.Budget(c.split);
       Tiles tiles;
+      ReturnFreedMemory();  // of earlier rounds: between two questions much else is allocated
       const auto begin = std::chrono::steady_clock::now();
       EYESHOT_RETURN_IF_ERROR(processor.Append(pictures[i], budget, pool, tiles));
       const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
