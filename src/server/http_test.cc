@@ -319,7 +319,7 @@ TEST_F(BudgetTest, RequestsArePlannedAndSayHow) {
 
   const Json half = BudgetOf(AskWith(fmt::format(R"("budget": "{}ms")", all_ms / 2)));
   EXPECT_LE(half["planned_ms"], all_ms / 2);
-  EXPECT_EQ(PictureDetailName(scheduler_.last_options.detail), half["detail"]);
+  EXPECT_EQ(PictureDetailName(scheduler_.last_options.detail), half["detail"].get<std::string>());
   EXPECT_NE(half["why"].get<std::string>().find("the most tokens within"), std::string::npos) << half;
 
   const Json least = BudgetOf(AskWith(R"("budget": "1ms")"));
