@@ -131,10 +131,11 @@ Status PointMaker::AddLinear(WeightFormat format, const LinearShape& full, CallG
   LinearShape shape = full;
   for (int64_t* size : {&shape.outputs, &shape.inputs}) *size = Shrunk(*size, kWeightStep);
   shape.rows = Shrunk(full.rows, 1);
+  const int64_t few_rows = FewRows(backend_, format);
   EYESHOT_ASSIGN_OR_RETURN(const auto ring, Ring(format, shape.outputs, shape.inputs, shape.gated,
-                                                 full.rows >= kManyRows                   ? 0
-                                                 : full.rows <= FewRows(backend_, format) ? RingBytes(kFewRingBytes)
-                                                                                          : RingBytes(kRingBytes),
+                                                 full.rows >= kManyRows  ? 0
+                                                 : full.rows <= few_rows ? RingBytes(kFewRingBytes)
+                                                                         : RingBytes(kRingBytes),
                                                  group));
   const int64_t results = shape.gated ? shape.outputs / 2 : shape.outputs;
   EYESHOT_ASSIGN_OR_RETURN(const MatrixView x, Matrix(shape.rows, shape.inputs, group));
@@ -151,7 +152,7 @@ Status PointMaker::AddLinear(WeightFormat format, const LinearShape& full, CallG
   op.rows = static_cast<double>(shape.rows);
   op.outputs = static_cast<double>(shape.outputs);
   op.inputs = static_cast<double>(shape.inputs);
-  op.few_rows = static_cast<double>(FewRows(backend_, format));
+  op.few_rows = static_cast<double>(few_rows);
   op.weight_bytes = static_cast<double>(ring.front()->bytes);
   TimedCalls point = MakePoint(op, fmt::format("{} x {} x {}{}", shape.rows, shape.outputs, shape.inputs,
                                                shape.gelu       ? ", GELU"
