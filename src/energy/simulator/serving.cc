@@ -157,13 +157,15 @@ Result<std::vector<double>> ReadArrivals(const std::string& path) {
 ServingResult Serve(const Machine& machine, const ModelShape& model, const Software& software, const Request& request,
                     std::span<const double> arrivals, const ServingSetup& setup) {
   Plans plans(machine, model, software, request, setup);
-  std::vector<Device> devices(setup.layout == Layout::kOneDevice || setup.layout == Layout::kContinuous ? 1 : 2,
-                              Device(machine, setup));
+  const bool two = setup.layout == Layout::kTwoAlike || setup.layout == Layout::kPools;
+  std::vector<Device> devices(two ? 2 : 1, Device(machine, setup));
   std::vector<double> ends;
-  if (setup.layout == Layout::kOneDevice) ServeOnOne(devices[0], machine, plans, arrivals, setup, ends);
-  if (setup.layout == Layout::kContinuous) ServeContinuously(devices[0], machine, plans, arrivals, setup, ends);
-  if (setup.layout == Layout::kTwoAlike) ServeInTurn(devices, machine, plans, arrivals, setup, ends);
-  if (setup.layout == Layout::kPools) ServePools(devices, machine, plans, arrivals, setup, ends);
+  switch (setup.layout) {
+    case Layout::kOneDevice: ServeOnOne(devices[0], machine, plans, arrivals, setup, ends); break;
+    case Layout::kContinuous: ServeContinuously(devices[0], machine, plans, arrivals, setup, ends); break;
+    case Layout::kTwoAlike: ServeInTurn(devices, machine, plans, arrivals, setup, ends); break;
+    case Layout::kPools: ServePools(devices, machine, plans, arrivals, setup, ends); break;
+  }
   const double end_s = *std::max_element(ends.begin(), ends.end());
   for (Device& device : devices) device.WaitUntil(end_s);
   return Summarize(devices, arrivals, ends);
