@@ -17,9 +17,9 @@ enum class DotType {
 };
 
 // sums[r][j] = the product of row r of `a` and column j of a panel (weights.h), for rows r < `rows` <= max_rows and all
-// 32 columns. Rows of a are `a_stride` bytes apart, padded with zeros to `groups` groups. Memory of a's rows up to the
-// next multiple of 16 may be read; sums has room for max_rows rows of 32, of which those from `rows` on may be
-// overwritten.
+// 32 columns. Rows of a, as DotKernel::row_group_bytes says, are `a_stride` bytes apart, padded with zeros to `groups`
+// groups. Memory of a's rows up to the next multiple of 16 may be read; sums has room for max_rows rows of 32, of which
+// those from `rows` on may be overwritten.
 using DotTile = void (*)(const void* a, int64_t a_stride, const void* panel, int64_t groups, int64_t rows, void* sums);
 
 // The same for a panel of blocks (kQ8, kQ4, kInt4), with its scales applied:
