@@ -127,7 +127,7 @@ class DotTest : public testing::TestWithParam<Machine> {
     if (IsInteger(format)) return RoundTo(x, n, rows <= FewRows(format) ? 127.0f * 128.0f : 127.0f);
     std::vector<double> out;
     out.reserve(static_cast<size_t>(n));
-    const bool exact = rows <= 4 || !rounds_to_bf16_;
+    const bool exact = rows <= FewRows(format) || !rounds_to_bf16_;
     for (int64_t i = 0; i < n; ++i) out.push_back(exact ? x[i] : F32FromBf16(Bf16FromF32(x[i])));
     return out;
   }

@@ -209,6 +209,28 @@ TEST_P(KernelsTest, LinearOfWeightsThatBfloat16WouldRound) {
   CheckGated(15, 130, 50, WeightFormat::kFloat32);
 }
 
+// Bit by bit: an answer must not change with those that are written beside it.
+TEST_P(KernelsTest, ARowOfALinearIsTheSameWhateverIsBesideIt) {
+  constexpr int64_t kRows = 41;
+  for (const WeightFormat stored : {WeightFormat::kExact, WeightFormat::kFloat32}) {
+    for (const int64_t k : {3, 577, 4701}) {  // the deepest in slabs, but for one block of rows
+      SCOPED_TRACE(::testing::Message() << "k " << k << ", float32 " << (stored == WeightFormat::kFloat32));
+      constexpr int64_t kOutputs = 75;
+      Matrix x = RandomMatrix(kRows, k);
+      const Matrix w = stored == WeightFormat::kExact ? RandomWeight(kOutputs, k) : RandomWideWeight(kOutputs, k);
+      const auto weight = Pack(*portable_, {.parts = {w.tensor()}});
+      Matrix together(kRows, kOutputs);
+      portable_->Linear(*stream_, {.x = x.view(), .weight = weight.get(), .y = together.view()});
+      for (int64_t m = 1; m < kRows; ++m) {
+        Matrix y(m, kOutputs);
+        const int64_t first = kRows - m;
+        portable_->Linear(*stream_, {.x = x.view().Rows(first, m), .weight = weight.get(), .y = y.view()});
+        EXPECT_TRUE(std::equal(y.data.begin(), y.data.end(), together.data.begin() + first * kOutputs)) << m;
+      }
+    }
+  }
+}
+
 TEST_P(KernelsTest, LinearOfOddShapes) {
   for (bool epilogue : {false, true}) {
     CheckLinear(1, 1, 1, epilogue);
@@ -653,6 +675,50 @@ TEST_P(PagedKernelsTest, ValuesAreRoundedToTheNearestHalf) {
 
 // Long enough that one sequence is split along its keys.
 TEST_P(PagedKernelsTest, LongSequencesAreSplitAndMerged) { CheckLong({3, 1, 64, 16}, kAttentionBound); }
+
+// Bit by bit, whatever is beside it and however its prompt is cut.
+TEST_P(PagedKernelsTest, ASequenceIsTheSameWhateverIsBesideIt) {
+  constexpr int64_t kHeads = 9, kKvHeads = 3, kDim = 64, kWidth = (kHeads + 2 * kKvHeads) * kDim, kMost = 710;
+  const Matrix qkv = RandomMatrix(kMost, kWidth);
+  const std::vector<float> frequencies(kDim / 2, 0.01f);
+  // Each step's counts, those of the sequence in question first. Returns its rows.
+  const auto run = [&](const std::vector<std::vector<int64_t>>& steps) {
+    PagedRig rig(random_, steps[0], 32, kMost);
+    auto cache = portable_->NewKvCache(rig.Shape(kKvHeads, kDim));
+    EXPECT_TRUE(cache.ok());
+    Matrix rows(0, kHeads * kDim);
+    int64_t done = 0;
+    for (size_t step = 0; step < steps.size(); ++step) {
+      if (step > 0) rig.Step(steps[step]);
+      const int64_t own = steps[step][0];
+      Matrix x = RandomMatrix(rig.batch.tokens, kWidth);
+      std::copy_n(qkv.data.begin() + done * kWidth, own * kWidth, x.data.begin());
+      Matrix y(rig.batch.tokens, kHeads * kDim);
+      portable_->RotaryStore(*stream_, {.qkv = x.view(),
+                                        .heads = kHeads,
+                                        .inverse_frequency = Span(frequencies),
+                                        .cache = cache->get(),
+                                        .layer = 1,
+                                        .batch = &rig.batch});
+      portable_->PagedAttention(*stream_, {.q = x.view().Cols(0, kHeads * kDim),
+                                           .heads = kHeads,
+                                           .scale = 3.0f / std::sqrt(static_cast<float>(kDim)),
+                                           .cache = cache->get(),
+                                           .layer = 1,
+                                           .batch = &rig.batch,
+                                           .y = y.view()});
+      rows.data.insert(rows.data.end(), y.data.begin(), y.data.begin() + own * kHeads * kDim);
+      done += own;
+    }
+    return rows.data;
+  };
+  const std::vector<float> alone = run({{700}, {1}, {1}, {1}});
+  EXPECT_EQ(run({{700, 5, 640}, {1, 1, 1}, {1, 1, 1}, {1, 0, 1}}), alone);
+  EXPECT_EQ(run({{331, 1}, {17, 1}, {352, 1}, {1, 1}, {1, 30}, {1, 1}}), alone);
+  EXPECT_EQ(
+      run({{700, 1, 2, 3, 4, 5, 6, 7}, {1, 1, 1, 1, 1, 1, 1, 1}, {1, 1, 0, 1, 1, 1, 1, 1}, {1, 0, 0, 0, 0, 0, 0, 0}}),
+      alone);
+}
 
 // Queries, keys, values and probabilities have 8 bits: 2^-9 of the scores, whose standard deviation is 1, and of the
 // rest.

@@ -114,8 +114,10 @@ Result<bool> DecoderRunner::PrefillSome(Stream& stream, KvCache& cache, KvSequen
                                         std::span<const Visual> visuals, int64_t most) {
   const auto total = static_cast<int64_t>(plan.ids.size());
   const int64_t first = sequence.size();
-  const int64_t count = std::min({workspace_.max_tokens, total - first, most});
+  int64_t count = std::min({workspace_.max_tokens, total - first, most});
   EYESHOT_CHECK(count > 0);
+  const int64_t rest = total - first - count;
+  if (rest > 0 && rest < kShortEnd && count >= 2 * kShortEnd) count -= kShortEnd - rest;
   for (int64_t i = 0; i < count; ++i) {
     const auto place = static_cast<size_t>(first + i);
     Input(workspace_.slots)[static_cast<size_t>(i)] = plan.positions.empty()

@@ -15,6 +15,11 @@
 
 namespace eyeshot {
 
+// A prompt's last part has at least as many tokens, where it is cut: a few rows are rounded otherwise than many
+// (kernels/few_rows.h), so a shorter end would differ from the same tokens in a longer part, and it costs nearly as
+// much.
+inline constexpr int64_t kShortEnd = 16;
+
 // The memory of steps, taken once: prefill chunks, logits, the sampler's state of each sequence of a batch.
 class DecoderRunner {
  public:

@@ -758,7 +758,10 @@ Status SchedulerImpl::PrefillSlice(const RequestPtr& request, double budget_s) {
   const int64_t before = request->sequence->size();
   const auto room = [&] { return blocks_->available() * kKvBlockSize + (-before & (kKvBlockSize - 1)); };
   while (room() == 0) EYESHOT_CHECK(PreemptOther(request.get()));  // alone it fits
-  const int64_t most = std::min(room(), std::max(kLeastPrefill, static_cast<int64_t>(budget_s / token_s_.value())));
+  const int64_t left = static_cast<int64_t>(plan.ids.size()) - before;
+  int64_t most = std::max(kLeastPrefill, static_cast<int64_t>(budget_s / token_s_.value()));
+  if (left - most < kShortEnd) most = left;
+  most = std::min(room(), most);
   Ledger slice;
   slice.Observe(options_.stage_observer);
   bool done = false;

@@ -108,8 +108,10 @@ std::vector<Question> Questions() {
   return all;
 }
 
-TEST(SchedulerTest, AnswersSideBySideAreThoseOfEachAlone) {
-  const std::shared_ptr<Engine> engine = Load("reference");
+class SideBySideTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(SideBySideTest, AnswersAreThoseOfEachAlone) {
+  const std::shared_ptr<Engine> engine = Load(GetParam());
   const std::vector<Question> questions = Questions();
   std::vector<Answer> alone;
   for (const Question& question : questions) alone.push_back(Alone(*engine, question.parts, question.options));
@@ -142,6 +144,9 @@ TEST(SchedulerTest, AnswersSideBySideAreThoseOfEachAlone) {
   EXPECT_EQ(scheduler->stats().decoding + scheduler->stats().encoding, 0);
   EXPECT_EQ(scheduler->stats().cache_blocks_used, 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(Backends, SideBySideTest, testing::Values("reference", "portable"),
+                         [](const auto& backend) { return std::string(backend.param); });
 
 TEST(SchedulerTest, AFullCachePutsTheLastOneBackAndNothingIsLost) {
   const std::shared_ptr<Engine> engine = Load("reference", 64);

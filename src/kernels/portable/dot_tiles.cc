@@ -22,6 +22,7 @@
 #endif
 
 #include <cstring>
+#include <type_traits>
 
 namespace eyeshot::portable {
 namespace {

@@ -10,10 +10,13 @@
 namespace eyeshot {
 
 int64_t FewRows(const Backend& backend, WeightFormat format) {
-  const bool rows_are_rounded =
-      format != WeightFormat::kExact && format != WeightFormat::kFloat32 && format != WeightFormat::kBf16;
+  const bool is_exact = format == WeightFormat::kExact || format == WeightFormat::kFloat32;
   const Result<Isa> isa = ParseIsa(backend.info().isa);
-  if (!rows_are_rounded || backend.info().name != "portable" || !isa.ok()) return portable::kFewRows;
+  if (is_exact || backend.info().name != "portable" || !isa.ok()) return portable::kFewRows;
+  if (format == WeightFormat::kBf16) {
+    const bool has_bf16 = !portable::DotKernelsFor(portable::DotType::kBf16, *isa).empty();
+    return has_bf16 ? portable::kFewRowsBesideBf16 : portable::kFewRows;
+  }
   const std::vector<portable::DotKernel> kernels = portable::DotKernelsFor(portable::DotType::kInt8, *isa);
   const auto few = std::find_if(kernels.begin(), kernels.end(),
                                 [](const portable::DotKernel& kernel) { return kernel.block_tile != nullptr; });

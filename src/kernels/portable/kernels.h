@@ -102,8 +102,11 @@ struct DotPlan {
 };
 DotPlan PlanDot(DotType type, const DotKernel& many, const DotKernel& few, int threads, const LinearJob& job);
 
-// Rows up to which bfloat16 weights are multiplied in float32, since reading them takes longer than multiplying.
+// Rows up to which reading weights takes longer than multiplying in float32.
 inline constexpr int64_t kFewRows = 4;
+// The same where there are products of bfloat16, whose cores have vectors of 16 floats or wait for memory still longer:
+// rows aren't rounded, and so many answers side by side are those of each alone.
+inline constexpr int64_t kFewRowsBesideBf16 = 8;
 // Outlier columns that are taken out at most.
 inline constexpr int64_t kMostOutliers = 64;
 
@@ -126,7 +129,7 @@ struct PagedTask {
   int64_t query_end = 0;
   int64_t key_begin = 0;
   int64_t key_end = 0;
-  int64_t split = -1;   // index of its partial result, -1: it writes y
+  int64_t split = -1;  // index of its partial result, -1: it writes y
   bool prompt = false;  // of a sequence with many queries
 };
 
@@ -145,7 +148,7 @@ struct PagedPlan {
   int64_t padded_dim = 0;  // head_dim rounded up to whole vectors
   int64_t split_rows = 0;  // most query rows of a task that's split
   int64_t scratch_floats = 0;
-  DotKernel dot;                  // of bfloat16, for tasks that aren't split; without a tile: float32 arithmetic
+  DotKernel dot;  // of bfloat16, for tasks that aren't split; without a tile: float32 arithmetic
 
   // Each row: its sum of probabilities, its maximum, padded_dim sums of values.
   int64_t PartialFloats() const { return split_rows * (padded_dim + 2); }

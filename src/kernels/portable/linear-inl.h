@@ -130,8 +130,9 @@ inline void PackBlock(const LinearBlock& block) {
 }
 
 // One slab of a block's rows times one weight panel; after the last slab, the epilogue.
-template <bool kGated, class Columns>
+template <bool kGated, template <int> class ColumnsOf>
 void MultiplyPanel(const LinearBlock& block, int64_t slab, int64_t panel, float* sums) {
+  using Columns = ColumnsOf<1>;
   const LinearPlan& plan = block.plan;
   const int64_t begin = slab * plan.slab_depth;
   const int64_t depth = std::min(plan.slab_depth, plan.job.weight->inputs - begin);
@@ -142,17 +143,16 @@ void MultiplyPanel(const LinearBlock& block, int64_t slab, int64_t panel, float*
     const int64_t rows = block.PanelRow(row_panel + 1) - first;
     float* tile_sums = sums + (plan.slabs == 1 ? 0 : (first - block.row_begin) * kPanelColumns);
     if (last) PrefetchResidual<kGated>(plan.job, first, rows, panel);
-    const auto tile = TileOf<Columns>(rows);
-    for (int64_t i = 0; i < kPanelColumns; i += 2 * kLanes) {
-      float* c = tile_sums + i;
-      tile(block.Packed(slab, first), reinterpret_cast<const typename Columns::Element*>(words) + i, kPanelColumns,
-           depth, {c, kPanelColumns, kGroup, slab > 0});
+    for (int64_t i = 0; i < kPanelColumns;) {
+      i += kLanes * MultiplyColumns<ColumnsOf>(rows, (kPanelColumns - i) / kLanes, block.Packed(slab, first),
+                                               reinterpret_cast<const typename Columns::Element*>(words) + i,
+                                               kPanelColumns, depth, {tile_sums + i, kPanelColumns, kGroup, slab > 0});
     }
     if (last) FinishTile<kGated>(plan.job, tile_sums, first, rows, panel);
   }
 }
 
-template <bool kGated, class Columns>
+template <bool kGated, template <int> class ColumnsOf>
 void MultiplyBlock(const LinearBlock& block, int64_t chunk) {
   const LinearPlan& plan = block.plan;
   const int64_t end = PartBegin(plan.job.weight->panels, plan.chunks, chunk + 1);
@@ -161,19 +161,19 @@ void MultiplyBlock(const LinearBlock& block, int64_t chunk) {
     const int64_t strip_end = std::min(end, strip + plan.strip_panels);
     for (int64_t slab = 0; slab < plan.slabs; ++slab) {
       for (int64_t panel = strip; panel < strip_end; ++panel) {
-        MultiplyPanel<kGated, Columns>(block, slab, panel,
-                                       block.sums + (panel - strip) * plan.block_rows * kPanelColumns);
+        MultiplyPanel<kGated, ColumnsOf>(block, slab, panel,
+                                         block.sums + (panel - strip) * plan.block_rows * kPanelColumns);
       }
     }
   }
 }
 
-template <class Columns>
+template <template <int> class ColumnsOf>
 void MultiplyChunk(const LinearBlock& block, int64_t chunk) {
   if (block.plan.job.weight->gated) {
-    MultiplyBlock<true, Columns>(block, chunk);
+    MultiplyBlock<true, ColumnsOf>(block, chunk);
   } else {
-    MultiplyBlock<false, Columns>(block, chunk);
+    MultiplyBlock<false, ColumnsOf>(block, chunk);
   }
 }
 
@@ -185,7 +185,7 @@ inline void LinearTask(const LinearPlan& plan, int64_t task, ThreadScratch& scra
     scratch.packed = index;
   }
   if (plan.job.weight->IsFloat32()) {
-    MultiplyChunk<FloatColumns<2>>(block, task % plan.chunks);
+    MultiplyChunk<FloatColumns>(block, task % plan.chunks);
   } else {
     MultiplyChunk<PanelColumns>(block, task % plan.chunks);
   }

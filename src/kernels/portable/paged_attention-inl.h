@@ -97,13 +97,9 @@ void ScoreBlock(const PagedHead& h, const float* queries, int64_t rows, const ui
   const int64_t block_size = h.cache->shape.block_size;
   for (int64_t key = 0; key < keys;) {
     const TileTarget target = {scores + key / kGroup * rows * kGroup + key % kGroup, kGroup, rows * kGroup, false};
-    if (block_size - key >= 2 * kLanes && keys - key > kLanes) {
-      TileOf<typename Parts::template Columns<2>>(rows)(queries, block_keys + key, block_size, h.dim(), target);
-      key += 2 * kLanes;
-    } else {
-      TileOf<typename Parts::template Columns<1>>(rows)(queries, block_keys + key, block_size, h.dim(), target);
-      key += kLanes;
-    }
+    const int64_t vectors = std::min(DivideUp(keys - key, kLanes), (block_size - key) / kLanes);
+    key += kLanes * MultiplyColumns<Parts::template Columns>(rows, vectors, queries, block_keys + key, block_size,
+                                                             h.dim(), target);
   }
 }
 
@@ -188,13 +184,8 @@ void MixBlock(const PagedHead& h, const float* powers, int64_t row, int64_t rows
   const int64_t stride = h.plan->padded_dim;
   for (int64_t i = 0; i < dim;) {
     const TileTarget target = {h.mixed + row * stride + i, stride, kGroup, true};
-    if (dim - i > kLanes) {
-      TileOf<typename Parts::template Columns<2>>(rows)(powers, values + i, dim, keys, target);
-      i += 2 * kLanes;
-    } else {
-      TileOf<typename Parts::template Columns<1>>(rows)(powers, values + i, dim, keys, target);
-      i += kLanes;
-    }
+    i += kLanes * MultiplyColumns<Parts::template Columns>(rows, DivideUp(dim - i, kLanes), powers, values + i, dim,
+                                                           keys, target);
   }
 }
 

@@ -50,7 +50,8 @@ PagedPlan PagedPlanner::Plan(int max_rows, const DotKernel* dot, int threads, co
   const int64_t heads_per_kv = args.heads / shape.kv_heads;
   split_queries_ = std::max<int64_t>(1, max_rows / heads_per_kv);
   const int64_t heads = args.batch->sequences * shape.kv_heads;
-  const int64_t wanted_splits = threads == 1 ? 1 : DivideUp(kTasksPerThread * threads, heads);
+  // As for a sequence alone: its sums must not depend on how many are beside it.
+  const int64_t wanted_splits = threads == 1 ? 1 : DivideUp(kTasksPerThread * threads, shape.kv_heads);
   most_splits_ = heads * wanted_splits;
   used_splits_ = 0;
   tasks_.clear();

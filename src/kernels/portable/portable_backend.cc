@@ -185,7 +185,7 @@ void PortableBackend::Multiply(const LinearJob& job) {
     MultiplyFloat(job);
   } else if (format == WeightFormat::kBf16) {
     // A few rows wait for weights, not for arithmetic: no rounding then.
-    if (bf16_.empty() || job.rows <= kFewRows) {
+    if (bf16_.empty() || job.rows <= kFewRowsBesideBf16) {
       MultiplyFloat(job);
     } else {
       MultiplyDot(PlanDot(DotType::kBf16, bf16_.front(), bf16_.front(), info_.threads, job));

@@ -1,5 +1,6 @@
-// The inner kernel of every matrix product: a tile of kRows rows and one or two vectors of columns, kept in
-// registers over the whole depth.
+// The inner kernel of every matrix product: a tile of kRows rows and one, two or four vectors of columns, kept in
+// registers over the whole depth. Each element is one chain of multiply-adds in the order of the depth, whatever the
+// tile: an answer doesn't change with those that are written beside it.
 //
 // The left operand ("A") is packed by row panels: [depth / 16][rows][16] floats, the last group partly filled.
 // Sixteen successive elements of a row are one cache line, so packing is copying lines (no transposition), every
@@ -32,13 +33,19 @@ inline constexpr int kMaxRows = 10;  // of 32 registers; GCC 12 loads all rows' 
 inline constexpr int kMaxRows = 6;  // of 16 registers
 #endif
 
+// A fused multiply-add takes 4 cycles and two start in each, so 8 sums must be on their way: few rows take more columns
+// at a time. Not more sums for parts of the depth: an element must not depend on how many rows are beside its own.
+inline constexpr int kWideVectors = 4;
+inline constexpr int kWideRows = 3;
+
 // --- Right operands. Their elements hold kDepth successive depth steps; Load<i>() reads kVectors vectors of step i of
 // them.
 
 // A weight panel of bfloat16 (see weights.h): each word holds two inputs of an output.
+template <int kVectorCount>
 struct PanelColumns {
   using Element = uint32_t;
-  static constexpr int kVectors = 2;
+  static constexpr int kVectors = kVectorCount;
   static constexpr int kDepth = 2;
   template <int kStep>
   static HWY_INLINE void Load(const Element* b, Vec (&columns)[kVectors]) {
@@ -100,7 +107,7 @@ struct TileTarget {
   float* c;
   int64_t row_stride;
   int64_t group_stride;
-  bool accumulate;  // adds to what is there
+  bool accumulate;  // goes on from the sums that are there
 };
 
 template <class Columns>
@@ -113,33 +120,27 @@ template <class Columns, int kRows>
 void Tile(const float* HWY_RESTRICT a, const typename Columns::Element* HWY_RESTRICT b, int64_t b_stride, int64_t depth,
           const TileTarget& target) {
   constexpr int kVectors = Columns::kVectors;
-  // A fused multiply-add takes 4 cycles and two start in each, so 8 sums must be on their way: few rows split
-  // the depth over several sums.
-  constexpr int kWanted = (8 + kRows * kVectors - 1) / (kRows * kVectors);
-  constexpr int kSums = kWanted >= 4 ? 4 : (kWanted >= 2 ? 2 : 1);
   const Floats d;
-  Vec sums[kSums][kRows][kVectors];
-#pragma GCC unroll 4
-  for (int s = 0; s < kSums; ++s) {
+  const auto place = [&](int r, int v) HWY_ATTR {
+    return target.c + r * target.row_stride + v * kLanes / kGroup * target.group_stride + v * kLanes % kGroup;
+  };
+  Vec sums[kRows][kVectors];
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) sums[s][r][v] = hn::Zero(d);
-    }
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sums[r][v] = target.accumulate ? hn::LoadU(d, place(r, v)) : hn::Zero(d);
   }
-  // One element of b's rows: kDepth steps from a_step on, into the sums s and those behind it.
-  const auto step = [&]<int... kSteps>(const float* HWY_RESTRICT a_step, int s, std::integer_sequence<int, kSteps...>)
+  // One element of b's rows: kDepth steps from a_step on.
+  const auto step = [&]<int... kSteps>(const float* HWY_RESTRICT a_step, std::integer_sequence<int, kSteps...>)
                         HWY_ATTR {
                           const auto one = [&]<int kStep>(std::integral_constant<int, kStep>) HWY_ATTR {
                             Vec columns[kVectors];
                             Columns::template Load<kStep>(b, columns);
-                            const int set = (s + kStep) % kSums;
 #pragma GCC unroll 16
                             for (int r = 0; r < kRows; ++r) {
                               const Vec left = hn::Set(d, a_step[r * kGroup + kStep]);
-#pragma GCC unroll 2
-                              for (int v = 0; v < kVectors; ++v)
-                                sums[set][r][v] = hn::MulAdd(left, columns[v], sums[set][r][v]);
+#pragma GCC unroll 4
+                              for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(left, columns[v], sums[r][v]);
                             }
                           };
                           (one(std::integral_constant<int, kSteps>()), ...);
@@ -147,38 +148,44 @@ void Tile(const float* HWY_RESTRICT a, const typename Columns::Element* HWY_REST
                         };
   constexpr int kDepth = Columns::kDepth;
   constexpr auto kSteps = std::make_integer_sequence<int, kDepth>();
-  constexpr int kTogether = kSums > kDepth ? kSums : kDepth;
   for (; depth >= kGroup; depth -= kGroup, a += kRows * kGroup) {
-    for (int k = 0; k < kGroup; k += kTogether) {
-#pragma GCC unroll 4
-      for (int s = 0; s < kTogether; s += kDepth) step(a + k + s, s, kSteps);
-    }
+    for (int k = 0; k < kGroup; k += kDepth) step(a + k, kSteps);
   }
-  for (int64_t k = 0; k < depth; k += kDepth) step(a + k, 0, kSteps);
+  for (int64_t k = 0; k < depth; k += kDepth) step(a + k, kSteps);
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
-      Vec sum = sums[0][r][v];
 #pragma GCC unroll 4
-      for (int s = 1; s < kSums; ++s) sum = hn::Add(sum, sums[s][r][v]);
-      float* c = target.c + r * target.row_stride + v * kLanes / kGroup * target.group_stride + v * kLanes % kGroup;
-      if (target.accumulate) sum = hn::Add(sum, hn::LoadU(d, c));
-      hn::StoreU(sum, d, c);
-    }
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(sums[r][v], d, place(r, v));
   }
 }
 
 template <class Columns, int... kRows>
-constexpr std::array<TileFunction<Columns>, kMaxRows> TileTable(std::integer_sequence<int, kRows...>) {
+constexpr std::array<TileFunction<Columns>, sizeof...(kRows)> TileTable(std::integer_sequence<int, kRows...>) {
   return {&Tile<Columns, kRows + 1>...};
 }
 
-// The tile of `rows` rows, 1 to kMaxRows.
+// The tile of `rows` rows, 1 to kMaxRows; to kWideRows for kWideVectors vectors.
 template <class Columns>
 TileFunction<Columns> TileOf(int64_t rows) {
-  static constexpr auto kTable = TileTable<Columns>(std::make_integer_sequence<int, kMaxRows>());
+  constexpr int kMost = Columns::kVectors == kWideVectors ? kWideRows : kMaxRows;
+  static constexpr auto kTable = TileTable<Columns>(std::make_integer_sequence<int, kMost>());
   return kTable[static_cast<size_t>(rows - 1)];
+}
+
+// The tile of as many vectors of columns as suit the rows, at most `most` (at least 1). Returns how many they were.
+template <template <int> class ColumnsOf>
+HWY_INLINE int64_t MultiplyColumns(int64_t rows, int64_t most, const float* a, const typename ColumnsOf<1>::Element* b,
+                                   int64_t b_stride, int64_t depth, const TileTarget& target) {
+  if (rows <= kWideRows && most >= kWideVectors) {
+    TileOf<ColumnsOf<kWideVectors>>(rows)(a, b, b_stride, depth, target);
+    return kWideVectors;
+  }
+  if (most >= 2) {
+    TileOf<ColumnsOf<2>>(rows)(a, b, b_stride, depth, target);
+    return 2;
+  }
+  TileOf<ColumnsOf<1>>(rows)(a, b, b_stride, depth, target);
+  return 1;
 }
 
 // dst: [depth / 16][rows][16] <- row r of it from src, times `scale`. A last group that isn't full gets one zero more.
