@@ -46,6 +46,7 @@ step() {
       ;;
     equal)
       run equal-built-in-reference equal_answers --requests 60 --repeat 1
+      run equal-built-in-exact equal_answers --fast --precision exact
       run equal-built-in-bf16 equal_answers --fast --precision bf16
       run equal-256m-bf16 equal_answers --fast --precision bf16 --model "$shape" --requests 40 --repeat 1
       ;;

@@ -53,10 +53,10 @@ struct EncodeWork {
   ConstMatrixView query;
 };
 
-// How far that is: so many tiles are done, and so many layers of the group that follows.
+// How far that is: so many tiles are done, and so many parts of the tower for the group that follows.
 struct EncodePlace {
   int64_t tiles = 0;
-  int64_t layers = 0;
+  int64_t parts = 0;
   TokenRuns runs;  // of the group
 };
 
@@ -80,13 +80,13 @@ class VisionLanguageModel {
   // null; the query is empty. One call at a time. Does not wait for a device; pixels may go when it returns.
   virtual Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out,
                         Ledger& ledger, const std::function<bool(double)>& on_progress, LayerHook* hook) = 0;
-  // The same piece by piece: takes `work` from `place` on through at most `layers` layers of a group of at most
-  // `group` tiles (0: as many as are taken best), and sets `place`, which begins empty. True: all is done. Between
+  // The same piece by piece: takes `work` from `place` on through at most `parts` parts of the tower for a group of at
+  // most `group` tiles (0: as many as are taken best), and sets `place`, which begins empty. True: all is done. Between
   // pieces nothing else may be encoded.
-  virtual Result<bool> EncodeSome(Stream& stream, const EncodeWork& work, EncodePlace& place, int64_t layers,
+  virtual Result<bool> EncodeSome(Stream& stream, const EncodeWork& work, EncodePlace& place, int64_t parts,
                                   int64_t group, Ledger& ledger) = 0;
-  // Layers of the tower.
-  virtual int64_t tower_layers() const = 0;
+  // Parts of the tower (VisionTower::parts()), each a fraction of a layer.
+  virtual int64_t tower_parts() const = 0;
 
   // Of a connector that was trained with fewer tokens a tile, too (ConnectorConfig::kElastic): what is added to means
   // of areas, a row for each of its reduced_tokens. Empty: the model has none.

@@ -85,9 +85,9 @@ class SmolVlm final : public VisionLanguageModel {
 
   Status Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, TileKind kind, MatrixView out, Ledger& ledger,
                 const std::function<bool(double)>& on_progress, LayerHook* hook) override;
-  Result<bool> EncodeSome(Stream& stream, const EncodeWork& work, EncodePlace& place, int64_t layers, int64_t group,
+  Result<bool> EncodeSome(Stream& stream, const EncodeWork& work, EncodePlace& place, int64_t parts, int64_t group,
                           Ledger& ledger) override;
-  int64_t tower_layers() const override { return config_.vision.num_layers; }
+  int64_t tower_parts() const override { return tower_.parts(); }
   std::span<const float> scale_embeddings() const override { return scale_embeddings_; }
 
   // Keeps the file that weights lie in. Called once, after loading.
@@ -96,7 +96,7 @@ class SmolVlm final : public VisionLanguageModel {
   Status Prepare();
 
  private:
-  Status RunLayers(Stream& stream, TokenRuns& runs, int64_t begin, int64_t end, LayerHook* hook);
+  Status RunParts(Stream& stream, TokenRuns& runs, int64_t begin, int64_t end, LayerHook* hook);
   void Connect(Stream& stream, const TokenRuns& runs, ConstMatrixView query, MatrixView out, Ledger& ledger);
 
   Backend& backend_;
@@ -137,7 +137,7 @@ Status SmolVlm::Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, Til
   const EncodeWork work{.pixels = pixels, .tiles = tiles, .kind = kind, .out = out, .hook = hook};
   EncodePlace place;
   while (place.tiles < tiles) {
-    EYESHOT_RETURN_IF_ERROR(EncodeSome(stream, work, place, tower_layers(), 0, ledger).status());
+    EYESHOT_RETURN_IF_ERROR(EncodeSome(stream, work, place, tower_parts(), 0, ledger).status());
     const double done = static_cast<double>(place.tiles) / static_cast<double>(tiles);
     if (on_progress && !on_progress(done)) {
       return CancelledError(fmt::format("cancelled after encoding {} of {} tiles", place.tiles, tiles));
@@ -146,14 +146,14 @@ Status SmolVlm::Encode(Stream& stream, const uint8_t* pixels, int64_t tiles, Til
   return Status::Ok();
 }
 
-Result<bool> SmolVlm::EncodeSome(Stream& stream, const EncodeWork& work, EncodePlace& place, int64_t layers,
+Result<bool> SmolVlm::EncodeSome(Stream& stream, const EncodeWork& work, EncodePlace& place, int64_t parts,
                                  int64_t group, Ledger& ledger) {
   const int64_t tokens = config_.visual_tokens_per_tile();
-  EYESHOT_CHECK(work.out.rows == work.tiles * tokens && layers > 0);
+  EYESHOT_CHECK(work.out.rows == work.tiles * tokens && parts > 0);
   const int64_t most = group > 0 ? std::min(group, workspace_.tiles) : workspace_.tiles;
   std::optional<Stage> encode;
   encode.emplace(ledger, StageId::kEncode, &stream);
-  if (place.layers == 0) {
+  if (place.parts == 0) {
     constexpr size_t kTable = 3 * 256;
     const float* table =
         static_cast<const float*>(normalization_buffer_.data()) + (work.kind == TileKind::kFrame ? kTable : 0);
@@ -164,10 +164,10 @@ Result<bool> SmolVlm::EncodeSome(Stream& stream, const EncodeWork& work, EncodeP
   }
   std::optional<StagedHook> staged;
   if (work.hook != nullptr) staged.emplace(*work.hook, ledger, encode);
-  const int64_t end = std::min(place.layers + layers, tower_layers());
-  EYESHOT_RETURN_IF_ERROR(RunLayers(stream, place.runs, place.layers, end, staged ? &*staged : nullptr));
-  place.layers = end;
-  if (end < tower_layers()) return false;
+  const int64_t end = std::min(place.parts + parts, tower_parts());
+  EYESHOT_RETURN_IF_ERROR(RunParts(stream, place.runs, place.parts, end, staged ? &*staged : nullptr));
+  place.parts = end;
+  if (end < tower_parts()) return false;
   tower_.Finish(stream, place.runs);
   encode.reset();
   if (work.hook != nullptr) {
@@ -181,21 +181,22 @@ Result<bool> SmolVlm::EncodeSome(Stream& stream, const EncodeWork& work, EncodeP
 }
 
 // Those from `begin` to `end`, with a stop at each hidden state that the connector wants.
-Status SmolVlm::RunLayers(Stream& stream, TokenRuns& runs, int64_t begin, int64_t end, LayerHook* hook) {
+Status SmolVlm::RunParts(Stream& stream, TokenRuns& runs, int64_t begin, int64_t end, LayerHook* hook) {
   const std::span<const int64_t> states = connector_->states();
   int64_t done = begin;
   for (size_t i = 0; i < states.size(); ++i) {
-    const bool here = states[i] > begin || (states[i] == 0 && begin == 0);
-    if (!here || states[i] > end) continue;
-    EYESHOT_RETURN_IF_ERROR(tower_.RunLayers(stream, workspace_, runs, done, states[i], hook));
-    done = states[i];
+    const int64_t state = states[i] * kLayerParts;
+    const bool here = state > begin || (state == 0 && begin == 0);
+    if (!here || state > end) continue;
+    EYESHOT_RETURN_IF_ERROR(tower_.RunParts(stream, workspace_, runs, done, state, hook));
+    done = state;
     if (runs.x.rows % config_.vision.patches() != 0 || runs.cu_tokens[1] != config_.vision.patches()) {
       return UnsupportedError("a reducer of patches in the tower, and a connector that reads the tower's layers",
                               "use a reducer of visual tokens (stride), or none");
     }
     connector_->KeepState(stream, i, runs.x);
   }
-  return tower_.RunLayers(stream, workspace_, runs, done, end, hook);
+  return tower_.RunParts(stream, workspace_, runs, done, end, hook);
 }
 
 void SmolVlm::Connect(Stream& stream, const TokenRuns& runs, ConstMatrixView query, MatrixView out, Ledger& ledger) {

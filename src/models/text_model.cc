@@ -42,7 +42,7 @@ class TextModel final : public VisionLanguageModel {
                           Ledger& ledger) override {
     return Encode(stream, work.pixels, work.tiles, work.kind, work.out, ledger, {}, work.hook);
   }
-  int64_t tower_layers() const override { return 0; }
+  int64_t tower_parts() const override { return 0; }
 
  private:
   Backend& backend_;

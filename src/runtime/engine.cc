@@ -423,7 +423,7 @@ Status ChatImpl::EncodeTogether(std::span<Visual* const> visuals, const std::fun
       const std::unique_ptr<VisualEncoder> encoder,
       VisualEncoder::Begin(model, engine_->pool(), {visuals.begin(), visuals.end()}, std::move(tiles), query));
   for (bool done = false; !done;) {
-    EYESHOT_ASSIGN_OR_RETURN(done, encoder->Some(*stream_, model.tower_layers(), 0, ledger));
+    EYESHOT_ASSIGN_OR_RETURN(done, encoder->Some(*stream_, model.tower_parts(), 0, ledger));
     const double share = static_cast<double>(encoder->tiles_done()) / static_cast<double>(encoder->tiles());
     if (!on_progress(share)) {
       return CancelledError(

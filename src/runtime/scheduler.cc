@@ -2,7 +2,7 @@
 //
 // Three kinds of threads: callers render prompts and hash pictures; one thread prepares (preprocesses) the pictures of
 // the requests that come next; one thread runs the model. Sources of the ideas: Orca (iteration-level scheduling, OSDI
-// 2022), vLLM (arXiv 2309.06180), Sarathi-Serve (chunked prefill, arXiv 2403.02310); vision in slices of layers is
+// 2022), vLLM (arXiv 2309.06180), Sarathi-Serve (chunked prefill, arXiv 2403.02310); vision in slices of parts of layers is
 // ours.
 #include "eyeshot/scheduler.h"
 
@@ -173,7 +173,7 @@ class SchedulerImpl final : public Scheduler {
   std::vector<KvSequence*> sequences_;
   std::vector<int32_t> step_tokens_;
   RunningMean step_s_{0.02};
-  RunningMean layer_s_{0.02};  // of one tile
+  RunningMean part_s_{0.005};  // a part of the tower, for one tile
   RunningMean token_s_{0.001};  // of a prompt
 
   std::atomic<uint64_t> steps_{0};
@@ -711,21 +711,21 @@ Result<ConstMatrixView> SchedulerImpl::EncodeQuery(const std::string& question) 
 
 Status SchedulerImpl::EncodeSlice(double budget_s) {
   const uint64_t begin = SteadyNowNs();
-  const int64_t all_layers = std::max<int64_t>(1, model_.tower_layers());
+  const int64_t all_parts = std::max<int64_t>(1, model_.tower_parts());
   const int64_t best = std::max<int64_t>(1, model_.backend().info().tower_group);
   const int64_t left = encoder_->tiles() - encoder_->tiles_done();
   // Groups are smaller where somebody waits for the next decoding step.
-  const auto fitting = static_cast<int64_t>(budget_s / layer_s_.value());
+  const auto fitting = static_cast<int64_t>(budget_s / part_s_.value());
   const int64_t group = encoder_->tiles_under_way() > 0 ? encoder_->tiles_under_way()
                                                         : std::clamp<int64_t>(fitting, 1, std::min(best, left));
-  const int64_t before = encoder_->layers_done();
-  const int64_t layers = std::clamp<int64_t>(fitting / group, 1, all_layers - before);
+  const int64_t before = encoder_->parts_done();
+  const int64_t parts = std::clamp<int64_t>(fitting / group, 1, all_parts - before);
   Ledger slice;
   slice.Observe(options_.stage_observer);
-  EYESHOT_ASSIGN_OR_RETURN(const bool done, encoder_->Some(*stream_, layers, group, slice));
+  EYESHOT_ASSIGN_OR_RETURN(const bool done, encoder_->Some(*stream_, parts, group, slice));
   EYESHOT_RETURN_IF_ERROR(model_.backend().Sync(*stream_));
   stream_->Collect(slice);
-  layer_s_.Add(SecondsSince(begin) / static_cast<double>(layers * group));
+  part_s_.Add(SecondsSince(begin) / static_cast<double>(parts * group));
   for (const RequestPtr& request : encoder_requests_) {
     int64_t own = 0;
     for (const size_t index : request->encoding) own += request->conversation.visuals()[index].tiles;

@@ -61,8 +61,8 @@ Result<std::unique_ptr<VisualEncoder>> VisualEncoder::Begin(VisionLanguageModel&
   return encoder;
 }
 
-Result<bool> VisualEncoder::Some(Stream& stream, int64_t layers, int64_t group, Ledger& ledger) {
-  EYESHOT_ASSIGN_OR_RETURN(const bool done, model_.EncodeSome(stream, work_, place_, layers, group, ledger));
+Result<bool> VisualEncoder::Some(Stream& stream, int64_t parts, int64_t group, Ledger& ledger) {
+  EYESHOT_ASSIGN_OR_RETURN(const bool done, model_.EncodeSome(stream, work_, place_, parts, group, ledger));
   if (!done) return false;
   // The connector may read what the hook holds.
   if (hook_ != nullptr) EYESHOT_RETURN_IF_ERROR(model_.backend().Sync(stream));

@@ -32,14 +32,14 @@ class VisualEncoder {
 
   // As VisionLanguageModel::EncodeSome(). When it is true the visuals are encoded and reduced; those that weren't
   // `counted` have their tile_tokens then. Charges `encode`, `connect` and `reduce`.
-  Result<bool> Some(Stream& stream, int64_t layers, int64_t group, Ledger& ledger);
+  Result<bool> Some(Stream& stream, int64_t parts, int64_t group, Ledger& ledger);
 
   int64_t tiles() const { return work_.tiles; }
   int64_t tiles_done() const { return place_.tiles; }
   // Of the group that is under way; 0: none.
-  int64_t layers_done() const { return place_.layers; }
+  int64_t parts_done() const { return place_.parts; }
   int64_t tiles_under_way() const {
-    return place_.layers == 0 ? 0 : static_cast<int64_t>(place_.runs.cu_tokens.size()) - 1;
+    return place_.parts == 0 ? 0 : static_cast<int64_t>(place_.runs.cu_tokens.size()) - 1;
   }
 
  private:

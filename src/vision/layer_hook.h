@@ -19,7 +19,7 @@ struct TokenRuns {
   DeviceSpan<float> column_mean;         // [tokens] of this layer's attention, where WantsColumnMean
 };
 
-// Called by VisionTower::RunLayers. AfterAttention() may compact rows of `runs.x` (Backend::CopyRows) and must then
+// Called by VisionTower::RunParts. AfterAttention() may compact rows of `runs.x` (Backend::CopyRows) and must then
 // update x.rows, cu_tokens and, when in use, key_bias alike; it may not add rows. Layer 0 begins with other tiles.
 class LayerHook {
  public:

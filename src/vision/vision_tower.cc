@@ -108,18 +108,25 @@ TokenRuns VisionTower::Begin(Stream& stream, TowerWorkspace& workspace, const ui
   return runs;
 }
 
-Status VisionTower::RunLayers(Stream& stream, TowerWorkspace& workspace, TokenRuns& runs, int64_t begin, int64_t end,
-                              LayerHook* hook) const {
-  EYESHOT_CHECK(begin >= 0 && end <= config_.num_layers);
-  for (int64_t i = begin; i < end; ++i) {
+Status VisionTower::RunParts(Stream& stream, TowerWorkspace& workspace, TokenRuns& runs, int64_t begin, int64_t end,
+                             LayerHook* hook) const {
+  EYESHOT_CHECK(begin >= 0 && end <= parts());
+  for (int64_t part = begin; part < end; ++part) {
+    const int64_t i = part / kLayerParts;
     const Layer& layer = layers_[static_cast<size_t>(i)];
-    const ConstMatrixView keys =
+    switch (part % kLayerParts) {
+      case 0: RunQkv(stream, workspace, runs, layer); break;
+      case 1:
         RunAttention(stream, workspace, runs, layer, hook != nullptr && hook->WantsColumnMean(i));
-    if (hook != nullptr && hook->WantsAttention(i)) {
-      EYESHOT_RETURN_IF_ERROR(hook->AfterAttention(*backend_, stream, i, keys, runs));
-      UploadRuns(stream, runs);
+        if (hook != nullptr && hook->WantsAttention(i)) {
+          const ConstMatrixView keys = Qkv(workspace, runs).Cols(config_.hidden_size, config_.hidden_size);
+          EYESHOT_RETURN_IF_ERROR(hook->AfterAttention(*backend_, stream, i, keys, runs));
+          UploadRuns(stream, runs);
+        }
+        break;
+      case 2: RunInner(stream, workspace, runs, layer); break;
+      default: RunOuter(stream, workspace, runs, layer); break;
     }
-    RunMlp(stream, workspace, runs, layer);
   }
   return Status::Ok();
 }
@@ -129,25 +136,35 @@ void VisionTower::UploadRuns(Stream& stream, const TokenRuns& runs) const {
   backend_->Upload(stream, runs.cu_tokens.data(), runs.device_cu_tokens.data, runs.cu_tokens.size() * sizeof(int32_t));
 }
 
-ConstMatrixView VisionTower::RunAttention(Stream& stream, TowerWorkspace& workspace, TokenRuns& runs,
-                                          const Layer& layer, bool want_column_mean) const {
-  const int64_t tokens = runs.x.rows;
-  const int64_t width = config_.hidden_size;
-  const MatrixView normed = workspace.normed.Rows(0, tokens);
-  const MatrixView qkv = workspace.wide.Rows(0, tokens).Cols(0, 3 * width);
-  int64_t longest = 0;
-  for (size_t i = 1; i < runs.cu_tokens.size(); ++i) {
-    longest = std::max<int64_t>(longest, runs.cu_tokens[i] - runs.cu_tokens[i - 1]);
-  }
+MatrixView VisionTower::Qkv(const TowerWorkspace& workspace, const TokenRuns& runs) const {
+  return workspace.wide.Rows(0, runs.x.rows).Cols(0, 3 * config_.hidden_size);
+}
 
+MatrixView VisionTower::Inner(const TowerWorkspace& workspace, const TokenRuns& runs) const {
+  return workspace.wide.Rows(0, runs.x.rows).Cols(0, config_.intermediate_size);
+}
+
+void VisionTower::RunQkv(Stream& stream, TowerWorkspace& workspace, const TokenRuns& runs, const Layer& layer) const {
+  const MatrixView normed = workspace.normed.Rows(0, runs.x.rows);
   backend_->LayerNorm(stream, {.x = runs.x,
                                .gain = layer.norm1_gain.get(),
                                .bias = layer.norm1_bias.get(),
                                .epsilon = config_.layer_norm_eps,
                                .y = normed});
-  backend_->Linear(stream, {.x = normed, .weight = layer.qkv.get(), .bias = layer.qkv_bias.get(), .y = qkv});
+  backend_->Linear(stream,
+                   {.x = normed, .weight = layer.qkv.get(), .bias = layer.qkv_bias.get(), .y = Qkv(workspace, runs)});
+}
+
+void VisionTower::RunAttention(Stream& stream, TowerWorkspace& workspace, const TokenRuns& runs, const Layer& layer,
+                               bool want_column_mean) const {
+  const int64_t tokens = runs.x.rows;
+  const MatrixView normed = workspace.normed.Rows(0, tokens);
+  int64_t longest = 0;
+  for (size_t i = 1; i < runs.cu_tokens.size(); ++i) {
+    longest = std::max<int64_t>(longest, runs.cu_tokens[i] - runs.cu_tokens[i - 1]);
+  }
   backend_->EncodeAttention(stream,
-                            {.qkv = qkv,
+                            {.qkv = Qkv(workspace, runs),
                              .cu_tokens = runs.device_cu_tokens,
                              .max_tokens = longest,
                              .heads = config_.num_heads,
@@ -159,12 +176,10 @@ ConstMatrixView VisionTower::RunAttention(Stream& stream, TowerWorkspace& worksp
                              .y = normed});
   backend_->Linear(
       stream, {.x = normed, .weight = layer.out.get(), .bias = layer.out_bias.get(), .residual = runs.x, .y = runs.x});
-  return qkv.Cols(width, width);
 }
 
-void VisionTower::RunMlp(Stream& stream, TowerWorkspace& workspace, TokenRuns& runs, const Layer& layer) const {
+void VisionTower::RunInner(Stream& stream, TowerWorkspace& workspace, const TokenRuns& runs, const Layer& layer) const {
   const MatrixView normed = workspace.normed.Rows(0, runs.x.rows);
-  const MatrixView inner = workspace.wide.Rows(0, runs.x.rows).Cols(0, config_.intermediate_size);
   backend_->LayerNorm(stream, {.x = runs.x,
                                .gain = layer.norm2_gain.get(),
                                .bias = layer.norm2_bias.get(),
@@ -174,9 +189,15 @@ void VisionTower::RunMlp(Stream& stream, TowerWorkspace& workspace, TokenRuns& r
                             .weight = layer.fc1.get(),
                             .bias = layer.fc1_bias.get(),
                             .activation = Activation::kGeluTanh,
-                            .y = inner});
-  backend_->Linear(
-      stream, {.x = inner, .weight = layer.fc2.get(), .bias = layer.fc2_bias.get(), .residual = runs.x, .y = runs.x});
+                            .y = Inner(workspace, runs)});
+}
+
+void VisionTower::RunOuter(Stream& stream, TowerWorkspace& workspace, const TokenRuns& runs, const Layer& layer) const {
+  backend_->Linear(stream, {.x = Inner(workspace, runs),
+                            .weight = layer.fc2.get(),
+                            .bias = layer.fc2_bias.get(),
+                            .residual = runs.x,
+                            .y = runs.x});
 }
 
 void VisionTower::Finish(Stream& stream, TokenRuns& runs) const {

@@ -38,6 +38,10 @@ struct TowerWorkspace {
   TowerWorkspace(Arena& arena, const VisionConfig& config, DType activation, int64_t tile_count);
 };
 
+// A layer is run in this many parts of about as much work, between which other work may go on: queries, keys and
+// values; attention; the first half of the MLP; the second.
+inline constexpr int64_t kLayerParts = 4;
+
 class VisionTower {
  public:
   // Tensors named `prefix`embeddings.patch_embedding.weight and so on (docs/formats.md).
@@ -51,9 +55,12 @@ class VisionTower {
   TokenRuns Begin(Stream& stream, TowerWorkspace& workspace, const uint8_t* pixels, int64_t count,
                   DeviceSpan<const float> normalization) const;
 
-  // Layers [begin, end); may be called piece by piece. The hook may be null; the error is the hook's.
-  Status RunLayers(Stream& stream, TowerWorkspace& workspace, TokenRuns& runs, int64_t begin, int64_t end,
-                   LayerHook* hook) const;
+  // Parts [begin, end) of the kLayerParts of each layer, one behind the other, with what those before have left in the
+  // workspace. The hook may be null; the error is the hook's.
+  Status RunParts(Stream& stream, TowerWorkspace& workspace, TokenRuns& runs, int64_t begin, int64_t end,
+                  LayerHook* hook) const;
+  // Of all layers.
+  int64_t parts() const { return config_.num_layers * kLayerParts; }
 
   // The final norm, in place: runs.x is then the tower's output.
   void Finish(Stream& stream, TokenRuns& runs) const;
@@ -66,10 +73,15 @@ class VisionTower {
 
   VisionTower(Backend& backend, const VisionConfig& config) : backend_(&backend), config_(config) {}
   static Result<Layer> LoadLayer(WeightLoader& loader, const VisionConfig& config, const std::string& prefix);
-  // The two halves of a layer. Attention leaves q, k and v in the workspace and gives the keys.
-  ConstMatrixView RunAttention(Stream& stream, TowerWorkspace& workspace, TokenRuns& runs, const Layer& layer,
-                               bool want_column_mean) const;
-  void RunMlp(Stream& stream, TowerWorkspace& workspace, TokenRuns& runs, const Layer& layer) const;
+  // The parts of a layer, and what lies in the workspace between them: q, k and v side by side, then their attention is
+  // in runs.x; the MLP's inner values.
+  MatrixView Qkv(const TowerWorkspace& workspace, const TokenRuns& runs) const;
+  MatrixView Inner(const TowerWorkspace& workspace, const TokenRuns& runs) const;
+  void RunQkv(Stream& stream, TowerWorkspace& workspace, const TokenRuns& runs, const Layer& layer) const;
+  void RunAttention(Stream& stream, TowerWorkspace& workspace, const TokenRuns& runs, const Layer& layer,
+                    bool want_column_mean) const;
+  void RunInner(Stream& stream, TowerWorkspace& workspace, const TokenRuns& runs, const Layer& layer) const;
+  void RunOuter(Stream& stream, TowerWorkspace& workspace, const TokenRuns& runs, const Layer& layer) const;
   void UploadRuns(Stream& stream, const TokenRuns& runs) const;
 
   Backend* backend_;
