@@ -81,7 +81,7 @@ TEST_F(ConnectorsTest, AQueryConditionedPictureIsSeenAnewForEachQuestion) {
   EXPECT_EQ(Ask(*again, {picture, "Read the text."}).text, first.text);
 }
 
-// In slices of one layer, with other requests' pictures, and one of two questions about one picture.
+// In slices, with other requests' pictures, and one of two questions about one picture.
 TEST_F(ConnectorsTest, AQueryConditionedPictureIsSeenWithItsOwnRequestsQuestion) {
   const auto engine = Load(kQuecc, "reference");
   const auto picture = Picture();

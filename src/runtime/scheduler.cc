@@ -2,8 +2,8 @@
 //
 // Three kinds of threads: callers render prompts and hash pictures; one thread prepares (preprocesses) the pictures of
 // the requests that come next; one thread runs the model. Sources of the ideas: Orca (iteration-level scheduling, OSDI
-// 2022), vLLM (arXiv 2309.06180), Sarathi-Serve (chunked prefill, arXiv 2403.02310); vision in slices of parts of layers is
-// ours.
+// 2022), vLLM (arXiv 2309.06180), Sarathi-Serve (chunked prefill, arXiv 2403.02310); vision in slices, of parts of the
+// tower's layers, is ours.
 #include "eyeshot/scheduler.h"
 
 #include <algorithm>
