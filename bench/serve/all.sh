@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that bench/serve measures of the server, into JSON files and one table, in about 40 minutes on 2 idle
-# cores:
+# cores, twice that where they lack AVX-512:
 #   bench/serve/all.sh OUT [STEP...]
 # Steps, all by default: stall throughput clients equal replay curve soak connects faults capacity. Built-in model and
 # SmolVLM-256M's shape. PROGRAM and MODEL_256M name others than the release build's; SOAK_MINUTES is 3; PEER_TILES and
