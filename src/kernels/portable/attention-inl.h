@@ -166,14 +166,10 @@ inline void MixValues(const EncodeHead& h, int64_t panel, RowRange queries, cons
     for (int64_t r = 0; r < rows; ++r) {
       PrefetchWrite(h.args->y.Row<float>(h.first + queries.begin + r) + h.head * dim + begin, columns);
     }
-    for (int64_t i = 0; i < columns; i += 2 * kLanes) {
+    for (int64_t i = 0; i < columns;) {
       const float* b = h.values + begin * h.tokens + i;
-      const TileTarget target = {mixed + i, kPanelColumns, kGroup, false};
-      if (columns - i > kLanes) {
-        TileOf<FloatColumns<2>>(rows)(h.panel_scores(panel), b, kPanelColumns, h.tokens, target);
-      } else {
-        TileOf<FloatColumns<1>>(rows)(h.panel_scores(panel), b, kPanelColumns, h.tokens, target);
-      }
+      i += kLanes * MultiplyColumns<FloatColumns>(rows, DivideUp(columns - i, kLanes), h.panel_scores(panel), b,
+                                                  kPanelColumns, h.tokens, {mixed + i, kPanelColumns, kGroup, false});
     }
     for (int64_t r = 0; r < rows; ++r) {
       float* y = h.args->y.Row<float>(h.first + queries.begin + r) + h.head * dim + begin;

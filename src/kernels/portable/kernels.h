@@ -104,8 +104,8 @@ DotPlan PlanDot(DotType type, const DotKernel& many, const DotKernel& few, int t
 
 // Rows up to which reading weights takes longer than multiplying in float32.
 inline constexpr int64_t kFewRows = 4;
-// The same where there are products of bfloat16, whose cores have vectors of 16 floats or wait for memory still longer:
-// rows aren't rounded, and so many answers side by side are those of each alone.
+// The same where there are products of bfloat16, by counting (docs/performance.md): rows aren't rounded up to there, so
+// that as many answers side by side are those of each alone.
 inline constexpr int64_t kFewRowsBesideBf16 = 8;
 // Outlier columns that are taken out at most.
 inline constexpr int64_t kMostOutliers = 64;
