@@ -264,48 +264,141 @@ void VisionTower(benchmark::State& state) {
   state.counters["tile_ms"] = state.counters["best_ms"].value / static_cast<double>(state.range(0));
 }
 
-// One step of one sequence: `queries` tokens after which `context` are in the cache, in blocks of `block_size`.
-void PagedAttention(benchmark::State& state) {
-  const int64_t queries = state.range(0), context = state.range(1), heads = state.range(2), kv_heads = state.range(3);
-  const int64_t block_size = state.range(4), blocks = (context + block_size - 1) / block_size;
-  auto cache = Engine().NewKvCache(
-      {.layer_group = {0}, .blocks = blocks, .block_size = block_size, .kv_heads = kv_heads, .head_dim = 64});
-  std::vector<int32_t> positions, slots, table;
-  for (int64_t i = 0; i < context; ++i) {
-    positions.push_back(static_cast<int32_t>(i));
-    slots.push_back(static_cast<int32_t>(i));
+// A cache of SmolLM2's heads of 64, filled for `sequences` of `context` tokens each, and a step of `queries` tokens of
+// each at its end.
+class CachedSequences {
+ public:
+  struct Shape {
+    int64_t sequences, context, queries, layers, heads, kv_heads, block_size;
+  };
+
+  explicit CachedSequences(const Shape& shape)
+      : shape_(shape),
+        blocks_((shape.context + shape.block_size - 1) / shape.block_size),
+        qkv_(shape.context, (shape.heads + 2 * shape.kv_heads) * 64),
+        y_(shape.sequences * shape.queries, shape.heads * 64) {
+    const char* format = std::getenv("EYESHOT_KV");
+    cache_ = std::move(Engine().NewKvCache({.layer_group = std::vector<int>(static_cast<size_t>(shape.layers), 0),
+                                            .blocks = shape.sequences * blocks_,
+                                            .block_size = shape.block_size,
+                                            .kv_heads = shape.kv_heads,
+                                            .head_dim = 64,
+                                            .format = format != nullptr && std::string_view(format) == "int8"
+                                                          ? KvFormat::kInt8
+                                                          : KvFormat::kHalf}))
+                 .value();
+    for (int64_t s = 0; s < shape.sequences; ++s) {
+      starts_.push_back(static_cast<int32_t>(s * shape.queries));
+      lengths_.push_back(static_cast<int32_t>(shape.context));
+      for (int64_t b = 0; b < blocks_; ++b) table_.push_back(static_cast<int32_t>(b * shape.sequences + s));
+    }
+    starts_.push_back(static_cast<int32_t>(shape.sequences * shape.queries));
+    for (int64_t s = 0; s < shape.sequences; ++s) Fill(s);
+    step_ = {.tokens = shape.sequences * shape.queries,
+             .sequences = shape.sequences,
+             .max_blocks = blocks_,
+             .query_start = {starts_.data(), shape.sequences + 1},
+             .context_length = {lengths_.data(), shape.sequences},
+             .block_table = {table_.data(), shape.sequences * blocks_},
+             .max_context = shape.context};
   }
-  for (int64_t i = 0; i < blocks; ++i) table.push_back(static_cast<int32_t>(i));
-  std::vector<int32_t> starts = {0, static_cast<int32_t>(context)}, length = {static_cast<int32_t>(context)};
-  PagedBatch batch = {.tokens = context,
-                      .sequences = 1,
-                      .max_blocks = blocks,
-                      .positions = {positions.data(), context},
-                      .query_start = {starts.data(), 2},
-                      .slots = {slots.data(), context},
-                      .context_length = {length.data(), 1},
-                      .block_table = {table.data(), blocks},
-                      .max_context = context};
-  Matrix qkv(context, (heads + 2 * kv_heads) * 64), y(queries, heads * 64);
-  const std::vector<float> frequencies(32, 0.01f);
-  const auto stream = Engine().NewStream();
-  Engine().RotaryStore(*stream, {.qkv = qkv.view(),
-                                 .heads = heads,
-                                 .inverse_frequency = {frequencies.data(), 32},
-                                 .cache = cache->get(),
-                                 .layer = 0,
-                                 .batch = &batch});
-  starts[1] = static_cast<int32_t>(queries);
-  batch.tokens = queries;
-  Measure(state, [&](Stream& s) {
-    Engine().PagedAttention(s, {.q = qkv.view().Rows(context - queries, queries).Cols(0, heads * 64),
-                                .heads = heads,
-                                .scale = 0.125f,
-                                .reduced = Format() != WeightFormat::kExact,
-                                .cache = cache->get(),
-                                .layer = 0,
-                                .batch = &batch,
-                                .y = y.view()});
+
+  void Attend(Stream& stream) {
+    for (int64_t layer = 0; layer < shape_.layers; ++layer) {
+      Engine().PagedAttention(stream, {.q = qkv_.view().Rows(0, step_.tokens).Cols(0, shape_.heads * 64),
+                                       .heads = shape_.heads,
+                                       .scale = 0.125f,
+                                       .reduced = Format() != WeightFormat::kExact,
+                                       .cache = cache_.get(),
+                                       .layer = static_cast<int>(layer),
+                                       .batch = &step_,
+                                       .y = y_.view()});
+    }
+  }
+
+ private:
+  void Fill(int64_t sequence) {
+    std::vector<int32_t> positions, slots, starts = {0, static_cast<int32_t>(shape_.context)};
+    const int32_t* table = table_.data() + sequence * blocks_;
+    for (int64_t i = 0; i < shape_.context; ++i) {
+      positions.push_back(static_cast<int32_t>(i));
+      const int64_t slot = table[i / shape_.block_size] * shape_.block_size + i % shape_.block_size;
+      slots.push_back(static_cast<int32_t>(slot));
+    }
+    const PagedBatch batch = {.tokens = shape_.context,
+                              .sequences = 1,
+                              .max_blocks = blocks_,
+                              .positions = {positions.data(), shape_.context},
+                              .query_start = {starts.data(), 2},
+                              .slots = {slots.data(), shape_.context},
+                              .context_length = {lengths_.data(), 1},
+                              .block_table = {table, blocks_},
+                              .max_context = shape_.context};
+    const std::vector<float> frequencies(32, 0.01f);
+    const auto stream = Engine().NewStream();
+    for (int64_t layer = 0; layer < shape_.layers; ++layer) {
+      Engine().RotaryStore(*stream, {.qkv = qkv_.view(),
+                                     .heads = shape_.heads,
+                                     .inverse_frequency = {frequencies.data(), 32},
+                                     .cache = cache_.get(),
+                                     .layer = static_cast<int>(layer),
+                                     .batch = &batch});
+    }
+  }
+
+  Shape shape_;
+  int64_t blocks_;
+  Matrix qkv_, y_;
+  std::unique_ptr<KvCache> cache_;
+  std::vector<int32_t> starts_, lengths_, table_;
+  PagedBatch step_;
+};
+
+// One layer of one sequence, again and again: `queries` tokens after which `context` are in the cache.
+void PagedAttention(benchmark::State& state) {
+  CachedSequences sequences({.sequences = 1,
+                             .context = state.range(1),
+                             .queries = state.range(0),
+                             .layers = 1,
+                             .heads = state.range(2),
+                             .kv_heads = state.range(3),
+                             .block_size = state.range(4)});
+  Measure(state, [&](Stream& stream) { sequences.Attend(stream); });
+}
+
+// SmolLM2-135M's layers, whose caches and weights come from memory each time: what a step of `sequences` answers that
+// are `context` tokens long reads of the cache, and what it multiplies.
+void StepAttention(benchmark::State& state) {
+  CachedSequences sequences({.sequences = state.range(0),
+                             .context = state.range(1),
+                             .queries = 1,
+                             .layers = 30,
+                             .heads = 9,
+                             .kv_heads = 3,
+                             .block_size = 32});
+  Measure(state, [&](Stream& stream) { sequences.Attend(stream); });
+}
+
+void StepLinears(benchmark::State& state) {
+  struct Layer {
+    PackedWeightPtr qkv = RandomLinear(960, 576), out = RandomLinear(576, 576), gate = RandomLinear(1536, 576, true),
+                    down = RandomLinear(576, 1536);
+  };
+  const int64_t rows = state.range(0);
+  const std::vector<Layer> layers(30);
+  const PackedWeightPtr head = RandomLinear(49280, 576);
+  Matrix x(rows, 576), qkv(rows, 960), wide(rows, 1536), y(rows, 576), logits(rows, 49280);
+  Measure(state, [&](Stream& stream) {
+    const auto multiply = [&](Matrix& from, const PackedWeightPtr& weight, Matrix& to) {
+      Engine().Linear(stream, {.x = from.view(), .weight = weight.get(), .y = to.view()});
+    };
+    for (const Layer& layer : layers) {
+      multiply(x, layer.qkv, qkv);
+      multiply(x, layer.out, y);
+      multiply(x, layer.gate, wide);
+      multiply(wide, layer.down, y);
+    }
+    multiply(x, head, logits);
   });
 }
 
@@ -371,6 +464,8 @@ void RegisterAll() {
     paged->Args({1, 1000, 9, 3, block_size})->Args({1, 8000, 9, 3, block_size})->Args({1, 1000, 32, 32, block_size});
     paged->Args({1000, 1000, 9, 3, block_size})->Args({1000, 1000, 32, 32, block_size});
   }
+  named("StepAttention", StepAttention)->Args({1, 1100})->Args({8, 64})->Args({8, 1100})->Args({32, 1100});
+  named("StepLinears", StepLinears)->Arg(1)->Arg(4)->Arg(8)->Arg(16)->Arg(32);
   named("PackModel", PackModel)->MinTime(2);
 }
 
