@@ -88,15 +88,16 @@ void CpuBackend::DoConvolveRows(Stream&, const ConvolveRowsArgs& args) {
 
 void CpuBackend::DoSample(Stream&, const SampleArgs& args) {
   const auto vocabulary = static_cast<size_t>(args.logits.cols);
-  for (int64_t s = 0; s < args.logits.rows; ++s) {
-    const size_t begin = static_cast<size_t>(s) * vocabulary;
+  pool_.Run(static_cast<size_t>(args.logits.rows), [&](size_t task, size_t) {
+    const auto s = static_cast<int64_t>(task);
+    const size_t begin = task * vocabulary;
     const std::span<uint8_t> seen =
         args.seen.empty() ? std::span<uint8_t>() : std::span(args.seen.data + begin, vocabulary);
     args.next.data[s] = SampleToken({args.logits.Row<float>(s), vocabulary}, args.params.data[s], args.steps.data[s],
                                     seen, {args.scratch.data + begin, vocabulary});
     ++args.steps.data[s];
     if (!seen.empty()) seen[static_cast<size_t>(args.next.data[s])] = 1;
-  }
+  });
 }
 
 void CpuBackend::DoMarkSeen(Stream&, DeviceSpan<const int32_t> ids, DeviceSpan<uint8_t> seen) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <functional>
 #include <limits>
 
@@ -34,30 +35,65 @@ double Uniform(const SamplerParams& params, uint32_t step) {
   return UnitOfBits(SplitMix64(seed + step * kSplitMix64Step));
 }
 
-// Of candidates sorted from the most probable, how many top-p and min-p leave (at least one).
-size_t CountKept(std::span<const uint64_t> sorted, const SamplerParams& params, double total) {
-  const double best = LogitOf(sorted[0]);
+// Candidates from the most probable on, in order no further than they have been asked for: a draw seldom goes far, and
+// to sort a vocabulary takes as long as half a step of a small model.
+class Ranking {
+ public:
+  explicit Ranking(std::span<uint64_t> candidates) : candidates_(candidates) {}
+
+  size_t size() const { return candidates_.size(); }
+  void Keep(size_t count) { candidates_ = candidates_.first(count); }
+  uint64_t operator[](size_t i) {
+    while (i >= sorted_) SortMore();
+    return candidates_[i];
+  }
+  // The sum over all of exp(logit - the best one's).
+  double Total() {
+    const double best = LogitOf((*this)[0]);
+    double total = 0;
+    for (const uint64_t candidate : candidates_) total += std::exp(LogitOf(candidate) - best);
+    return total;
+  }
+
+ private:
+  static constexpr size_t kFirst = 256;
+  static constexpr size_t kGrowth = 8;
+
+  void SortMore() {
+    const size_t end = std::min(candidates_.size(), std::max(kFirst, sorted_ * kGrowth));
+    const auto begin = candidates_.begin() + static_cast<std::ptrdiff_t>(sorted_);
+    const auto middle = candidates_.begin() + static_cast<std::ptrdiff_t>(end);
+    if (end < candidates_.size()) std::nth_element(begin, middle, candidates_.end(), std::greater<>());
+    std::sort(begin, middle, std::greater<>());
+    sorted_ = end;
+  }
+
+  std::span<uint64_t> candidates_;
+  size_t sorted_ = 0;
+};
+
+// How many candidates top-p and min-p leave (at least one).
+size_t CountKept(Ranking& ranking, const SamplerParams& params) {
+  const double best = LogitOf(ranking[0]);
+  const double total = ranking.Total();
   double sum = 0;
   size_t kept = 0;
-  for (uint64_t candidate : sorted) {
-    const double weight = std::exp(LogitOf(candidate) - best);  // relative to the best one's 1
+  for (; kept < ranking.size(); ++kept) {
+    const double weight = std::exp(LogitOf(ranking[kept]) - best);  // relative to the best one's 1
     if (kept > 0 && (weight < params.min_p || sum >= params.top_p * total)) break;
     sum += weight;
-    ++kept;
   }
   return kept;
 }
 
-int32_t Draw(std::span<const uint64_t> candidates, double uniform) {
-  const double best = LogitOf(candidates[0]);
-  double total = 0;
-  for (uint64_t candidate : candidates) total += std::exp(LogitOf(candidate) - best);
-  double target = uniform * total;
-  for (uint64_t candidate : candidates) {
-    target -= std::exp(LogitOf(candidate) - best);
-    if (target < 0) return IdOf(candidate);
+int32_t Draw(Ranking& ranking, double uniform) {
+  const double best = LogitOf(ranking[0]);
+  double target = uniform * ranking.Total();
+  for (size_t i = 0; i < ranking.size(); ++i) {
+    target -= std::exp(LogitOf(ranking[i]) - best);
+    if (target < 0) return IdOf(ranking[i]);
   }
-  return IdOf(candidates.back());
+  return IdOf(ranking[ranking.size() - 1]);
 }
 
 }  // namespace
@@ -90,13 +126,9 @@ int32_t SampleToken(std::span<const float> logits, const SamplerParams& params, 
     std::nth_element(candidates.begin(), kth, candidates.end(), std::greater<>());
     candidates = candidates.first(static_cast<size_t>(params.top_k));
   }
-  std::sort(candidates.begin(), candidates.end(), std::greater<>());
-  if (params.top_p < 1.0f || params.min_p > 0.0f) {
-    double total = 0;
-    for (uint64_t candidate : candidates) total += std::exp(double{LogitOf(candidate)} - LogitOf(candidates[0]));
-    candidates = candidates.first(CountKept(candidates, params, total));
-  }
-  return Draw(candidates, Uniform(params, step));
+  Ranking ranking(candidates);
+  if (params.top_p < 1.0f || params.min_p > 0.0f) ranking.Keep(CountKept(ranking, params));
+  return Draw(ranking, Uniform(params, step));
 }
 
 }  // namespace eyeshot

@@ -2,10 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <vector>
+
+#include "base/splitmix64.h"
 
 namespace eyeshot {
 namespace {
@@ -71,6 +75,51 @@ TEST(SamplingTest, MinPKeepsWhatIsProbableEnoughBesideTheBest) {
   EXPECT_EQ(Shares(kLogits, {.temperature = 1, .min_p = 0.4f}).size(), 2u);
   EXPECT_EQ(Shares(kLogits, {.temperature = 1, .min_p = 0.25f}).size(), 3u);
   EXPECT_EQ(Shares(kLogits, {.temperature = 1, .min_p = 1.0f}).size(), 1u);
+}
+
+// What SampleToken does, with all candidates sorted.
+int32_t ChooseBySorting(const std::vector<float>& logits, const SamplerParams& params, uint32_t step) {
+  std::vector<int32_t> ids(logits.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  std::stable_sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+  if (params.top_k > 0) ids.resize(std::min(ids.size(), static_cast<size_t>(params.top_k)));
+  const auto weight = [&](int32_t id) {
+    const double inverse_temperature = 1.0f / params.temperature;
+    return std::exp((logits[id] - double{logits[ids[0]]}) * inverse_temperature);
+  };
+  const auto sum = [&] {
+    return std::accumulate(ids.begin(), ids.end(), 0.0, [&](double total, int32_t id) { return total + weight(id); });
+  };
+  const double total = sum();
+  double reached = weight(ids[0]);
+  size_t kept = 1;
+  for (; kept < ids.size() && weight(ids[kept]) >= params.min_p && reached < params.top_p * total; ++kept) {
+    reached += weight(ids[kept]);
+  }
+  ids.resize(kept);
+  double target = UnitOfBits(SplitMix64(params.seed_low + step * kSplitMix64Step)) * sum();
+  for (const int32_t id : ids) {
+    target -= weight(id);
+    if (target < 0) return id;
+  }
+  return ids.back();
+}
+
+// Draws that end among the most probable, and such that go far into the vocabulary.
+TEST(SamplingTest, ManyCandidatesAreDrawnAsIfAllWereSorted) {
+  std::vector<float> logits(20000);
+  const SamplerParams settings[] = {{.temperature = 1},
+                                    {.temperature = 0.5f, .top_p = 0.9f},
+                                    {.temperature = 1, .min_p = 0.05f},
+                                    {.temperature = 0.25f, .top_p = 0.95f, .top_k = 3000}};
+  for (const float spread : {0.25f, 4.0f, 16.0f}) {
+    for (size_t i = 0; i < logits.size(); ++i) logits[i] = spread * static_cast<float>(SplitMix64(i) % 4093) / 4093.0f;
+    for (const SamplerParams& params : settings) {
+      for (uint32_t step = 0; step < 8; ++step) {
+        EXPECT_EQ(Choose(logits, params, step), ChooseBySorting(logits, params, step)) << spread << ", step " << step;
+      }
+    }
+  }
 }
 
 TEST(SamplingTest, SeedAndStepDecideTheDraw) {
