@@ -548,7 +548,7 @@ TEST_F(TileTest, Int8) {
     const portable::DotScope scope(kernel);
     for (int64_t rows = 1; rows <= kernel.max_rows; ++rows) {
       std::vector<int32_t> sums(static_cast<size_t>(portable::kMostDotRows * portable::kPanelColumns));
-      kernel.tile(row_bytes.data(), kGroups * kernel.row_group_bytes, panel.data(), kGroups, rows, sums.data());
+      kernel.tile({row_bytes.data(), kGroups * kernel.row_group_bytes, panel.data(), kGroups, rows, sums.data()});
       for (int64_t r = 0; r < rows; ++r) {
         for (int64_t j = 0; j < portable::kPanelColumns; ++j) {
           int32_t want = 0;
@@ -575,7 +575,7 @@ TEST_F(TileTest, Bf16) {
     const portable::DotScope scope(kernel);
     for (int64_t rows = 1; rows <= kernel.max_rows; ++rows) {
       std::vector<float> sums(static_cast<size_t>(portable::kMostDotRows * portable::kPanelColumns));
-      kernel.tile(a.data(), kStride, panel.data(), kGroups, rows, sums.data());
+      kernel.tile({a.data(), kStride, panel.data(), kGroups, rows, sums.data()});
       for (int64_t r = 0; r < rows; ++r) {
         for (int64_t j = 0; j < portable::kPanelColumns; ++j) {
           double want = 0;

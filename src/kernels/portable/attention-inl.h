@@ -102,7 +102,8 @@ inline void ScorePanel(const EncodeHead& h, int64_t panel, int64_t rows, int64_t
   float* scores = h.panel_scores(panel) + key_begin * rows;
   for (int64_t i = 0; i < kPanelColumns; i += 2 * kLanes) {
     float* c = scores + i / kGroup * rows * kGroup + i % kGroup;
-    tile(h.panel_queries(panel), h.keys + key_begin * dim + i, kPanelColumns, dim, {c, kGroup, rows * kGroup, false});
+    tile(h.panel_queries(panel), h.keys + key_begin * dim + i, kPanelColumns, dim, {c, kGroup, rows * kGroup, false},
+         {});
   }
   const bool add = !h.args->key_bias.empty() || key_begin + kPanelColumns > h.tokens;
   for (int64_t i = 0; i < kPanelColumns; i += kLanes) {
@@ -161,6 +162,7 @@ inline void MixValues(const EncodeHead& h, int64_t panel, RowRange queries, cons
   const int64_t dim = h.args->head_dim;
   const int64_t rows = queries.count();
   HWY_ALIGN float mixed[kMaxRows * kPanelColumns];
+  Ahead none;
   for (int64_t begin = 0; begin < dim; begin += kPanelColumns) {
     const int64_t columns = std::min(kPanelColumns, dim - begin);
     for (int64_t r = 0; r < rows; ++r) {
@@ -169,7 +171,8 @@ inline void MixValues(const EncodeHead& h, int64_t panel, RowRange queries, cons
     for (int64_t i = 0; i < columns;) {
       const float* b = h.values + begin * h.tokens + i;
       i += kLanes * MultiplyColumns<FloatColumns>(rows, DivideUp(columns - i, kLanes), h.panel_scores(panel), b,
-                                                  kPanelColumns, h.tokens, {mixed + i, kPanelColumns, kGroup, false});
+                                                  kPanelColumns, h.tokens, {mixed + i, kPanelColumns, kGroup, false},
+                                                  none);
     }
     for (int64_t r = 0; r < rows; ++r) {
       float* y = h.args->y.Row<float>(h.first + queries.begin + r) + h.head * dim + begin;

@@ -114,7 +114,7 @@ inline void ScoreDotTile(const DotHead& h, int64_t rows, Vec* highest) {
   const int64_t groups = h.padded_dim() / 2;
   for (int64_t key = 0; key < h.padded_tokens(); key += kPanelColumns) {
     float* scores = h.scores + key * h.tile_rows();
-    h.plan->dot.tile(h.queries, h.padded_dim() * 2, h.keys + key * groups, groups, rows, scores);
+    h.plan->dot.tile({h.queries, h.padded_dim() * 2, h.keys + key * groups, groups, rows, scores});
     const bool add = !h.args().key_bias.empty() || key + kPanelColumns > h.tokens;
     for (int64_t r = 0; r < rows; ++r, scores += kPanelColumns) {
       for (int64_t i = 0; i < kPanelColumns; i += kLanes) {
@@ -157,7 +157,7 @@ inline void MixDotValues(const DotHead& h, int64_t begin, int64_t rows, const fl
   const int64_t pairs = h.padded_tokens() / 2;
   alignas(64) float mixed[kMostDotRows * kPanelColumns];
   for (int64_t dim = 0; dim < h.dim(); dim += kPanelColumns) {
-    h.plan->dot.tile(h.powers, h.padded_tokens() * 2, h.values + dim * pairs, pairs, rows, mixed);
+    h.plan->dot.tile({h.powers, h.padded_tokens() * 2, h.values + dim * pairs, pairs, rows, mixed});
     const int64_t columns = std::min(kPanelColumns, h.dim() - dim);
     for (int64_t r = 0; r < rows; ++r) {
       float* y = h.args().y.Row<float>(h.first + begin + r) + h.head * h.dim() + dim;

@@ -300,7 +300,7 @@ inline void AddOutliers(const DotPlan& plan, const float* weights, int64_t first
       const auto tile = TileOf<FloatColumns<2>>(count);
       for (int64_t j = 0; j < kPanelColumns; j += 2 * kLanes) {
         tile(left + r * kGroup, weights + j, kPanelColumns, kGroup,
-             {values + r * kPanelColumns + j, kPanelColumns, kGroup, true});
+             {values + r * kPanelColumns + j, kPanelColumns, kGroup, true}, {});
       }
     }
   }
@@ -312,24 +312,28 @@ struct DotPanel {
   const uint8_t* bytes;
   const float* scales;           // of integers
   const float* outlier_weights;
+  const uint8_t* next;  // the weights after it, or null
 };
 
 // Rows [first, first + rows) of plan.a times a panel, as float32 rows of x in `values`. Returns their number.
-HWY_INLINE int64_t MultiplyTile(const DotPlan& plan, const DotPanel& panel, int64_t first, int64_t rows, void* sums,
-                                float* values) {
+HWY_INLINE int64_t MultiplyTile(const DotPlan& plan, const DotPanel& panel, int64_t first, int64_t rows, Ahead ahead,
+                                void* sums, float* values) {
   const uint8_t* a = plan.a + first * plan.a_stride;
   const PanelWeight& weight = *plan.job.weight;
   if (plan.UsesBlocks()) {
     auto* float_sums = static_cast<float*>(sums);
     for (int64_t r = 0; r < rows; r += kBlockTileRows) {
+      const int64_t count = std::min(kBlockTileRows, rows - r);
+      const Ahead share = ahead.Take(count, rows - r);
       plan.kernel.block_tile({a + r * plan.a_stride, plan.a_stride, plan.corrections + (first + r) * weight.blocks,
                               panel.bytes, weight.blocks,
-                              weight.format == WeightFormat::kQ8 ? nullptr : CodeBytes(weight.format).data(),
-                              std::min(kBlockTileRows, rows - r), float_sums + r * kPanelColumns});
+                              weight.format == WeightFormat::kQ8 ? nullptr : CodeBytes(weight.format).data(), count,
+                              float_sums + r * kPanelColumns, share.next, share.bytes});
     }
     return JoinDigits(plan, float_sums, first, rows, values);
   }
-  plan.kernel.tile(a, plan.a_stride, panel.bytes, weight.groups, rows, plan.type == DotType::kBf16 ? values : sums);
+  plan.kernel.tile({a, plan.a_stride, panel.bytes, weight.groups, rows, plan.type == DotType::kBf16 ? values : sums,
+                    ahead.next, ahead.bytes});
   if (plan.type == DotType::kBf16) return rows;
   const int64_t count = ScaleTile(plan, static_cast<const int32_t*>(sums), first, rows, panel.scales, values);
   if (plan.outlier_count > 0) AddOutliers(plan, panel.outlier_weights, first, rows, values);
@@ -340,11 +344,16 @@ template <bool kGated>
 void MultiplyDotPanel(const DotPlan& plan, const DotPanel& panel, int64_t row_begin, int64_t row_end) {
   alignas(64) int32_t sums[kMostDotRows * kPanelColumns];
   alignas(64) float values[kMostDotRows * kPanelColumns];
+  // Few rows wait for memory. All of their tiles ask for a share of the next panel, so that it's read at an even pace,
+  // not while the first rows meet a panel and then no more.
+  const int64_t tiles = DivideUp(row_end - row_begin, plan.kernel.max_rows);
+  Ahead ahead;
+  if (tiles <= kMostAheadTiles && panel.next != nullptr) ahead = {panel.next, plan.job.weight->panel_bytes};
   for (int64_t first = row_begin; first < row_end; first += plan.kernel.max_rows) {
     const int64_t rows = std::min<int64_t>(plan.kernel.max_rows, row_end - first);
     const int64_t x_row = first / plan.digits;
     PrefetchResidual<kGated>(plan.job, x_row, rows / plan.digits, panel.index);
-    const int64_t count = MultiplyTile(plan, panel, first, rows, sums, values);
+    const int64_t count = MultiplyTile(plan, panel, first, rows, ahead.Take(rows, row_end - first), sums, values);
     FinishTile<kGated>(plan.job, values, x_row, count, panel.index);
   }
 }
@@ -359,7 +368,8 @@ inline void DotTask(const DotPlan& plan, int64_t task, ThreadScratch& scratch) {
   auto* unpacked = reinterpret_cast<uint8_t*>(scratch.data);
   float* outlier_weights = scratch.data + (plan.unpack ? weight.groups * kPanelColumns : 0);
   for (int64_t i = PartBegin(weight.panels, plan.chunks, chunk); i < end; ++i) {
-    DotPanel panel = {i, weight.panel(i), weight.IsFloat() ? nullptr : weight.scales(i), outlier_weights};
+    DotPanel panel = {i, weight.panel(i), weight.IsFloat() ? nullptr : weight.scales(i), outlier_weights,
+                      NextPanel(weight, i, chunk, plan.chunks, plan.threads)};
     if (plan.unpack) {
       UnpackPanel(weight, i, unpacked);
       panel.bytes = unpacked;

@@ -20,7 +20,20 @@ enum class DotType {
 // 32 columns. Rows of a, as DotKernel::row_group_bytes says, are `a_stride` bytes apart, padded with zeros to `groups`
 // groups. Memory of a's rows up to the next multiple of 16 may be read; sums has room for max_rows rows of 32, of which
 // those from `rows` on may be overwritten.
-using DotTile = void (*)(const void* a, int64_t a_stride, const void* panel, int64_t groups, int64_t rows, void* sums);
+//
+// On the way `ahead_bytes` from `ahead` on are asked for, evenly: what comes from memory next. Kernels without a block
+// tile, which are for many rows, may leave that out.
+struct DotTileArgs {
+  const void* a = nullptr;
+  int64_t a_stride = 0;
+  const void* panel = nullptr;
+  int64_t groups = 0;
+  int64_t rows = 0;
+  void* sums = nullptr;
+  const void* ahead = nullptr;
+  int64_t ahead_bytes = 0;
+};
+using DotTile = void (*)(const DotTileArgs& args);
 
 // The same for a panel of blocks (kQ8, kQ4, kInt4), with its scales applied:
 // sums[r][j] = sum over blocks b of scale(b, j) * (product of block b), in float32.
@@ -33,6 +46,8 @@ struct BlockTileArgs {
   const uint8_t* code_bytes = nullptr;  // [16], or null: the panel holds 8-bit integers (kQ8)
   int64_t rows = 0;  // at most kBlockTileRows
   float* sums = nullptr;  // [rows][32]
+  const void* ahead = nullptr;
+  int64_t ahead_bytes = 0;
 };
 using BlockTile = void (*)(const BlockTileArgs& args);
 inline constexpr int64_t kBlockTileRows = 4;

@@ -56,7 +56,6 @@ struct Ops {
   static constexpr int kMaxRows = 12;
   static constexpr int kOffset = 128;
   static constexpr int kRowGroupBytes = 4;
-  static constexpr int kAheadRows = 2;
   static Acc Zero() { return _mm512_setzero_si512(); }
   static Bytes Load(const uint8_t* p) { return _mm512_loadu_si512(p); }
   static Bytes Broadcast(const uint8_t* a) { return _mm512_set1_epi32(LoadGroup(a)); }
@@ -99,7 +98,6 @@ struct Ops {
   static constexpr int kMaxRows = 12;
   static constexpr int kOffset = 0;
   static constexpr int kRowGroupBytes = 4;
-  static constexpr int kAheadRows = 2;
   static Acc Zero() { return _mm512_setzero_ps(); }
   static Bytes Load(const uint8_t* p) { return _mm512_loadu_si512(p); }
   static Bytes Broadcast(const uint8_t* a) { return _mm512_set1_epi32(LoadGroup(a)); }
@@ -160,7 +158,6 @@ struct Ops : BaseOps {
   static constexpr int kVectors = 2;
   static constexpr int kMaxRows = 4;
   static constexpr int kRowGroupBytes = 8;
-  static constexpr int kAheadRows = 4;
   struct Row {
     __m256i even;
     __m256i odd;
@@ -190,7 +187,6 @@ struct Ops : avx2::BaseOps {
   static constexpr int kVectors = 2;
   static constexpr int kMaxRows = 6;
   static constexpr int kRowGroupBytes = 4;
-  static constexpr int kAheadRows = 2;
   static Bytes Broadcast(const uint8_t* a) { return _mm256_set1_epi32(LoadGroup(a)); }
   static Acc Dot(Acc acc, Bytes w, Bytes x) { return _mm256_dpbusd_avx_epi32(acc, w, x); }
 };
@@ -217,7 +213,6 @@ struct Ops {
   static constexpr int kMaxRows = 8;
   static constexpr int kOffset = 128;
   static constexpr int kRowGroupBytes = 8;  // as in avx2::Ops
-  static constexpr int kAheadRows = 2;
   struct Row {
     __m128i even;
     __m128i odd;
@@ -269,7 +264,6 @@ struct BaseOps {
   using Sum = int32_t;
   static constexpr int kBytes = 16;
   static constexpr int kRowGroupBytes = 4;
-  static constexpr int kAheadRows = 2;
   static Acc Zero() { return vdupq_n_s32(0); }
   static Bytes Load(const uint8_t* p) { return vld1q_u8(p); }
   static int8x16_t Broadcast(const uint8_t* a) { return vreinterpretq_s8_s32(vdupq_n_s32(LoadGroup(a))); }
@@ -417,13 +411,14 @@ void MatrixTile(const uint8_t* a, int64_t a_stride, const uint8_t* panel, int64_
 }
 
 template <class Matrix, int kPairs>
-void CallPairs(const void* a, int64_t a_stride, const void* panel, int64_t groups, int64_t rows, void* sums) {
+void CallPairs(const DotTileArgs& args) {
   if constexpr (kPairs > 0) {
-    if ((rows + 1) / 2 == kPairs) {
-      MatrixTile<Matrix, kPairs>(static_cast<const uint8_t*>(a), a_stride, static_cast<const uint8_t*>(panel), groups,
-                                 static_cast<typename Matrix::Sum*>(sums));
+    if ((args.rows + 1) / 2 == kPairs) {
+      MatrixTile<Matrix, kPairs>(static_cast<const uint8_t*>(args.a), args.a_stride,
+                                 static_cast<const uint8_t*>(args.panel), args.groups,
+                                 static_cast<typename Matrix::Sum*>(args.sums));
     } else {
-      CallPairs<Matrix, kPairs - 1>(a, a_stride, panel, groups, rows, sums);
+      CallPairs<Matrix, kPairs - 1>(args);
     }
   }
 }
@@ -450,12 +445,17 @@ namespace eyeshot::portable {
 
 namespace {
 
+template <auto kTile>
+void AmxTile(const DotTileArgs& args) {
+  kTile(args.a, args.a_stride, args.panel, args.groups, args.rows, args.sums);
+}
+
 DotKernel AmxKernel(DotType type) {
   DotKernel kernel;
   kernel.name = "amx";
   kernel.max_rows = 32;
   kernel.offset = type == DotType::kInt8 ? 128 : 0;
-  kernel.tile = type == DotType::kInt8 ? &x86::AmxInt8Tile : &x86::AmxBf16Tile;
+  kernel.tile = type == DotType::kInt8 ? &AmxTile<&x86::AmxInt8Tile> : &AmxTile<&x86::AmxBf16Tile>;
   kernel.begin = &x86::AmxBegin;
   kernel.end = &x86::AmxEnd;
   return kernel;

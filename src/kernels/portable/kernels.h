@@ -61,6 +61,7 @@ struct LinearPlan {
   int64_t slabs = 0;          // parts of the depth, such that a block's part stays in L2
   int64_t slab_depth = 0;     // a multiple of kGroup; the last slab has what is left
   int64_t chunks = 0;
+  int threads = 0;
   int64_t strip_panels = 0;   // weight panels whose sums are kept between slabs
   int64_t scratch_floats = 0;  // of each thread
 };
@@ -92,6 +93,7 @@ struct DotPlan {
   int64_t block_rows = 0;  // a multiple of the tile's rows; the last block may have fewer
   int64_t blocks = 0;
   int64_t chunks = 0;
+  int threads = 0;
   int64_t scratch_floats = 0;  // of each thread
 
   bool UsesBlocks() const { return job.weight->IsBlocks() && !unpack; }
@@ -101,6 +103,15 @@ struct DotPlan {
   int64_t corrections_of_row() const { return UsesBlocks() ? job.weight->blocks : 1; }
 };
 DotPlan PlanDot(DotType type, const DotKernel& many, const DotKernel& few, int threads, const LinearJob& job);
+
+// Tiles of a panel's rows beyond which its arithmetic takes far longer than reading the next one.
+inline constexpr int64_t kMostAheadTiles = 8;
+
+// What a thread reads after panel `panel` of a chunk (threads take chunks in turns), or null.
+inline const uint8_t* NextPanel(const PanelWeight& weight, int64_t panel, int64_t chunk, int64_t chunks, int threads) {
+  if (panel + 1 < PartBegin(weight.panels, chunks, chunk + 1)) return weight.panel(panel + 1);
+  return chunk + threads < chunks ? weight.panel(PartBegin(weight.panels, chunks, chunk + threads)) : nullptr;
+}
 
 // Rows up to which reading weights takes longer than multiplying in float32.
 inline constexpr int64_t kFewRows = 4;

@@ -129,24 +129,29 @@ inline void PackBlock(const LinearBlock& block) {
   }
 }
 
-// One slab of a block's rows times one weight panel; after the last slab, the epilogue.
+// One slab of a block's rows times one weight panel; after the last slab, the epilogue. next: the weights after the
+// panel's, or null.
 template <bool kGated, template <int> class ColumnsOf>
-void MultiplyPanel(const LinearBlock& block, int64_t slab, int64_t panel, float* sums) {
+void MultiplyPanel(const LinearBlock& block, int64_t slab, int64_t panel, const uint8_t* next, float* sums) {
   using Columns = ColumnsOf<1>;
   const LinearPlan& plan = block.plan;
   const int64_t begin = slab * plan.slab_depth;
   const int64_t depth = std::min(plan.slab_depth, plan.job.weight->inputs - begin);
   const uint8_t* words = plan.job.weight->panel(panel) + begin / Columns::kDepth * kGroupRowBytes;
   const bool last = slab + 1 == plan.slabs;
+  Ahead ahead = {words, 0};
+  if (next != nullptr) ahead = {next, plan.job.weight->panel_bytes};
   for (int64_t row_panel = block.panel_begin; row_panel < block.panel_end; ++row_panel) {
     const int64_t first = block.PanelRow(row_panel);
     const int64_t rows = block.PanelRow(row_panel + 1) - first;
     float* tile_sums = sums + (plan.slabs == 1 ? 0 : (first - block.row_begin) * kPanelColumns);
     if (last) PrefetchResidual<kGated>(plan.job, first, rows, panel);
+    Ahead tile_ahead = ahead.Take(1, block.panel_end - row_panel);
     for (int64_t i = 0; i < kPanelColumns;) {
       i += kLanes * MultiplyColumns<ColumnsOf>(rows, (kPanelColumns - i) / kLanes, block.Packed(slab, first),
                                                reinterpret_cast<const typename Columns::Element*>(words) + i,
-                                               kPanelColumns, depth, {tile_sums + i, kPanelColumns, kGroup, slab > 0});
+                                               kPanelColumns, depth, {tile_sums + i, kPanelColumns, kGroup, slab > 0},
+                                               tile_ahead);
     }
     if (last) FinishTile<kGated>(plan.job, tile_sums, first, rows, panel);
   }
@@ -161,7 +166,9 @@ void MultiplyBlock(const LinearBlock& block, int64_t chunk) {
     const int64_t strip_end = std::min(end, strip + plan.strip_panels);
     for (int64_t slab = 0; slab < plan.slabs; ++slab) {
       for (int64_t panel = strip; panel < strip_end; ++panel) {
-        MultiplyPanel<kGated, ColumnsOf>(block, slab, panel,
+        const uint8_t* next =
+            plan.slabs > 1 ? nullptr : NextPanel(*plan.job.weight, panel, chunk, plan.chunks, plan.threads);
+        MultiplyPanel<kGated, ColumnsOf>(block, slab, panel, next,
                                          block.sums + (panel - strip) * plan.block_rows * kPanelColumns);
       }
     }
@@ -186,6 +193,9 @@ inline void LinearTask(const LinearPlan& plan, int64_t task, ThreadScratch& scra
   }
   if (plan.job.weight->IsFloat32()) {
     MultiplyChunk<FloatColumns>(block, task % plan.chunks);
+  } else if (plan.row_panels > 1 && plan.row_panels <= kMostAheadTiles) {
+    // A panel that is passed once is read evenly anyway, and hardware prefetchers do it as well.
+    MultiplyChunk<StreamedPanelColumns>(block, task % plan.chunks);
   } else {
     MultiplyChunk<PanelColumns>(block, task % plan.chunks);
   }

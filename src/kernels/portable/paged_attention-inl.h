@@ -89,17 +89,19 @@ inline PagedHead LayOut(const PagedPlan& plan, const PagedTask& task, float* scr
   return h;
 }
 
-// Scores of a tile's rows and the keys [0, keys) of a block, at `scores` as a left operand.
+// Scores of a tile's rows and the keys [0, keys) of a block, at `scores` as a left operand. next: the part that is
+// wanted after this one.
 template <class Parts>
 void ScoreBlock(const PagedHead& h, const float* queries, int64_t rows, const uint8_t* part, int64_t keys,
-                float* scores) {
+                const uint8_t* next, float* scores) {
   const auto* block_keys = reinterpret_cast<const typename Parts::Element*>(part);
   const int64_t block_size = h.cache->shape.block_size;
+  Ahead ahead = {next, PagedKvCache::KvPartBytes(h.cache->shape)};
   for (int64_t key = 0; key < keys;) {
     const TileTarget target = {scores + key / kGroup * rows * kGroup + key % kGroup, kGroup, rows * kGroup, false};
     const int64_t vectors = std::min(DivideUp(keys - key, kLanes), (block_size - key) / kLanes);
     key += kLanes * MultiplyColumns<Parts::template Columns>(rows, vectors, queries, block_keys + key, block_size,
-                                                             h.dim(), target);
+                                                             h.dim(), target, ahead);
   }
 }
 
@@ -176,22 +178,19 @@ void UpdateRows(const PagedHead& h, int64_t row, int64_t rows, RowRange blocks) 
   for (int64_t r = 0; r < rows; ++r) h.sums[row + r] += hn::GetLane(hn::SumOfLanes(d, sums[r]));
 }
 
-// mixed += powers times the first `keys` values of a block.
+// mixed += powers times the first `keys` values of a block. next: as for ScoreBlock.
 template <class Parts>
-void MixBlock(const PagedHead& h, const float* powers, int64_t row, int64_t rows, const uint8_t* part, int64_t keys) {
+void MixBlock(const PagedHead& h, const float* powers, int64_t row, int64_t rows, const uint8_t* part, int64_t keys,
+              const uint8_t* next) {
   const auto* values = reinterpret_cast<const typename Parts::Element*>(part);
   const int64_t dim = h.dim();
   const int64_t stride = h.plan->padded_dim;
+  Ahead ahead = {next, PagedKvCache::KvPartBytes(h.cache->shape)};
   for (int64_t i = 0; i < dim;) {
     const TileTarget target = {h.mixed + row * stride + i, stride, kGroup, true};
     i += kLanes * MultiplyColumns<Parts::template Columns>(rows, DivideUp(dim - i, kLanes), powers, values + i, dim,
-                                                           keys, target);
+                                                           keys, target, ahead);
   }
-}
-
-// Parts are as long as pages, over whose ends no hardware prefetcher goes: each would begin with a wait for memory.
-HWY_INLINE void PrefetchPart(const uint8_t* part, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(part + i, 0);
 }
 
 // The rows of one register tile against the cache blocks `blocks`.
@@ -203,15 +202,18 @@ void PagedTile(const PagedHead& h, int64_t row, int64_t rows, const float* queri
   if (blocks.count() <= 0) return;
   const auto keys_of = [&](int64_t block) { return std::min(block_size, keys - block * block_size); };
   const auto scores_of = [&](int64_t block) { return h.scores + (block - blocks.begin) * h.padded_block() * rows; };
-  const int64_t part_bytes = PagedKvCache::KvPartBytes(h.cache->shape);
+  // Parts are as long as pages, over whose ends no hardware prefetcher goes: each would begin with a wait for memory.
+  const bool last_step = blocks.end >= DivideUp(keys, block_size);
   for (int64_t block = blocks.begin; block < blocks.end; ++block) {
-    if (block + 1 < blocks.end) PrefetchPart(h.Keys(block + 1), part_bytes);
-    PrefetchPart(h.Values(block), part_bytes);
-    ScoreBlock<Parts>(h, queries, rows, h.Keys(block), keys_of(block), scores_of(block));
+    const uint8_t* next = block + 1 < blocks.end ? h.Keys(block + 1) : h.Values(blocks.begin);
+    ScoreBlock<Parts>(h, queries, rows, h.Keys(block), keys_of(block), next, scores_of(block));
   }
   UpdateRows<Parts>(h, row, rows, blocks);
   for (int64_t block = blocks.begin; block < blocks.end; ++block) {
-    MixBlock<Parts>(h, scores_of(block), row, rows, h.Values(block), keys_of(block));
+    const uint8_t* values = h.Values(block);
+    const uint8_t* after = last_step ? values : h.Keys(blocks.end);
+    MixBlock<Parts>(h, scores_of(block), row, rows, values, keys_of(block),
+                    block + 1 < blocks.end ? h.Values(block + 1) : after);
   }
 }
 

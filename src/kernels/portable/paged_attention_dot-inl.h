@@ -146,15 +146,15 @@ inline void PagedDotTile(const PagedDotHead& h, int64_t row, int64_t rows, RowRa
   blocks.end = std::min(blocks.end, DivideUp(keys, kPanelColumns));
   if (blocks.count() <= 0) return;
   for (int64_t b = 0; b < blocks.count(); ++b) {
-    h.kernel().tile(h.queries + row * dim, dim * 2, h.keys + b * dim / 2 * kPanelColumns, dim / 2, rows,
-                    h.scores + b * h.kernel().max_rows * kPanelColumns);
+    h.kernel().tile({h.queries + row * dim, dim * 2, h.keys + b * dim / 2 * kPanelColumns, dim / 2, rows,
+                     h.scores + b * h.kernel().max_rows * kPanelColumns});
   }
   float rescale[kMostDotRows];
   for (int64_t r = 0; r < rows; ++r) rescale[r] = SoftmaxPagedRow(h, row + r, r, blocks);
   alignas(64) float sums[kMostDotRows * kPanelColumns];
   for (int64_t i = 0; i < dim; i += kPanelColumns) {
-    h.kernel().tile(h.powers, h.step_keys * 2, h.values + i * (h.step_keys / 2), blocks.count() * kPanelColumns / 2,
-                    rows, sums);
+    h.kernel().tile(
+        {h.powers, h.step_keys * 2, h.values + i * (h.step_keys / 2), blocks.count() * kPanelColumns / 2, rows, sums});
     for (int64_t r = 0; r < rows; ++r) {
       float* mixed = h.head.mixed + (row + r) * h.head.plan->padded_dim + i;
       for (int64_t j = 0; j < kPanelColumns; j += kLanes) {

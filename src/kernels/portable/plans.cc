@@ -36,10 +36,12 @@ constexpr int64_t kLeastChunkPanels = 4;
 // much as scoring and mixing 32 queries takes; so few tasks are wanted.
 constexpr int64_t kAttentionTasksPerThread = 4;
 
-// Chunks of a weight's panels for each row block: enough tasks for the threads, none with less than `least` panels.
+// Chunks of a weight's panels for each row block: enough tasks for the threads, none with less than `least` panels, and
+// equally many for each.
 int64_t Chunks(int threads, int64_t blocks, int64_t panels, int64_t least) {
   const int64_t wanted = threads == 1 ? 1 : DivideUp(kTasksPerThread * threads, blocks);
-  return std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, panels / least));
+  const int64_t chunks = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, panels / least));
+  return chunks > threads ? chunks - chunks % threads : chunks;
 }
 
 }  // namespace
@@ -49,6 +51,7 @@ LinearPlan PlanLinear(int max_rows, int threads, const LinearJob& job) {
   const int64_t rows = job.rows;
   LinearPlan plan;
   plan.job = job;
+  plan.threads = threads;
   plan.row_panels = DivideUp(rows, max_rows);
   const int64_t panel_rows = DivideUp(rows, plan.row_panels);
   const int64_t padded_depth = RoundUp(weight.inputs, kGroup);
@@ -76,6 +79,7 @@ DotPlan PlanDot(DotType type, const DotKernel& many, const DotKernel& few, int t
   DotPlan plan;
   plan.job = job;
   plan.type = type;
+  plan.threads = threads;
   plan.kernel = is_few ? few : many;
   plan.digits = is_few ? 2 : 1;
   plan.unpack = weight.IsBlocks() && !is_few;

@@ -13,6 +13,7 @@
 #define EYESHOT_KERNELS_PORTABLE_TILE_INL_H_
 #endif
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <type_traits>
@@ -47,6 +48,7 @@ struct PanelColumns {
   using Element = uint32_t;
   static constexpr int kVectors = kVectorCount;
   static constexpr int kDepth = 2;
+  static constexpr bool kStreamed = false;
   template <int kStep>
   static HWY_INLINE void Load(const Element* b, Vec (&columns)[kVectors]) {
     const Words d;
@@ -58,12 +60,19 @@ struct PanelColumns {
   }
 };
 
+// The same for so few rows that they wait for weights.
+template <int kVectorCount>
+struct StreamedPanelColumns : PanelColumns<kVectorCount> {
+  static constexpr bool kStreamed = true;
+};
+
 // Rows of float32.
 template <int kVectorCount>
 struct FloatColumns {
   using Element = float;
   static constexpr int kVectors = kVectorCount;
   static constexpr int kDepth = 1;
+  static constexpr bool kStreamed = false;
   template <int kStep>
   static HWY_INLINE void Load(const Element* b, Vec (&columns)[kVectors]) {
     for (int v = 0; v < kVectors; ++v) columns[v] = hn::LoadU(Floats(), b + v * kLanes);
@@ -76,6 +85,7 @@ struct F16Columns {
   using Element = uint16_t;
   static constexpr int kVectors = kVectorCount;
   static constexpr int kDepth = 1;
+  static constexpr bool kStreamed = true;
   template <int kStep>
   static HWY_INLINE void Load(const Element* b, Vec (&columns)[kVectors]) {
     const hn::Rebind<hwy::float16_t, Floats> half;
@@ -92,6 +102,7 @@ struct I8Columns {
   using Element = int8_t;
   static constexpr int kVectors = kVectorCount;
   static constexpr int kDepth = 1;
+  static constexpr bool kStreamed = true;
   template <int kStep>
   static HWY_INLINE void Load(const Element* b, Vec (&columns)[kVectors]) {
     const hn::Rebind<int8_t, Floats> bytes;
@@ -110,16 +121,35 @@ struct TileTarget {
   bool accumulate;  // goes on from the sums that are there
 };
 
+// What comes from memory next: tiles ask for it on the way, evenly, if their Columns are kStreamed.
+struct Ahead {
+  const uint8_t* next = nullptr;
+  int64_t bytes = 0;
+
+  // The first `part` of `parts`, which is taken off.
+  Ahead Take(int64_t part, int64_t parts) {
+    const Ahead share = {next, bytes * part / parts};
+    next += share.bytes;
+    bytes -= share.bytes;
+    return share;
+  }
+};
+
 template <class Columns>
 using TileFunction = void (*)(const float* a, const typename Columns::Element* b, int64_t b_stride, int64_t depth,
-                              const TileTarget& target);
+                              const TileTarget& target, const Ahead& ahead);
 
 // a: packed rows; b: [depth / kDepth] rows, b_stride elements apart. Where depth ends inside an element of b, the next
 // element of a's rows must be zero.
 template <class Columns, int kRows>
 void Tile(const float* HWY_RESTRICT a, const typename Columns::Element* HWY_RESTRICT b, int64_t b_stride, int64_t depth,
-          const TileTarget& target) {
+          const TileTarget& target, const Ahead& ahead) {
   constexpr int kVectors = Columns::kVectors;
+  constexpr int kDepth = Columns::kDepth;
+  // Lines of b that a step of it reads, and so as many that are asked for.
+  constexpr int64_t kLines = std::max<int64_t>(1, kVectors * kLanes * sizeof(typename Columns::Element) / 64);
+  const uint8_t* next = ahead.next;
+  const int64_t next_step = Columns::kStreamed ? ahead.bytes / (DivideUp(depth, int64_t{kDepth}) * kLines) : 0;
   const Floats d;
   const auto place = [&](int r, int v) HWY_ATTR {
     return target.c + r * target.row_stride + v * kLanes / kGroup * target.group_stride + v * kLanes % kGroup;
@@ -144,9 +174,11 @@ void Tile(const float* HWY_RESTRICT a, const typename Columns::Element* HWY_REST
                             }
                           };
                           (one(std::integral_constant<int, kSteps>()), ...);
+                          if constexpr (Columns::kStreamed) {
+                            for (int64_t i = 0; i < kLines; ++i, next += next_step) __builtin_prefetch(next, 0, 2);
+                          }
                           b += b_stride;
                         };
-  constexpr int kDepth = Columns::kDepth;
   constexpr auto kSteps = std::make_integer_sequence<int, kDepth>();
   for (; depth >= kGroup; depth -= kGroup, a += kRows * kGroup) {
     for (int k = 0; k < kGroup; k += kDepth) step(a + k, kSteps);
@@ -173,18 +205,19 @@ TileFunction<Columns> TileOf(int64_t rows) {
 }
 
 // The tile of as many vectors of columns as suit the rows, at most `most` (at least 1). Returns how many they were.
+// Takes its share of `ahead`, which is for all of them.
 template <template <int> class ColumnsOf>
 HWY_INLINE int64_t MultiplyColumns(int64_t rows, int64_t most, const float* a, const typename ColumnsOf<1>::Element* b,
-                                   int64_t b_stride, int64_t depth, const TileTarget& target) {
+                                   int64_t b_stride, int64_t depth, const TileTarget& target, Ahead& ahead) {
   if (rows <= kWideRows && most >= kWideVectors) {
-    TileOf<ColumnsOf<kWideVectors>>(rows)(a, b, b_stride, depth, target);
+    TileOf<ColumnsOf<kWideVectors>>(rows)(a, b, b_stride, depth, target, ahead.Take(kWideVectors, most));
     return kWideVectors;
   }
   if (most >= 2) {
-    TileOf<ColumnsOf<2>>(rows)(a, b, b_stride, depth, target);
+    TileOf<ColumnsOf<2>>(rows)(a, b, b_stride, depth, target, ahead.Take(2, most));
     return 2;
   }
-  TileOf<ColumnsOf<1>>(rows)(a, b, b_stride, depth, target);
+  TileOf<ColumnsOf<1>>(rows)(a, b, b_stride, depth, target, ahead.Take(1, 1));
   return 1;
 }
 
