@@ -8,9 +8,13 @@ namespace {
 
 std::atomic<uint64_t> allocations{0};
 
-void* Count(std::size_t bytes) {
+void* CountOrNull(std::size_t bytes) noexcept {
   allocations.fetch_add(1, std::memory_order_relaxed);
-  if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
+  return std::malloc(bytes == 0 ? 1 : bytes);
+}
+
+void* Count(std::size_t bytes) {
+  if (void* memory = CountOrNull(bytes)) return memory;
   throw std::bad_alloc();
 }
 
@@ -18,6 +22,8 @@ void* Count(std::size_t bytes) {
 
 void* operator new(std::size_t bytes) { return Count(bytes); }
 void* operator new[](std::size_t bytes) { return Count(bytes); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return CountOrNull(bytes); }
+void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return CountOrNull(bytes); }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }

@@ -741,8 +741,9 @@ class Gpu(ProgramTest):
         self.assertRegex(err, r"(?m)^GPU: \d+ MB taken, 50 J .*312 W, SM 1980 MHz")
 
     def is_of_400_watts(self, joules, ms):
-        """As good as the bounds that the program gives, or within 2 %."""
-        slack = 0.02 * 0.4 * ms
+        """As good as the bounds that the program gives, or within 15 %: joules and milliseconds are of different runs, and the
+        same prompt took 499 to 568 ms on a quiet machine, whose CPU plays the GPU."""
+        slack = 0.15 * 0.4 * ms
         self.assertLessEqual(joules["low"] - slack, 0.4 * ms)
         self.assertGreaterEqual(joules["high"] + slack, 0.4 * ms)
 
