@@ -298,7 +298,8 @@ std::string TablesSection(const WorkloadReport& report, size_t group) {
     html += fmt::format(
         "<p class=\"soft\">{} tiles, {} prompt tokens ({} visual), {} requests; energy-delay product "
         "{:.4g} J s",
-        request.tiles, request.prompt_tokens, request.visual_tokens, request.requests, whole.value * request.seconds);
+        request.tiles, request.prompt_tokens, request.visual_tokens, request.requests,
+        whole.value * request.measured_s[group]);
     if (request.active[group].source != EnergySource::kNone) {
       html += "; without idling " + Bounds(request.active[group]);
     }

@@ -75,8 +75,8 @@ std::string GroupText(const WorkloadReport& report, const RequestFigure& request
   text += fmt::format(
       "request: {:.4g} J ({:.4g} to {:.4g}), {:.1f} W, {}, {:.4g} J a token of answer, "
       "energy-delay product {:.4g} J s\n",
-      whole.value, whole.low, whole.high, whole.value / request.seconds, SpreadText(request.joules[group]),
-      whole.value / request.tokens, whole.value * request.seconds);
+      whole.value, whole.low, whole.high, whole.value / request.measured_s[group], SpreadText(request.joules[group]),
+      whole.value / request.tokens, whole.value * request.measured_s[group]);
   const Joules& active = request.active[group];
   if (active.source != EnergySource::kNone) {
     text += fmt::format("active: {:.4g} J ({:.4g} to {:.4g}), without {:.1f} W of idling\n", active.value, active.low,
@@ -238,10 +238,11 @@ OrderedJson WholeJson(const WorkloadReport& report, const RequestFigure& request
   json["runs"] = figure.runs;
   json["repeatable"] = figure.runs > 1 ? OrderedJson(figure.repeatable()) : OrderedJson();
   PutCosts(json, figure.joules, report.rates);
-  json["mean_w"] = figure.joules.value / request.seconds;
+  json["measured_ms"] = request.measured_s[group] * 1e3;
+  json["mean_w"] = figure.joules.value / request.measured_s[group];
   json["j_per_answer_token"] = figure.joules.value / request.tokens;
   json["decode_j_per_token"] = request.stages[kDecode].joules[group].joules.value / request.tokens;
-  json["energy_delay_js"] = figure.joules.value * request.seconds;
+  json["energy_delay_js"] = figure.joules.value * request.measured_s[group];
   if (const auto& inflation = request.inflation[group]) {
     json["inflation"] = {{"prompt_only", RatioJson(inflation->prompt_only)},
                          {"encode_share", RatioJson(inflation->encode_share)},

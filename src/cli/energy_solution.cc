@@ -206,10 +206,21 @@ Repeated StageOf(const std::vector<RunSolution>& solutions, size_t stage, const 
   return repeated;
 }
 
-double MeanExposed(std::span<const InputRun> runs, int tokens, size_t stage, EnergySource source) {
+// The times of the requests that a group's joules are of.
+double MeanExposed(std::span<const InputRun> runs, int tokens, size_t stage, size_t group, EnergySource source) {
   double sum = 0;
   for (const InputRun& run : runs) {
-    sum += PhaseWith(run, tokens, stage).times.Exposed(source)[stage];
+    sum += PhaseWith(run, tokens, stage).groups[group].times.Exposed(source)[stage];
+  }
+  return sum / static_cast<double>(runs.size());
+}
+
+double MeanMeasured(std::span<const InputRun> runs, int tokens, size_t group) {
+  double sum = 0;
+  for (const InputRun& run : runs) {
+    sum += PhaseWith(run, tokens, kBetween).groups[group].times.request_s;
+    const PhaseResult* decoding = run.Find(Kind::kDecodeImage, 0);
+    if (decoding != nullptr) sum += decoding->groups[group].times.wall_s[kDecoding];
   }
   return sum / static_cast<double>(runs.size());
 }
@@ -228,6 +239,7 @@ void AddGroup(const SolveContext& context, size_t group, std::span<const InputRu
   if (unknown != solutions.end()) {
     figure.joules.emplace_back();
     figure.active.emplace_back();
+    figure.measured_s.push_back(0);
     for (StageFigure& stage : figure.stages) {
       stage.joules.emplace_back();
       stage.active.emplace_back();
@@ -240,11 +252,12 @@ void AddGroup(const SolveContext& context, size_t group, std::span<const InputRu
   wholes.reserve(solutions.size());
   for (const RunSolution& solution : solutions) wholes.push_back(solution.whole);
   figure.joules.push_back(Combine(wholes, meters.relative_error, meters.source));
-  figure.active.push_back(active(figure.joules.back().joules, figure.seconds));
+  figure.measured_s.push_back(MeanMeasured(runs, tokens, group));
+  figure.active.push_back(active(figure.joules.back().joules, figure.measured_s.back()));
   for (size_t i = 0; i < kTimes; ++i) {
     StageFigure& stage = figure.stages[i];
     stage.joules.push_back(StageOf(solutions, i, meters));
-    stage.exposed_s.push_back(MeanExposed(runs, tokens, i, meters.source));
+    stage.exposed_s.push_back(MeanExposed(runs, tokens, i, group, meters.source));
     stage.active.push_back(active(stage.joules.back().joules, stage.exposed_s.back()));
   }
   if (!text.empty()) figure.inflation.back() = InflationOf(solutions, SolveRuns(context, group, text, tokens));
@@ -282,6 +295,7 @@ void AddModelGroup(std::span<RequestFigure> requests,
     }
     request.joules.push_back({.joules = whole, .resolved = true});
     request.active.emplace_back();
+    request.measured_s.push_back(request.seconds);
     request.inflation.emplace_back();
     request.notes.emplace_back();
   }

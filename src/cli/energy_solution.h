@@ -73,6 +73,8 @@ struct RequestFigure {
   std::vector<StageFigure> stages;  // [kTimes]
   std::vector<Repeated> joules;     // the whole request, by group
   std::vector<Joules> active;
+  // By group: of the requests that the joules are of, between two moves of the counter, which `seconds` may not all be.
+  std::vector<double> measured_s;
   std::vector<std::optional<InflationFigure>> inflation;  // by group; of questions with pictures
   std::optional<GpuReading> gpu;  // at the end of the last phase of these requests
   std::vector<std::string> notes;  // why a group has no figure

@@ -108,6 +108,26 @@ TEST_P(EnergySolutionTest, KnownPowersGiveKnownJoules) {
   EXPECT_NEAR(figure.active[0].value, whole - 70 * figure.seconds, 1e-6);
 }
 
+// A counter that moves seldom is read over some of a phase's requests, which may take longer than the others.
+TEST_P(EnergySolutionTest, JoulesHaveTheTimesOfTheirOwnRequests) {
+  std::vector<InputRun> runs = {PictureRun(GetParam())};
+  const RequestFigure same = Solve(runs, {});
+  for (auto& [part, phase] : runs[0].phases) {
+    RequestTimes& times = phase.groups[0].times;
+    times.request_s *= 1.25;
+    for (double& seconds : times.wall_s) seconds *= 1.25;
+    for (double& seconds : times.device_s) seconds *= 1.25;
+  }
+  const RequestFigure figure = Solve(runs, {});
+  EXPECT_DOUBLE_EQ(figure.seconds, same.seconds);
+  EXPECT_NEAR(figure.measured_s[0], 1.25 * same.seconds, 1e-12);
+  EXPECT_NEAR(figure.joules[0].joules.value / figure.measured_s[0], same.joules[0].joules.value / same.seconds, 1e-6);
+  const StageFigure& encode = figure.stages[Index(StageId::kEncode)];
+  EXPECT_NEAR(encode.exposed_s[0], 1.25 * encode.wall_s, 1e-12);
+  EXPECT_NEAR(encode.joules[0].joules.value / encode.exposed_s[0],
+              same.stages[Index(StageId::kEncode)].joules[0].joules.value / encode.wall_s, 1e-3 * 620);
+}
+
 TEST_P(EnergySolutionTest, InflationIsSplit) {
   const RequestFigure figure = Solve({PictureRun(GetParam())}, {TextRun(GetParam())});
   ASSERT_TRUE(figure.inflation[0].has_value());
