@@ -324,16 +324,15 @@ HWY_INLINE int64_t MultiplyTile(const DotPlan& plan, const DotPanel& panel, int6
     auto* float_sums = static_cast<float*>(sums);
     for (int64_t r = 0; r < rows; r += kBlockTileRows) {
       const int64_t count = std::min(kBlockTileRows, rows - r);
-      const Ahead share = ahead.Take(count, rows - r);
       plan.kernel.block_tile({a + r * plan.a_stride, plan.a_stride, plan.corrections + (first + r) * weight.blocks,
                               panel.bytes, weight.blocks,
                               weight.format == WeightFormat::kQ8 ? nullptr : CodeBytes(weight.format).data(), count,
-                              float_sums + r * kPanelColumns, share.next, share.bytes});
+                              float_sums + r * kPanelColumns, ahead.Take(count, rows - r)});
     }
     return JoinDigits(plan, float_sums, first, rows, values);
   }
-  plan.kernel.tile({a, plan.a_stride, panel.bytes, weight.groups, rows, plan.type == DotType::kBf16 ? values : sums,
-                    ahead.next, ahead.bytes});
+  plan.kernel.tile(
+      {a, plan.a_stride, panel.bytes, weight.groups, rows, plan.type == DotType::kBf16 ? values : sums, ahead});
   if (plan.type == DotType::kBf16) return rows;
   const int64_t count = ScaleTile(plan, static_cast<const int32_t*>(sums), first, rows, panel.scales, values);
   if (plan.outlier_count > 0) AddOutliers(plan, panel.outlier_weights, first, rows, values);

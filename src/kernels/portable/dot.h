@@ -16,13 +16,25 @@ enum class DotType {
   kBf16,  // bfloat16 on both sides, sums in float32
 };
 
+// What comes from memory next: a tile asks for it on the way, evenly.
+struct Ahead {
+  const uint8_t* next = nullptr;
+  int64_t bytes = 0;
+
+  // The first `part` of `parts`, which is taken off.
+  Ahead Take(int64_t part, int64_t parts) {
+    const Ahead share = {next, bytes * part / parts};
+    next += share.bytes;
+    bytes -= share.bytes;
+    return share;
+  }
+};
+
 // sums[r][j] = the product of row r of `a` and column j of a panel (weights.h), for rows r < `rows` <= max_rows and all
 // 32 columns. Rows of a, as DotKernel::row_group_bytes says, are `a_stride` bytes apart, padded with zeros to `groups`
 // groups. Memory of a's rows up to the next multiple of 16 may be read; sums has room for max_rows rows of 32, of which
 // those from `rows` on may be overwritten.
-//
-// On the way `ahead_bytes` from `ahead` on are asked for, evenly: what comes from memory next. Kernels without a block
-// tile, which are for many rows, may leave that out.
+// Kernels without a block tile, which are for many rows, may leave `ahead` out.
 struct DotTileArgs {
   const void* a = nullptr;
   int64_t a_stride = 0;
@@ -30,8 +42,7 @@ struct DotTileArgs {
   int64_t groups = 0;
   int64_t rows = 0;
   void* sums = nullptr;
-  const void* ahead = nullptr;
-  int64_t ahead_bytes = 0;
+  Ahead ahead;
 };
 using DotTile = void (*)(const DotTileArgs& args);
 
@@ -46,8 +57,7 @@ struct BlockTileArgs {
   const uint8_t* code_bytes = nullptr;  // [16], or null: the panel holds 8-bit integers (kQ8)
   int64_t rows = 0;  // at most kBlockTileRows
   float* sums = nullptr;  // [rows][32]
-  const void* ahead = nullptr;
-  int64_t ahead_bytes = 0;
+  Ahead ahead;
 };
 using BlockTile = void (*)(const BlockTileArgs& args);
 inline constexpr int64_t kBlockTileRows = 4;

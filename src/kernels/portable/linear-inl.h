@@ -166,8 +166,7 @@ void MultiplyBlock(const LinearBlock& block, int64_t chunk) {
     const int64_t strip_end = std::min(end, strip + plan.strip_panels);
     for (int64_t slab = 0; slab < plan.slabs; ++slab) {
       for (int64_t panel = strip; panel < strip_end; ++panel) {
-        const uint8_t* next =
-            plan.slabs > 1 ? nullptr : NextPanel(*plan.job.weight, panel, chunk, plan.chunks, plan.threads);
+        const uint8_t* next = NextPanel(*plan.job.weight, panel, chunk, plan.chunks, plan.threads);
         MultiplyPanel<kGated, ColumnsOf>(block, slab, panel, next,
                                          block.sums + (panel - strip) * plan.block_rows * kPanelColumns);
       }
@@ -193,7 +192,7 @@ inline void LinearTask(const LinearPlan& plan, int64_t task, ThreadScratch& scra
   }
   if (plan.job.weight->IsFloat32()) {
     MultiplyChunk<FloatColumns>(block, task % plan.chunks);
-  } else if (plan.row_panels > 1 && plan.row_panels <= kMostAheadTiles) {
+  } else if (plan.slabs == 1 && plan.row_panels > 1 && plan.row_panels <= kMostAheadTiles) {
     // A panel that is passed once is read evenly anyway, and hardware prefetchers do it as well.
     MultiplyChunk<StreamedPanelColumns>(block, task % plan.chunks);
   } else {

@@ -121,20 +121,7 @@ struct TileTarget {
   bool accumulate;  // goes on from the sums that are there
 };
 
-// What comes from memory next: tiles ask for it on the way, evenly, if their Columns are kStreamed.
-struct Ahead {
-  const uint8_t* next = nullptr;
-  int64_t bytes = 0;
-
-  // The first `part` of `parts`, which is taken off.
-  Ahead Take(int64_t part, int64_t parts) {
-    const Ahead share = {next, bytes * part / parts};
-    next += share.bytes;
-    bytes -= share.bytes;
-    return share;
-  }
-};
-
+// `ahead` is asked for if the Columns are kStreamed.
 template <class Columns>
 using TileFunction = void (*)(const float* a, const typename Columns::Element* b, int64_t b_stride, int64_t depth,
                               const TileTarget& target, const Ahead& ahead);
