@@ -30,6 +30,9 @@ std::unique_ptr<Chat> NewChat(std::string_view system = {}) {
   return *std::move(chat);
 }
 
+// One view instead of tiles, for what has nothing to do with them: sanitizers take minutes for five.
+const PictureDetail kOneView{PictureDetail::Kind::kLow, 0};
+
 // A picture of the model's goldens: text on a plain ground.
 std::shared_ptr<const Image> Picture() {
   auto image = LoadImage(kImages + "dev_0002_0.png");
@@ -42,9 +45,6 @@ Answer Ask(Chat& chat, std::vector<ContentPart> parts, const AskOptions& options
   if (!answer.ok()) throw std::runtime_error(answer.status().message());
   return *std::move(answer);
 }
-
-// One view instead of tiles, for what has nothing to do with them: sanitizers take minutes for five.
-const PictureDetail kOneView{PictureDetail::Kind::kLow, 0};
 
 TEST(EngineTest, SecondTurnReusesCacheAndPicture) {
   const auto chat = NewChat();
@@ -209,16 +209,14 @@ TEST(EngineTest, BadOptionsAreNamed) {
 }
 
 TEST(EngineTest, OneViewInsteadOfTilesOnRequest) {
-  const Answer answer =
-      Ask(*NewChat(), {Picture(), "Read the text."}, {.max_tokens = 2, .detail = {PictureDetail::Kind::kLow, 0}});
+  const Answer answer = Ask(*NewChat(), {Picture(), "Read the text."}, {.max_tokens = 2, .detail = kOneView});
   EXPECT_EQ(answer.tiles, 1);
   EXPECT_EQ(answer.visual_tokens, 64);
 }
 
 TEST(EngineTest, ALedgerSaysWhatPicturesBecame) {
   const auto picture = Picture();
-  const Answer low =
-      Ask(*NewChat(), {picture, picture, "Which one?"}, {.max_tokens = 1, .detail = {PictureDetail::Kind::kLow, 0}});
+  const Answer low = Ask(*NewChat(), {picture, picture, "Which one?"}, {.max_tokens = 1, .detail = kOneView});
   ASSERT_EQ(low.ledger.pictures().size(), 2u);
   const PictureCost& cost = low.ledger.pictures()[0];
   EXPECT_EQ(cost.width, picture->width);
@@ -293,7 +291,7 @@ TEST(EngineTest, APictureIsEncodedOnce) {
   EXPECT_EQ(second.ledger.cost(StageId::kEncode).runs, 0u);
   EXPECT_EQ(second.tiles, first.tiles / 2 * 3);
   // With another detail it's another picture.
-  const Answer third = Ask(*chat, {copy, "And now?"}, {.max_tokens = 2, .detail = {PictureDetail::Kind::kLow, 0}});
+  const Answer third = Ask(*chat, {copy, "And now?"}, {.max_tokens = 2, .detail = kOneView});
   EXPECT_EQ(third.ledger.cost(StageId::kPreprocess).tokens, 1u);
 
   // The same as if each had been encoded.

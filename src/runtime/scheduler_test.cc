@@ -114,7 +114,7 @@ class SideBySideTest : public testing::TestWithParam<const char*> {};
 TEST_P(SideBySideTest, AnswersAreThoseOfEachAlone) {
 #if defined(__SANITIZE_THREAD__)
   if (std::string_view(GetParam()) == "reference")
-    GTEST_SKIP() << "plain loops take 6 minutes; portable has the threads";
+    GTEST_SKIP() << "plain loops take over 5 minutes; portable has the threads";
 #endif
   const std::shared_ptr<Engine> engine = Load(GetParam());
   const std::vector<Question> questions = Questions();
