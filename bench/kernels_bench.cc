@@ -2,7 +2,8 @@
 //
 //   kernels_bench --benchmark_filter=Linear     EYESHOT_THREADS, EYESHOT_ISA, EYESHOT_BACKEND and EYESHOT_PRECISION
 //                                               (bf16,
-//                                               int8, q8_0, int4, q4_0) choose what runs
+//                                               int8, q8_0, int4, q4_0) choose what runs; EYESHOT_KV=int8: a cache
+//                                               of 8 bits
 //
 // Each line gives the best and the median run; rates are those of the best, since other programs use the cores too.
 #include <benchmark/benchmark.h>
