@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # Sourced by test.sh, check.sh and .ci/run: runs parts, counts their tests, prints the closing line.
 #
-# With EYESHOT_TALLY set (to a file), the counts are added to that file and the caller closes.
+# With EYESHOT_TALLY set (to a file), the counts are added to that file and the caller closes. With EYESHOT_DEADLINE set
+# (seconds of the epoch), run_ctest and require_in_time leave out what they can't begin or build before it, and count it as
+# skipped; tests then run in a random order, so that all have their turn in the end.
 
 tally_file=${EYESHOT_TALLY:-}
 tally_own=$(mktemp)
@@ -15,12 +17,37 @@ record() {  # NAME PASSED FAILED SKIPPED SECONDS
   printf '== %s: %d passed, %d failed, %d skipped in %d s\n' "$@"
 }
 
+seconds_left() {
+  echo $((${EYESHOT_DEADLINE:-99999999999} - $(date +%s)))
+}
+
 # Runs a command that must succeed before anything can be tested. Only its failure counts, as one failed test.
 require() {  # NAME COMMAND...
   local name=$1 start=$SECONDS
   shift
   echo "== $name"
   if ! "$@"; then
+    record "$name" 0 1 0 $((SECONDS - start))
+    close_tally
+    exit 1
+  fi
+}
+
+# As `require`, but returns 1 where the command did not end before the deadline.
+require_in_time() {  # NAME COMMAND...
+  local name=$1 start=$SECONDS status=0 left
+  shift
+  left=$(seconds_left)
+  if [[ $left -le 0 ]]; then
+    record "$name, left out" 0 0 1 0
+    return 1
+  fi
+  echo "== $name"
+  timeout --kill-after=10 "$left" "$@" || status=$?
+  if [[ $status -eq 124 || $status -eq 137 ]]; then
+    record "$name, out of time" 0 0 1 $((SECONDS - start))
+    return 1
+  elif [[ $status -ne 0 ]]; then
     record "$name" 0 1 0 $((SECONDS - start))
     close_tally
     exit 1
@@ -39,20 +66,52 @@ run_step() {  # NAME COMMAND...
   fi
 }
 
+# Runs CTest once; adds to the caller's passed, failed and skipped. Prints what failed.
+ctest_once() {  # STEM BUILD CTEST-ARGUMENTS...
+  local stem=$1 build=$2 status=0 counts
+  shift 2
+  rm -f "$stem.xml" "$stem.part"
+  ctest --test-dir "$build" --output-on-failure --no-tests=ignore -j "$(nproc)" --output-junit "$stem.xml" "$@" \
+    >"$stem.part" 2>&1 </dev/null || status=$?
+  counts=(0 0 0)
+  if [[ -f "$stem.xml" ]]; then
+    read -ra counts < <(python3 scripts/count_junit.py "$stem.xml")
+  fi
+  if [[ $status -ne 0 && ${counts[1]} -eq 0 ]]; then counts[1]=1; fi
+  if [[ ${counts[1]} -gt 0 ]]; then grep -vE ' (Passed|Start) |^ +Start ' "$stem.part" || true; fi
+  cat "$stem.part" >>"$stem.log"
+  rm "$stem.part"
+  passed=$((passed + counts[0]))
+  failed=$((failed + counts[1]))
+  skipped=$((skipped + counts[2]))
+}
+
 # Runs CTest in a build folder. Prints what failed; the whole output stays in BUILD/ctest-NAME.log.
 run_ctest() {  # NAME BUILD CTEST-ARGUMENTS...
-  local name=$1 build=$2 start=$SECONDS status=0 passed=0 failed=0 skipped=0
+  local name=$1 build=$2 start=$SECONDS passed=0 failed=0 skipped=0
   shift 2
   local stem=$PWD/$build/ctest-${name//[^a-zA-Z0-9]/-}
   echo "== $name"
-  rm -f "$stem.xml"
-  ctest --test-dir "$build" --output-on-failure --no-tests=ignore -j "$(nproc)" --output-junit "$stem.xml" "$@" \
-    >"$stem.log" 2>&1 </dev/null || status=$?
-  if [[ -f "$stem.xml" ]]; then
-    read -r passed failed skipped < <(python3 scripts/count_junit.py "$stem.xml")
+  : >"$stem.log"
+  if [[ -z "${EYESHOT_DEADLINE:-}" ]]; then
+    ctest_once "$stem" "$build" "$@"
+  else
+    local numbers at=0 slice begun
+    slice=$(nproc)
+    mapfile -t numbers < <(ctest --test-dir "$build" -N "$@" | sed -nE 's/^ *Test +#([0-9]+):.*/\1/p' | shuf)
+    while [[ $at -lt ${#numbers[@]} && $(seconds_left) -gt 0 ]]; do
+      begun=$SECONDS
+      ctest_once "$stem" "$build" "$@" -I "$(IFS=,; echo "0,0,0,${numbers[*]:at:slice}")"
+      at=$((at + slice))
+      # Short tests in larger slices, since CTest takes a while to begin.
+      if [[ $((SECONDS - begun)) -lt 5 ]]; then slice=$((2 * slice)); else slice=$(nproc); fi
+    done
+    local left=$((${#numbers[@]} - at))
+    if [[ $left -gt 0 ]]; then
+      echo "== $name: $left tests are left out for want of time"
+      skipped=$((skipped + left))
+    fi
   fi
-  if [[ $status -ne 0 && $failed -eq 0 ]]; then failed=1; fi
-  if [[ $failed -gt 0 ]]; then grep -vE ' (Passed|Start) |^ +Start ' "$stem.log" || true; fi
   record "$name" "$passed" "$failed" "$skipped" $((SECONDS - start))
 }
 

@@ -79,7 +79,7 @@ TEST(EngineTest, ResetForgetsAllButTheSystemMessage) {
 
 TEST(EngineTest, ResetForgetsPictures) {
   const auto chat = NewChat();
-  Ask(*chat, {Picture(), "Read the text."}, {.max_tokens = 4});
+  EXPECT_EQ(Ask(*chat, {Picture(), "Read the text."}, {.max_tokens = 4, .detail = kOneView}).visual_tokens, 64);
   chat->Reset();
   EXPECT_EQ(Ask(*chat, {"Hello"}, {.max_tokens = 4}).visual_tokens, 0);
 }
@@ -150,7 +150,7 @@ TEST(EngineTest, EndsAtMaxTokensAndAtStopStrings) {
 
 TEST(EngineTest, CancelsBetweenTokensAndBeforeThem) {
   std::atomic<bool> cancel{false};
-  AskOptions options;
+  AskOptions options{.detail = kOneView};
   options.cancel = &cancel;
   options.on_text = [&](std::string_view) {
     cancel = true;
@@ -252,23 +252,23 @@ TEST(EngineTest, AutomaticDetailFitsTheContext) {
 // Frames that don't fit keep fewer visual tokens, and the ledger says so; a clip that fits keeps them all.
 TEST(EngineTest, AutomaticDetailFitsFramesIntoTheContext) {
   std::vector<Image> images;
-  images.reserve(8);
-  for (int i = 0; i < 8; ++i) images.push_back({8, 8, std::vector<uint8_t>(192, static_cast<uint8_t>(32 * i))});
+  images.reserve(4);
+  for (int i = 0; i < 4; ++i) images.push_back({8, 8, std::vector<uint8_t>(192, static_cast<uint8_t>(32 * i))});
   const auto clip = std::make_shared<const Frames>(*FramesFromImages(std::move(images), 1));
   const AskOptions options{.max_tokens = 1, .detail = {PictureDetail::Kind::kAuto, 0}};
-  const auto small = Engine::Load({.model = EYESHOT_SOURCE_DIR "/models/eyeshot-tiny", .context_tokens = 400});
+  const auto small = Engine::Load({.model = EYESHOT_SOURCE_DIR "/models/eyeshot-tiny", .context_tokens = 200});
   ASSERT_TRUE(small.ok());
   const std::unique_ptr<Chat> chat = *(*small)->NewChat("");
   EXPECT_EQ(chat->Ask({clip, "What happens?"}, {.max_tokens = 1}).status().code(), StatusCode::kContextFull);
   const Answer answer = Ask(*chat, {clip, "What happens?"}, options);
-  EXPECT_EQ(answer.tiles, 8);
-  EXPECT_EQ(answer.visual_tokens, 8 * 16);
-  EXPECT_EQ(answer.ledger.cost(StageId::kReduce).tokens, 8u * 16);
+  EXPECT_EQ(answer.tiles, 4);
+  EXPECT_EQ(answer.visual_tokens, 4 * 16);
+  EXPECT_EQ(answer.ledger.cost(StageId::kReduce).tokens, 4u * 16);
   ASSERT_EQ(answer.ledger.pictures().size(), 1u);
-  EXPECT_EQ(answer.ledger.pictures()[0].frames, 8);
-  EXPECT_EQ(answer.ledger.pictures()[0].saved(), 8 * 48);
+  EXPECT_EQ(answer.ledger.pictures()[0].frames, 4);
+  EXPECT_EQ(answer.ledger.pictures()[0].saved(), 4 * 48);
   EXPECT_TRUE(answer.ledger.pictures()[0].shrunk);
-  EXPECT_NE(answer.ledger.Table().find("clip 1: 8 frames: 128 visual tokens, the reference takes 512; reduced by "
+  EXPECT_NE(answer.ledger.Table().find("clip 1: 4 frames: 64 visual tokens, the reference takes 256; reduced by "
                                        "stride:16,positions=renumber; made smaller to fit into the context"),
             std::string::npos);
 
@@ -285,27 +285,29 @@ TEST(EngineTest, APictureIsEncodedOnce) {
   const auto picture = Picture();
   const auto copy = std::make_shared<const Image>(*picture);
   const auto chat = NewChat();
-  const Answer first = Ask(*chat, {picture, copy, "Which one?"}, {.max_tokens = 2});
-  EXPECT_EQ(first.ledger.cost(StageId::kPreprocess).tokens, static_cast<uint64_t>(first.tiles / 2));
-  const Answer second = Ask(*chat, {"And this?", copy}, {.max_tokens = 2});
+  const AskOptions options{.max_tokens = 2, .detail = kOneView};
+  const Answer first = Ask(*chat, {picture, copy, "Which one?"}, options);
+  EXPECT_EQ(first.tiles, 2);
+  EXPECT_EQ(first.ledger.cost(StageId::kPreprocess).tokens, 1u);
+  const Answer second = Ask(*chat, {"And this?", copy}, options);
   EXPECT_EQ(second.ledger.cost(StageId::kEncode).runs, 0u);
-  EXPECT_EQ(second.tiles, first.tiles / 2 * 3);
+  EXPECT_EQ(second.tiles, 3);
   // With another detail it's another picture.
-  const Answer third = Ask(*chat, {copy, "And now?"}, {.max_tokens = 2, .detail = kOneView});
-  EXPECT_EQ(third.ledger.cost(StageId::kPreprocess).tokens, 1u);
+  const Answer third = Ask(*chat, {copy, "And now?"}, {.max_tokens = 2});
+  EXPECT_EQ(third.ledger.cost(StageId::kPreprocess).tokens, static_cast<uint64_t>(third.tiles - second.tiles));
+  EXPECT_GT(third.tiles, second.tiles + 1);
 
   // The same as if each had been encoded.
   Image other = *picture;
   other.rgb[0] ^= 1;
   const auto apart = NewChat();
-  const Answer two =
-      Ask(*apart, {picture, std::make_shared<const Image>(std::move(other)), "Which one?"}, {.max_tokens = 2});
-  EXPECT_EQ(two.ledger.cost(StageId::kPreprocess).tokens, static_cast<uint64_t>(two.tiles));
+  const Answer two = Ask(*apart, {picture, std::make_shared<const Image>(std::move(other)), "Which one?"}, options);
+  EXPECT_EQ(two.ledger.cost(StageId::kPreprocess).tokens, 2u);
 }
 
 TEST(EngineTest, PicturesStandWhereTheyWereSaid) {
   const auto picture = Picture();
-  AskOptions options{.max_tokens = 1};
+  const AskOptions options{.max_tokens = 1, .detail = kOneView};
   const Answer before = Ask(*NewChat(), {picture, picture, "Which one?"}, options);
   const Answer around = Ask(*NewChat(), {picture, "and", picture, "Which one?"}, options);
   EXPECT_EQ(before.visual_tokens, around.visual_tokens);
@@ -325,7 +327,7 @@ TEST_P(EnginePrecisionTest, DecodeLoopDoesNotAllocate) {
   uint64_t first = 0;
   uint64_t last = 0;
   int pieces = 0;
-  AskOptions options{.max_tokens = 64, .ignore_end = true};
+  AskOptions options{.max_tokens = 64, .detail = kOneView, .ignore_end = true};
   options.sampling = {.temperature = 1.0f, .top_k = 40, .top_p = 0.95f, .repetition_penalty = 1.1f};
   options.on_text = [&](std::string_view) {
     last = eyeshot::testing::Allocations();

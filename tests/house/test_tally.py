@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """Tests of what counts tests: scripts/count_junit.py, scripts/sum_tally.py, scripts/tally.sh."""
+import os
+import pathlib
 import subprocess
 import sys
 import tempfile
@@ -22,7 +24,7 @@ JUNIT = """<testsuite name="(empty)" tests="6">
 
 def shell(script: str) -> tuple[int, str]:
     """Runs lines after scripts/tally.sh; returns the exit status and what was printed."""
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", f"unset EYESHOT_TALLY; source scripts/tally.sh; {script}"],
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", f"unset EYESHOT_TALLY EYESHOT_DEADLINE; source scripts/tally.sh; {script}"],
                           cwd=ROOT, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout
 
@@ -45,6 +47,27 @@ class TallyTest(unittest.TestCase):
 
     def test_a_requirement_that_fails_ends_the_run(self):
         status, output = shell("require build false; echo not reached")
+        self.assertEqual((status, output.splitlines()[-1]), (1, "0 passed, 1 failed"))
+
+    def test_what_has_no_time_is_left_out_and_counted(self):
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "CTestTestfile.cmake").write_text(
+                "".join(f"add_test(t{i} {'false' if i == 7 else 'true'})\n" for i in range(20)), encoding="utf-8")
+            build = os.path.relpath(folder, ROOT)
+            after = f"run_ctest 'a part' {build} -E t3; require_in_time build true || echo no build; close_tally"
+            status, output = shell("EYESHOT_DEADLINE=1; " + after)
+            self.assertEqual((status, output.splitlines()[-1]), (0, "0 passed, 0 failed, 20 skipped"))
+            self.assertIn("19 tests are left out", output)
+            self.assertIn("no build", output)
+            for deadline in ("", "EYESHOT_DEADLINE=$(($(date +%s) + 300)); "):  # at once, and by slices
+                status, output = shell(deadline + after)
+                self.assertEqual((status, output.splitlines()[-1]), (1, "18 passed, 1 failed"))
+                self.assertEqual(output.count("t7 (Failed)"), 1)
+
+    def test_a_build_out_of_time_is_no_failure(self):
+        status, output = shell("EYESHOT_DEADLINE=$(($(date +%s) + 1)); require_in_time build sleep 60 || true; close_tally")
+        self.assertEqual((status, output.splitlines()[-1]), (0, "0 passed, 0 failed, 1 skipped"))
+        status, output = shell("require_in_time build false || echo not reached; close_tally")
         self.assertEqual((status, output.splitlines()[-1]), (1, "0 passed, 1 failed"))
 
 
