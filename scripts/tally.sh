@@ -17,8 +17,22 @@ record() {  # NAME PASSED FAILED SKIPPED SECONDS
   printf '== %s: %d passed, %d failed, %d skipped in %d s\n' "$@"
 }
 
+grace_s=120  # that tests which have begun before the deadline have to end
+
 seconds_left() {
   echo $((${EYESHOT_DEADLINE:-99999999999} - $(date +%s)))
+}
+
+# Runs a command until the deadline and some seconds more; returns 124 where it did not end by then.
+in_time() {  # MORE-SECONDS COMMAND...
+  local more=$1 status=0
+  shift
+  if [[ -z "${EYESHOT_DEADLINE:-}" ]]; then
+    "$@"  # not by `timeout`, under which Ctrl-C does not reach it
+    return
+  fi
+  timeout --kill-after=10 $(($(seconds_left) + more)) "$@" || status=$?
+  return $((status == 137 ? 124 : status))
 }
 
 # Runs a command that must succeed before anything can be tested. Only its failure counts, as one failed test.
@@ -35,16 +49,15 @@ require() {  # NAME COMMAND...
 
 # As `require`, but returns 1 where the command did not end before the deadline.
 require_in_time() {  # NAME COMMAND...
-  local name=$1 start=$SECONDS status=0 left
+  local name=$1 start=$SECONDS status=0
   shift
-  left=$(seconds_left)
-  if [[ $left -le 0 ]]; then
+  if [[ $(seconds_left) -le 0 ]]; then
     record "$name, left out" 0 0 1 0
     return 1
   fi
   echo "== $name"
-  timeout --kill-after=10 "$left" "$@" || status=$?
-  if [[ $status -eq 124 || $status -eq 137 ]]; then
+  in_time 0 "$@" || status=$?
+  if [[ $status -eq 124 ]]; then
     record "$name, out of time" 0 0 1 $((SECONDS - start))
     return 1
   elif [[ $status -ne 0 ]]; then
@@ -66,13 +79,15 @@ run_step() {  # NAME COMMAND...
   fi
 }
 
-# Runs CTest once; adds to the caller's passed, failed and skipped. Prints what failed.
+# Runs CTest once; adds to the caller's passed, failed and skipped. Prints what failed. Returns 1, with nothing added, where
+# it did not end in time.
 ctest_once() {  # STEM BUILD CTEST-ARGUMENTS...
   local stem=$1 build=$2 status=0 counts
   shift 2
   rm -f "$stem.xml" "$stem.part"
-  ctest --test-dir "$build" --output-on-failure --no-tests=ignore -j "$(nproc)" --output-junit "$stem.xml" "$@" \
-    >"$stem.part" 2>&1 </dev/null || status=$?
+  in_time "$grace_s" ctest --test-dir "$build" --output-on-failure --no-tests=ignore -j "$(nproc)" \
+    --output-junit "$stem.xml" "$@" >"$stem.part" 2>&1 </dev/null || status=$?
+  if [[ $status -eq 124 ]]; then return 1; fi
   counts=(0 0 0)
   if [[ -f "$stem.xml" ]]; then
     read -ra counts < <(python3 scripts/count_junit.py "$stem.xml")
@@ -101,7 +116,7 @@ run_ctest() {  # NAME BUILD CTEST-ARGUMENTS...
     mapfile -t numbers < <(ctest --test-dir "$build" -N "$@" | sed -nE 's/^ *Test +#([0-9]+):.*/\1/p' | shuf)
     while [[ $at -lt ${#numbers[@]} && $(seconds_left) -gt 0 ]]; do
       begun=$SECONDS
-      ctest_once "$stem" "$build" "$@" -I "$(IFS=,; echo "0,0,0,${numbers[*]:at:slice}")"
+      ctest_once "$stem" "$build" "$@" -I "$(IFS=,; echo "0,0,0,${numbers[*]:at:slice}")" || break
       at=$((at + slice))
       # Short tests in larger slices, since CTest takes a while to begin.
       if [[ $((SECONDS - begun)) -lt 5 ]]; then slice=$((2 * slice)); else slice=$(nproc); fi

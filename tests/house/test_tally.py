@@ -64,6 +64,13 @@ class TallyTest(unittest.TestCase):
                 self.assertEqual((status, output.splitlines()[-1]), (1, "18 passed, 1 failed"))
                 self.assertEqual(output.count("t7 (Failed)"), 1)
 
+    def test_a_test_that_does_not_end_in_time_is_left_out(self):
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "CTestTestfile.cmake").write_text("add_test(long sleep 600)\n", encoding="utf-8")
+            status, output = shell("EYESHOT_DEADLINE=$(($(date +%s) + 1)); grace_s=1; "
+                                   f"run_ctest long {os.path.relpath(folder, ROOT)}; close_tally")
+            self.assertEqual((status, output.splitlines()[-1]), (0, "0 passed, 0 failed, 1 skipped"))
+
     def test_a_build_out_of_time_is_no_failure(self):
         status, output = shell("EYESHOT_DEADLINE=$(($(date +%s) + 1)); require_in_time build sleep 60 || true; close_tally")
         self.assertEqual((status, output.splitlines()[-1]), (0, "0 passed, 0 failed, 1 skipped"))
