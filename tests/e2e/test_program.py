@@ -198,8 +198,8 @@ class Chat(ProgramTest):
         self.assertIn("/nonsense", err)
 
 
-class Video(ProgramTest):
-    """Videos, and pictures that are the frames of one."""
+class ClipTest(ProgramTest):
+    """What the tests of videos share."""
 
     CLIP = MEDIA / "video/five_seconds.mp4"  # 132 frames, 25 a second
 
@@ -209,6 +209,10 @@ class Video(ProgramTest):
         self.assertEqual(len(result["clips"]), 1)
         self.assertEqual(result["tiles"], result["clips"][0]["frames"])
         return result["clips"][0]
+
+
+class Video(ClipTest):
+    """Videos, and pictures that are the frames of one."""
 
     def test_ask_takes_a_video_and_says_what_it_took(self):
         code, out, err = run("ask", self.CLIP, "What happens?")
@@ -236,29 +240,6 @@ class Video(ProgramTest):
         self.assertEqual(self.clip("--clip-tokens", 200, self.CLIP, "What happens?")["frames"], 3)
         clip = self.clip("--sample", "scene", "--max-frames", 2, MEDIA / "video/scenes_80s.mp4", "What happens?")
         self.assertEqual((clip["sampling"], clip["indices"]), ("scene", [0, 80]))
-
-    def test_a_clip_that_does_not_fit_is_not_cut_in_silence(self):
-        many = ("--fps", 25, "--max-frames", 64, self.CLIP, "What happens?")
-        out = self.fails(3, ["64 tiles", "the context holds 2048", "at most 25 frames"], "ask", "--json", *many)
-        self.assertEqual(json.loads(out)["error"]["code"], "context full")
-        self.assertEqual(self.clip("--fps", 25, "--max-frames", 25, self.CLIP, "What happens?")["frames"], 25)
-        self.fails(3, ["at most 25 frames"], "ask", "--fps", 25, "--max-frames", 26, self.CLIP, "What happens?")
-        # Room is left for --max-tokens of answer (2 here, 256 without it).
-        auto = self.clip("--fps", 25, "--max-frames", "auto", self.CLIP, "What happens?")
-        self.assertEqual((auto["frames"], auto["max_frames"], auto["fit_context"]), (25, 25, True))
-        code, _, err = run("ask", "--fps", 25, "--max-frames", "auto", self.CLIP, "What happens?")
-        self.assertEqual(code, 0)
-        self.assertRegex(err, r"2\d of 132 frames .* at most 2\d, which is what fits into the context")
-        self.fails(3, ["not one frame"], "ask", "--context", 64, "--max-frames", "auto", self.CLIP, "What happens?")
-
-    def test_automatic_detail_answers_sixty_four_frames(self):
-        many = ("--fps", 25, "--max-frames", 64, self.CLIP, "What happens?")
-        result = json.loads(self.succeeds("ask", "--json", "--detail", "auto", *many))
-        self.assertEqual((result["tiles"], result["visual_tokens"]), (64, 64 * 16))
-        self.assertNotEqual(result["answer"], "")
-        clip, = result["pictures"]
-        self.assertEqual((clip["frames"], clip["reference_visual_tokens"], clip["shrunk"]), (64, 64 * 64, True))
-        self.assertIn("64 frames: 1024 visual tokens, the reference takes 4096", run("ask", "--detail", "auto", *many)[2])
 
     def test_pictures_as_frames(self):
         frames = [DEMO / f"clip_{i}.png" for i in range(1, 9)]
@@ -316,6 +297,33 @@ class Video(ProgramTest):
                       ["--sample", "best"], ["--fps", "0"]):
             self.assertEqual(run("ask", *flags, self.CLIP, "What?")[0], 2, flags)
         self.fails(1, ["5.28 s", "earlier"], "ask", "--from", "9", self.CLIP, "What?")
+
+
+class LongVideo(ClipTest):
+    """Clips of more frames than the context holds."""
+
+    def test_a_clip_that_does_not_fit_is_not_cut_in_silence(self):
+        many = ("--fps", 25, "--max-frames", 64, self.CLIP, "What happens?")
+        out = self.fails(3, ["64 tiles", "the context holds 2048", "at most 25 frames"], "ask", "--json", *many)
+        self.assertEqual(json.loads(out)["error"]["code"], "context full")
+        self.assertEqual(self.clip("--fps", 25, "--max-frames", 25, self.CLIP, "What happens?")["frames"], 25)
+        self.fails(3, ["at most 25 frames"], "ask", "--fps", 25, "--max-frames", 26, self.CLIP, "What happens?")
+        # Room is left for --max-tokens of answer (2 here, 256 without it).
+        auto = self.clip("--fps", 25, "--max-frames", "auto", self.CLIP, "What happens?")
+        self.assertEqual((auto["frames"], auto["max_frames"], auto["fit_context"]), (25, 25, True))
+        code, _, err = run("ask", "--fps", 25, "--max-frames", "auto", self.CLIP, "What happens?")
+        self.assertEqual(code, 0)
+        self.assertRegex(err, r"2\d of 132 frames .* at most 2\d, which is what fits into the context")
+        self.fails(3, ["not one frame"], "ask", "--context", 64, "--max-frames", "auto", self.CLIP, "What happens?")
+
+    def test_automatic_detail_answers_sixty_four_frames(self):
+        many = ("--fps", 25, "--max-frames", 64, self.CLIP, "What happens?")
+        result = json.loads(self.succeeds("ask", "--json", "--detail", "auto", *many))
+        self.assertEqual((result["tiles"], result["visual_tokens"]), (64, 64 * 16))
+        self.assertNotEqual(result["answer"], "")
+        clip, = result["pictures"]
+        self.assertEqual((clip["frames"], clip["reference_visual_tokens"], clip["shrunk"]), (64, 64 * 64, True))
+        self.assertIn("64 frames: 1024 visual tokens, the reference takes 4096", run("ask", "--detail", "auto", *many)[2])
 
 
 class Inspect(ProgramTest):
