@@ -56,7 +56,7 @@ require_in_time() {  # NAME COMMAND...
     return 1
   fi
   echo "== $name"
-  in_time 0 "$@" || status=$?
+  in_time 1 "$@" || status=$?  # a limit of 0 would be none
   if [[ $status -eq 124 ]]; then
     record "$name, out of time" 0 0 1 $((SECONDS - start))
     return 1

@@ -186,7 +186,7 @@ Status Run(const BatchFlags& flags, int& exit_code) {
   const double seconds = progress.seconds();
   const Joules joules = meter.Finish();
   progress.Clear();
-  const Status ended = EndServedModel(model);
+  Status ended = EndServedModel(model);
   if (!report.ok()) return report.status();
   const std::string governor = model.governor->Summary();
   if (!flags.quiet) PrintSummary(*report, seconds, joules, governor);

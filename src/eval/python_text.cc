@@ -239,8 +239,9 @@ class ListReader {
   bool Hex(size_t digits, std::string& text) {
     uint32_t value = 0;
     if (rest_.size() < digits) return false;
-    const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + digits, value, 16);
-    if (error != std::errc() || end != rest_.data() + digits || value > 0x10FFFF) return false;
+    const std::string_view hex = rest_.substr(0, digits);
+    const auto [end, error] = std::from_chars(hex.data(), hex.data() + hex.size(), value, 16);
+    if (error != std::errc() || end != hex.data() + hex.size() || value > 0x10FFFF) return false;
     AppendUtf8(value >= 0xD800 && value < 0xE000 ? kReplacementCharacter : value, text);
     rest_.remove_prefix(digits);
     return true;

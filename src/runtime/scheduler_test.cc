@@ -10,6 +10,7 @@
 #include <future>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -119,12 +120,14 @@ TEST_P(SideBySideTest, AnswersAreThoseOfEachAlone) {
   const std::shared_ptr<Engine> engine = Load(GetParam());
   const std::vector<Question> questions = Questions();
   std::vector<Answer> alone;
+  alone.reserve(questions.size());
   for (const Question& question : questions) alone.push_back(Alone(*engine, question.parts, question.options));
   const auto scheduler = Schedule(engine, {.sequences = 3});
   std::vector<Pending> pending;
-  std::vector<size_t> order;
-  for (size_t i = 0; i < questions.size(); ++i) order.push_back(i);
+  std::vector<size_t> order(questions.size());
+  std::iota(order.begin(), order.end(), 0);
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[SplitMix64(i) % i]);
+  pending.reserve(order.size());
   for (const size_t i : order) {
     pending.push_back(Submit(*scheduler, {Message::User(questions[i].parts)}, questions[i].options));
   }
@@ -161,10 +164,12 @@ TEST(SchedulerTest, AFullCachePutsTheLastOneBackAndNothingIsLost) {
     questions.back().options.sampling = {.temperature = 1.2f, .repetition_penalty = 1.1f, .seed = 3};
   }
   std::vector<Answer> alone;
+  alone.reserve(questions.size());
   for (const Question& question : questions) alone.push_back(Alone(*engine, question.parts, question.options));
   // Two blocks, and each answer takes both in the end.
   const auto scheduler = Schedule(engine, {.sequences = 3, .cache_tokens = 64});
   std::vector<Pending> pending;
+  pending.reserve(questions.size());
   for (const Question& question : questions) {
     pending.push_back(Submit(*scheduler, {Message::User(question.parts)}, question.options));
   }
@@ -368,6 +373,7 @@ TEST(SchedulerTest, JoulesOfRequestsSideBySideAddUpToTheCounter) {
   }
   double sum = 0;
   std::vector<Answer> answers;
+  answers.reserve(pending.size());
   for (Pending& one : pending) answers.push_back(one.Get());
   for (const Answer& answer : answers) {
     const Joules joules = answer.ledger.total_joules();
@@ -434,6 +440,7 @@ TEST(SchedulerTest, PhasesGatherPicturesAndPrompts) {
       const AskOptions options{.max_tokens = tokens, .ignore_end = true};
       pending.push_back(Submit(*scheduler, {Message::User({fmt::format("Say {}.", tokens)})}, options));
     }
+    texts.reserve(pending.size());
     for (Pending& one : pending) texts.push_back(one.Get().text);
     return std::pair(texts, scheduler->stats().switches);
   };
@@ -470,6 +477,7 @@ TEST(SchedulerTest, PhasesAreStages) {
     // Both pictures are prepared while others are answered.
     const AskOptions options{.max_tokens = 4, .ignore_end = true};
     std::vector<Pending> pending;
+    pending.reserve(4);
     for (int i = 0; i < 2; ++i) {
       pending.push_back(
           Submit(*scheduler, {Message::User({"Say something."})}, {.max_tokens = 200, .ignore_end = true}));

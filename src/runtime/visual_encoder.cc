@@ -50,7 +50,7 @@ Result<std::unique_ptr<VisualEncoder>> VisualEncoder::Begin(VisionLanguageModel&
     for (const Visual* visual : encoder->visuals_) {
       context.keep.insert(context.keep.end(), visual->keep.begin(), visual->keep.end());
     }
-    encoder->hook_ = reducer->hook(std::move(context));
+    encoder->hook_ = reducer->hook(context);
   }
   encoder->work_ = {.pixels = encoder->tiles_.rgb.data(),
                     .tiles = encoder->tiles_.count(),
@@ -109,7 +109,7 @@ Status VisualEncoder::Reduce(Stream& stream, Visual& visual, int64_t first_token
   if (!signals_.attention.empty()) input.attention = signals_.attention.data() + first_token;
   if (!signals_.keys.empty()) input.keys = signals_.keys.data() + first_token * signals_.key_width;
   EYESHOT_ASSIGN_OR_RETURN(ReducedTokens reduced,
-                           ReduceTokens(*reducer, model_.backend(), stream, visual.rows, std::move(input), pool_));
+                           ReduceTokens(*reducer, model_.backend(), stream, visual.rows, input, pool_));
   stage.AddTokens(reduced.slots.size());
   EYESHOT_CHECK(!visual.counted || reduced.tile_tokens == visual.tile_tokens);
   visual.tile_tokens = std::move(reduced.tile_tokens);
