@@ -35,16 +35,19 @@ in_time() {  # MORE-SECONDS COMMAND...
   return $((status == 137 ? 124 : status))
 }
 
+# Nothing can be tested without what failed.
+end_without() {  # NAME SECONDS
+  record "$1" 0 1 0 "$2"
+  close_tally
+  exit 1
+}
+
 # Runs a command that must succeed before anything can be tested. Only its failure counts, as one failed test.
 require() {  # NAME COMMAND...
   local name=$1 start=$SECONDS
   shift
   echo "== $name"
-  if ! "$@"; then
-    record "$name" 0 1 0 $((SECONDS - start))
-    close_tally
-    exit 1
-  fi
+  "$@" || end_without "$name" $((SECONDS - start))
 }
 
 # As `require`, but returns 1 where the command did not end before the deadline.
@@ -60,11 +63,8 @@ require_in_time() {  # NAME COMMAND...
   if [[ $status -eq 124 ]]; then
     record "$name, out of time" 0 0 1 $((SECONDS - start))
     return 1
-  elif [[ $status -ne 0 ]]; then
-    record "$name" 0 1 0 $((SECONDS - start))
-    close_tally
-    exit 1
   fi
+  [[ $status -eq 0 ]] || end_without "$name" $((SECONDS - start))
 }
 
 # Runs a command as one test.
@@ -79,22 +79,26 @@ run_step() {  # NAME COMMAND...
   fi
 }
 
-# Runs CTest once; adds to the caller's passed, failed and skipped. Prints what failed. Returns 1, with nothing added, where
-# it did not end in time.
+# Runs CTest once; adds to the caller's passed, failed and skipped. Prints what failed. Returns 1 where it did not end in
+# time: only what had failed by then is added, and its tests are named, since one may hang.
 ctest_once() {  # STEM BUILD CTEST-ARGUMENTS...
   local stem=$1 build=$2 status=0 counts
   shift 2
   rm -f "$stem.xml" "$stem.part"
   in_time "$grace_s" ctest --test-dir "$build" --output-on-failure --no-tests=ignore -j "$(nproc)" \
     --output-junit "$stem.xml" "$@" >"$stem.part" 2>&1 </dev/null || status=$?
-  if [[ $status -eq 124 ]]; then return 1; fi
+  cat "$stem.part" >>"$stem.log"
+  if [[ $status -eq 124 ]]; then
+    failed=$((failed + $(grep -cE '\*\*\*(Failed|Exception|Timeout)' "$stem.part" || true)))
+    grep -E '\*\*\*(Failed|Exception|Timeout)|^ +Start ' "$stem.part" || true
+    return 1
+  fi
   counts=(0 0 0)
   if [[ -f "$stem.xml" ]]; then
     read -ra counts < <(python3 scripts/count_junit.py "$stem.xml")
   fi
   if [[ $status -ne 0 && ${counts[1]} -eq 0 ]]; then counts[1]=1; fi
   if [[ ${counts[1]} -gt 0 ]]; then grep -vE ' (Passed|Start) |^ +Start ' "$stem.part" || true; fi
-  cat "$stem.part" >>"$stem.log"
   rm "$stem.part"
   passed=$((passed + counts[0]))
   failed=$((failed + counts[1]))
@@ -121,7 +125,7 @@ run_ctest() {  # NAME BUILD CTEST-ARGUMENTS...
       # Short tests in larger slices, since CTest takes a while to begin.
       if [[ $((SECONDS - begun)) -lt 5 ]]; then slice=$((2 * slice)); else slice=$(nproc); fi
     done
-    local left=$((${#numbers[@]} - at))
+    local left=$((${#numbers[@]} - passed - failed - skipped))
     if [[ $left -gt 0 ]]; then
       echo "== $name: $left tests are left out for want of time"
       skipped=$((skipped + left))

@@ -24,8 +24,9 @@ JUNIT = """<testsuite name="(empty)" tests="6">
 
 def shell(script: str) -> tuple[int, str]:
     """Runs lines after scripts/tally.sh; returns the exit status and what was printed."""
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", f"unset EYESHOT_TALLY EYESHOT_DEADLINE; source scripts/tally.sh; {script}"],
-                          cwd=ROOT, capture_output=True, text=True, check=False)
+    script = f"unset EYESHOT_TALLY EYESHOT_DEADLINE; source scripts/tally.sh; {script}"
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, capture_output=True, text=True,
+                          check=False)
     return done.returncode, done.stdout
 
 
@@ -70,9 +71,19 @@ class TallyTest(unittest.TestCase):
             status, output = shell("EYESHOT_DEADLINE=$(($(date +%s) + 1)); grace_s=1; "
                                    f"run_ctest long {os.path.relpath(folder, ROOT)}; close_tally")
             self.assertEqual((status, output.splitlines()[-1]), (0, "0 passed, 0 failed, 1 skipped"))
+            self.assertIn("Start 1: long", output)
+
+    def test_what_failed_before_the_deadline_counts(self):
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "CTestTestfile.cmake").write_text("add_test(bad false)\nadd_test(long sleep 600)\n",
+                                                                   encoding="utf-8")
+            status, output = shell("nproc() { echo 2; }; EYESHOT_DEADLINE=$(($(date +%s) + 2)); grace_s=1; "
+                                   f"run_ctest both {os.path.relpath(folder, ROOT)}; close_tally")
+            self.assertEqual((status, output.splitlines()[-1]), (1, "0 passed, 1 failed, 1 skipped"))
 
     def test_a_build_out_of_time_is_no_failure(self):
-        status, output = shell("EYESHOT_DEADLINE=$(($(date +%s) + 1)); require_in_time build sleep 60 || true; close_tally")
+        status, output = shell("EYESHOT_DEADLINE=$(($(date +%s) + 1)); require_in_time build sleep 60 || true; "
+                               "close_tally")
         self.assertEqual((status, output.splitlines()[-1]), (0, "0 passed, 0 failed, 1 skipped"))
         status, output = shell("require_in_time build false || echo not reached; close_tally")
         self.assertEqual((status, output.splitlines()[-1]), (1, "0 passed, 1 failed"))
