@@ -1,8 +1,12 @@
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <numeric>
 #include <vector>
 
@@ -40,10 +44,16 @@ float Dot(const float* a, const float* b, int64_t size) {
   return std::accumulate(sums.begin(), sums.end(), 0.0f);
 }
 
+emulator::Queue* Queue(StreamHandle stream) { return static_cast<emulator::Queue*>(stream); }
+void Finish(StreamHandle stream) {
+  while (emulator::Advance(Queue(stream))) {
+  }
+}
+
 class PlainMatmul final : public Matmul {
  public:
-  void Run(StreamHandle, const Product& product) override {
-    emulator::Enqueue([product] { Multiply(product); });
+  void Run(StreamHandle stream, const Product& product) override {
+    emulator::Enqueue(Queue(stream), [product] { Multiply(product); });
   }
   Status Error() const override { return Status::Ok(); }
 
@@ -84,53 +94,132 @@ void* AllocateDevice(size_t bytes) {
   if (data != nullptr) std::memset(data, 0xff, bytes);  // NaN: nothing may lean on zeros
   return data;
 }
-void FreeDevice(void* data, size_t) { std::free(data); }
+// As cudaFree(): the whole device ends what it has to do first.
+void FreeDevice(void* data, size_t) {
+  emulator::FinishAll();
+  std::free(data);
+}
 
-void* AllocatePinned(size_t bytes) { return std::malloc(bytes); }
-void FreePinned(void* data) { std::free(data); }
+namespace {
 
-StreamHandle NewStream() { return nullptr; }
-void DestroyStream(StreamHandle) {}
-void CopyToDevice(StreamHandle, const void* host, void* device, size_t bytes) {
-  emulator::Enqueue([=] { std::memcpy(device, host, bytes); });
+// Memory that copies may read and write when their turn comes.
+struct PinnedMemory {
+  std::mutex mutex;
+  std::map<uintptr_t, size_t> bytes;  // by address
+
+  bool Has(const void* data) {
+    const auto address = reinterpret_cast<uintptr_t>(data);
+    const std::lock_guard lock(mutex);
+    auto after = bytes.upper_bound(address);
+    if (after == bytes.begin()) return false;
+    --after;
+    return address - after->first < after->second;
+  }
+};
+PinnedMemory& Pinned() {
+  static PinnedMemory pinned;
+  return pinned;
 }
-void CopyToHost(StreamHandle, const void* device, void* host, size_t bytes) {
-  emulator::Enqueue([=] { std::memcpy(host, device, bytes); });
+
+}  // namespace
+
+void* AllocatePinned(size_t bytes) {
+  void* data = std::malloc(bytes);
+  const std::lock_guard lock(Pinned().mutex);
+  Pinned().bytes[reinterpret_cast<uintptr_t>(data)] = bytes;
+  return data;
 }
-void CopyOnDevice(StreamHandle, const void* from, void* to, size_t bytes) {
-  emulator::Enqueue([=] { std::memcpy(to, from, bytes); });
+void FreePinned(void* data) {
+  emulator::FinishAll();
+  {
+    const std::lock_guard lock(Pinned().mutex);
+    Pinned().bytes.erase(reinterpret_cast<uintptr_t>(data));
+  }
+  std::free(data);
 }
-void ClearDevice(StreamHandle, void* device, size_t bytes) {
-  emulator::Enqueue([=] { std::memset(device, 0, bytes); });
+
+StreamHandle NewStream() { return emulator::NewQueue(); }
+void DestroyStream(StreamHandle stream) { emulator::DeleteQueue(Queue(stream)); }
+void CopyToDevice(StreamHandle stream, const void* host, void* device, size_t bytes) {
+  if (Pinned().Has(host)) {
+    emulator::Enqueue(Queue(stream), [=] { std::memcpy(device, host, bytes); });
+  } else {
+    const auto* from = static_cast<const unsigned char*>(host);
+    emulator::Enqueue(Queue(stream), [device, held = std::vector<unsigned char>(from, from + bytes)] {
+      std::memcpy(device, held.data(), held.size());
+    });
+  }
 }
-Status Synchronize(StreamHandle) {
+void CopyToHost(StreamHandle stream, const void* device, void* host, size_t bytes) {
+  emulator::Enqueue(Queue(stream), [=] { std::memcpy(host, device, bytes); });
+  if (!Pinned().Has(host)) Finish(stream);
+}
+void CopyOnDevice(StreamHandle stream, const void* from, void* to, size_t bytes) {
+  emulator::Enqueue(Queue(stream), [=] { std::memcpy(to, from, bytes); });
+}
+void ClearDevice(StreamHandle stream, void* device, size_t bytes) {
+  emulator::Enqueue(Queue(stream), [=] { std::memset(device, 0, bytes); });
+}
+Status Synchronize(StreamHandle stream) {
   EYESHOT_CHECK(!emulator::Capturing());
+  Finish(stream);
   return Status::Ok();
 }
 
-struct HostEvent {
+namespace {
+
+// A moment that an event was recorded for last; the work that notes it may outlive the event.
+struct Moment {
+  StreamHandle stream = nullptr;
+  std::atomic<bool> passed = false;  // then `at` is set
   std::chrono::steady_clock::time_point at;
 };
+struct HostEvent {
+  std::shared_ptr<Moment> moment;
+};
+const std::shared_ptr<Moment>& MomentOf(EventHandle event) { return static_cast<HostEvent*>(event)->moment; }
+
+}  // namespace
+
 EventHandle NewEvent() { return new HostEvent; }
 void DestroyEvent(EventHandle event) { delete static_cast<HostEvent*>(event); }
-void RecordEvent(StreamHandle, EventHandle event) {
-  static_cast<HostEvent*>(event)->at = std::chrono::steady_clock::now();
+void RecordEvent(StreamHandle stream, EventHandle event) {
+  auto moment = std::make_shared<Moment>();
+  moment->stream = stream;
+  static_cast<HostEvent*>(event)->moment = moment;
+  emulator::Enqueue(Queue(stream), [moment] {
+    moment->at = std::chrono::steady_clock::now();
+    moment->passed = true;
+  });
 }
-Status WaitFor(EventHandle) { return Status::Ok(); }
-bool HasPassed(EventHandle) { return true; }
+Status WaitFor(EventHandle event) {
+  const std::shared_ptr<Moment>& moment = MomentOf(event);
+  while (moment != nullptr && !moment->passed) EYESHOT_CHECK(emulator::Advance(Queue(moment->stream)));
+  return Status::Ok();
+}
+// Each time that somebody asks, one piece of work has been done meanwhile.
+bool HasPassed(EventHandle event) {
+  const std::shared_ptr<Moment>& moment = MomentOf(event);
+  if (moment == nullptr) return true;
+  if (!moment->passed) emulator::Advance(Queue(moment->stream));
+  return moment->passed;
+}
 uint64_t NanosecondsBetween(EventHandle begin, EventHandle end) {
-  const auto between = static_cast<HostEvent*>(end)->at - static_cast<HostEvent*>(begin)->at;
+  const auto between = MomentOf(end)->at - MomentOf(begin)->at;
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(between).count());
 }
 
-using Graph = std::vector<std::function<void()>>;
-GraphHandle CaptureGraph(StreamHandle, const std::function<void()>& enqueue) {
-  emulator::BeginCapture();
+// Graphs that are destroyed run to their ends, if they were launched.
+using Graph = std::shared_ptr<std::vector<std::function<void()>>>;
+GraphHandle CaptureGraph(StreamHandle stream, const std::function<void()>& enqueue) {
+  emulator::BeginCapture(Queue(stream));
   enqueue();
-  return new Graph(emulator::EndCapture());
+  return new Graph(std::make_shared<Graph::element_type>(emulator::EndCapture()));
 }
-void LaunchGraph(StreamHandle, GraphHandle graph) {
-  for (const std::function<void()>& work : *static_cast<Graph*>(graph)) work();
+void LaunchGraph(StreamHandle stream, GraphHandle graph) {
+  emulator::Enqueue(Queue(stream), [all = *static_cast<Graph*>(graph)] {
+    for (const std::function<void()>& work : *all) work();
+  });
 }
 void DestroyGraph(GraphHandle graph) { delete static_cast<Graph*>(graph); }
 

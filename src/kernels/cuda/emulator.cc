@@ -9,7 +9,9 @@
 #include <csetjmp>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -69,9 +71,13 @@ thread_local Machine machine;
 
 struct Capture {
   bool on = false;
+  Queue* queue = nullptr;
   std::vector<std::function<void()>> work;
 };
 thread_local Capture capture;
+
+// Of all queues: held while work runs, since one device runs it.
+std::mutex device;
 
 Warp& WarpOfCurrent() { return machine.warps[static_cast<size_t>(machine.current->thread.thread / kWarp)]; }
 
@@ -178,16 +184,68 @@ void CheckAligned(const void* address, size_t bytes) {
   EYESHOT_CHECK(reinterpret_cast<uintptr_t>(address) % bytes == 0);
 }
 
-void Enqueue(std::function<void()> work) {
-  if (capture.on) {
-    capture.work.push_back(std::move(work));
-  } else {
-    work();
+class Queue {
+ public:
+  std::deque<std::function<void()>> work;
+};
+
+namespace {
+
+// Guarded by `device`.
+std::vector<std::unique_ptr<Queue>>& Queues() {
+  static std::vector<std::unique_ptr<Queue>> queues;
+  return queues;
+}
+
+// REQUIRES: `device` is held.
+bool RunNext(Queue& queue) {
+  if (queue.work.empty()) return false;
+  const std::function<void()> work = std::move(queue.work.front());
+  queue.work.pop_front();
+  work();
+  return true;
+}
+
+}  // namespace
+
+Queue* NewQueue() {
+  const std::lock_guard lock(device);
+  Queues().push_back(std::make_unique<Queue>());
+  return Queues().back().get();
+}
+void DeleteQueue(Queue* queue) {
+  const std::lock_guard lock(device);
+  while (RunNext(*queue)) {
+  }
+  std::erase_if(Queues(), [&](const auto& own) { return own.get() == queue; });
+}
+void FinishAll() {
+  const std::lock_guard lock(device);
+  for (const auto& queue : Queues()) {
+    while (RunNext(*queue)) {
+    }
   }
 }
-void BeginCapture() {
+bool Advance(Queue* queue) {
+  const std::lock_guard lock(device);
+  return queue != nullptr && RunNext(*queue);
+}
+
+void Enqueue(Queue* queue, std::function<void()> work) {
+  if (capture.on && capture.queue == queue) {
+    capture.work.push_back(std::move(work));
+    return;
+  }
+  const std::lock_guard lock(device);
+  if (queue == nullptr) {
+    work();
+  } else {
+    queue->work.push_back(std::move(work));
+  }
+}
+void BeginCapture(Queue* queue) {
   EYESHOT_CHECK(!capture.on);
-  capture = {true, {}};
+  capture = {true, queue, {}};
 }
 std::vector<std::function<void()>> EndCapture() {
   EYESHOT_CHECK(capture.on);

@@ -36,9 +36,19 @@ void MarkWaited();
 // Aborts unless the address is a multiple of `bytes`.
 void CheckAligned(const void* address, size_t bytes);
 
-// The queue: runs `work` now or, between BeginCapture() and EndCapture(), keeps it for graphs.
-void Enqueue(std::function<void()> work);
-void BeginCapture();
+// A queue of the device. What is enqueued runs as late as it may: when somebody waits for it, so that a host that does
+// not wait where it has to gets what memory had before. Queues are independent: one may be behind another by any
+// amount. Null is a queue that runs everything at once. Thread-safety: all calls may come from any thread.
+class Queue;
+Queue* NewQueue();
+// Runs what is in it first, as does FinishAll() for all queues.
+void DeleteQueue(Queue* queue);
+void FinishAll();
+// Between BeginCapture() and EndCapture() of that queue by this thread, `work` is kept for graphs and does not run.
+void Enqueue(Queue* queue, std::function<void()> work);
+// Runs the piece of work that is next. False: there is none.
+bool Advance(Queue* queue);
+void BeginCapture(Queue* queue);
 std::vector<std::function<void()>> EndCapture();
 bool Capturing();
 

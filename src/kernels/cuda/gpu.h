@@ -195,9 +195,10 @@ int64_t ResidentBlocks(void (*)(P...), int, size_t) {
 
 // Enqueues a kernel, with its arguments as they are now.
 template <typename... P, typename... A>
-void Launch(void (*kernel)(P...), Grid grid, int threads, size_t shared_bytes, StreamHandle, A... args) {
-  emulator::Enqueue(
-      [=] { emulator::Run(grid.x, grid.y, grid.z, threads, shared_bytes, [&] { kernel(static_cast<P>(args)...); }); });
+void Launch(void (*kernel)(P...), Grid grid, int threads, size_t shared_bytes, StreamHandle stream, A... args) {
+  emulator::Enqueue(static_cast<emulator::Queue*>(stream), [=] {
+    emulator::Run(grid.x, grid.y, grid.z, threads, shared_bytes, [&] { kernel(static_cast<P>(args)...); });
+  });
 }
 
 #else
