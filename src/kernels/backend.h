@@ -316,6 +316,10 @@ class Backend {
   virtual Result<Buffer> Allocate(size_t bytes, std::string_view what) = 0;
   virtual Result<std::unique_ptr<KvCache>> NewKvCache(const KvCacheShape& shape) = 0;
   virtual std::unique_ptr<Stream> NewStream() = 0;
+  // A queue whose work runs beside that of the others, which comes first where a device has room for one alone. It
+  // takes no Repeat(), and no other such queue of the backend may have work at the same time. Null: whatever is
+  // enqueued runs one after the other, as on a CPU, or there is no memory for it.
+  virtual std::unique_ptr<Stream> NewStreamBeside() { return nullptr; }
   // Makes sure that the cache has memory for its first `blocks` blocks; where memory comes with use, as on a CPU, there
   // is nothing to do. May move what the cache holds, and change its id. Error: kOutOfMemory.
   virtual Status Reserve(Stream& stream, KvCache& cache, int64_t blocks) {
@@ -341,6 +345,11 @@ class Backend {
   virtual Status FinishDownload(Stream& stream, const void* device, void* host, size_t bytes) {
     Download(stream, device, host, bytes);
     return Sync(stream);
+  }
+  // Whether everything that was enqueued is done, without waiting. Sync() has its errors.
+  virtual bool IsDone(Stream& stream) const {
+    static_cast<void>(stream);
+    return true;
   }
   // Waits for everything enqueued; the error of any of it, or of anything before.
   virtual Status Sync(Stream& stream) = 0;

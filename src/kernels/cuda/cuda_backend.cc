@@ -98,6 +98,24 @@ class Scratch {
   Status status_;
 };
 
+// Scratch memory of kernels that may run at the same time as those of other streams.
+struct WorkMemory {
+  explicit WorkMemory(Backend& backend)
+      : products(backend), dense(backend), rows(backend), gated(backend), partial(backend), counters(backend) {}
+  Status status() const {
+    for (const Scratch* scratch : {&products, &dense, &rows, &gated, &partial, &counters})
+      EYESHOT_RETURN_IF_ERROR(scratch->status());
+    return Status::Ok();
+  }
+
+  Scratch products;  // cuBLASLt's
+  Scratch dense;  // weights of a product, unpacked
+  Scratch rows;  // its left operand
+  Scratch gated;  // both halves of a gated one
+  Scratch partial;  // of attention
+  Scratch counters;  // of its blocks
+};
+
 const CudaWeight& Weight(const PackedWeight* weight) { return *static_cast<const CudaWeight*>(weight); }
 const float* Floats(const PackedWeight* weight) { return weight == nullptr ? nullptr : Weight(weight).floats; }
 
@@ -116,6 +134,10 @@ class CudaBackend final : public Backend {
   Result<Buffer> Allocate(size_t bytes, std::string_view what) override;
   Result<std::unique_ptr<KvCache>> NewKvCache(const KvCacheShape& shape) override;
   std::unique_ptr<Stream> NewStream() override { return std::make_unique<CudaStream>(Use(), stagings_); }
+  std::unique_ptr<Stream> NewStreamBeside() override {
+    if (beside_.products.Bytes(kMatmulWorkspace) == nullptr) return nullptr;
+    return std::make_unique<CudaStream>(Use(), stagings_, true);
+  }
   void Upload(Stream& stream, const void* host, void* device, size_t bytes) override {
     Handle(stream);
     static_cast<CudaStream&>(stream).Upload(host, device, bytes, pool_);
@@ -130,10 +152,14 @@ class CudaBackend final : public Backend {
   }
   Status FinishDownload(Stream& stream, const void* device, void* host, size_t bytes) override {
     static_cast<void>(device);
-    EYESHOT_RETURN_IF_ERROR(ScratchStatus());
+    EYESHOT_RETURN_IF_ERROR(Memory(stream).status());
     EYESHOT_RETURN_IF_ERROR(matmul_->Error());
     Use();
     return static_cast<CudaStream&>(stream).FinishDownload(host, bytes);
+  }
+  bool IsDone(Stream& stream) const override {
+    Handle(stream);
+    return static_cast<const CudaStream&>(stream).IsIdle();
   }
   Status Sync(Stream& stream) override;
   void Repeat(Stream& stream, StepKey key, const std::function<void()>& enqueue) override;
@@ -208,26 +234,23 @@ class CudaBackend final : public Backend {
   static void RunWaiting(CudaStream& stream);
   Result<PackedWeightPtr> ToDevice(std::unique_ptr<CudaWeight> weight, const void* bytes, size_t count,
                                    std::string_view name);
-  // The rows of a weight as bfloat16, in `dense_` where they are kept otherwise.
+  // Streams take turns but for those that run beside them.
+  WorkMemory& Memory(Stream& stream) { return static_cast<CudaStream&>(stream).beside() ? beside_ : memory_; }
+  // The rows of a weight as bfloat16, in scratch memory where they are kept otherwise.
   const uint16_t* DenseRows(Stream& stream, const CudaWeight& weight);
   ConstMatrixView PaddedRows(Stream& stream, ConstMatrixView x, int64_t padded);
   void Multiply(Stream& stream, const LinearArgs& args);
-  Status ScratchStatus() const;
   void ForgetSteps();
 
   CudaOptions options_;
   BackendInfo info_;
   size_t limit_;
   ThreadPool pool_;
-  Buffer workspace_;
   std::unique_ptr<Matmul> matmul_;
   std::shared_ptr<StagingPool> stagings_ = std::make_shared<StagingPool>();
   std::unique_ptr<CudaStream> loading_;  // weights
-  Scratch dense_{*this};  // weights of a product, unpacked
-  Scratch rows_{*this};  // its left operand
-  Scratch gated_{*this};  // both halves of a gated one
-  Scratch partial_{*this};  // of attention
-  Scratch counters_{*this};  // of its blocks
+  WorkMemory memory_{*this};
+  WorkMemory beside_{*this};
   Buffer levels_;  // of 4-bit codes: [2, 16] float32, kInt4 and kQ4
   std::map<StepKey, Step> steps_;
 };
@@ -251,8 +274,9 @@ CudaBackend::CudaBackend(const CudaOptions& options, const DeviceInfo& device)
 Result<std::unique_ptr<Backend>> CudaBackend::Create(const CudaOptions& options) {
   EYESHOT_ASSIGN_OR_RETURN(const DeviceInfo device, OpenDevice(options.device));
   std::unique_ptr<CudaBackend> backend(new CudaBackend(options, device));
-  EYESHOT_ASSIGN_OR_RETURN(backend->workspace_, backend->Allocate(kMatmulWorkspace, "products"));
-  EYESHOT_ASSIGN_OR_RETURN(backend->matmul_, NewMatmul(backend->workspace_.data()));
+  backend->memory_.products.Bytes(kMatmulWorkspace);
+  EYESHOT_RETURN_IF_ERROR(backend->memory_.status());
+  EYESHOT_ASSIGN_OR_RETURN(backend->matmul_, NewMatmul());
   std::array<float, 32> levels;
   for (size_t i = 0; i < levels.size(); ++i) {
     const WeightFormat format = i < 16 ? WeightFormat::kInt4 : WeightFormat::kQ4;
@@ -325,14 +349,8 @@ Status CudaBackend::Reserve(Stream& stream, KvCache& cache, int64_t blocks) {
   return Status::Ok();
 }
 
-Status CudaBackend::ScratchStatus() const {
-  for (const Scratch* scratch : {&dense_, &rows_, &gated_, &partial_, &counters_})
-    EYESHOT_RETURN_IF_ERROR(scratch->status());
-  return Status::Ok();
-}
-
 Status CudaBackend::Sync(Stream& stream) {
-  EYESHOT_RETURN_IF_ERROR(ScratchStatus());
+  EYESHOT_RETURN_IF_ERROR(Memory(stream).status());
   EYESHOT_RETURN_IF_ERROR(matmul_->Error());
   Handle(stream);
   return static_cast<CudaStream&>(stream).Wait();
@@ -346,6 +364,7 @@ int64_t PlannedContext(int64_t context) {
 // The first time a step runs as it is: it takes scratch memory and looks for algorithms, which no graph may hold. The
 // second time it is captured.
 void CudaBackend::Repeat(Stream& stream, StepKey key, const std::function<void()>& enqueue) {
+  EYESHOT_CHECK(!static_cast<CudaStream&>(stream).beside());  // its scratch memory isn't the graphs'
   key.context = PlannedContext(key.context);
   const StreamHandle handle = Handle(stream);
   if (steps_.size() >= kMostSteps) ForgetSteps();
@@ -462,7 +481,7 @@ void CudaBackend::ReadRow(const PackedWeight& weight, int64_t row, float* y) con
 const uint16_t* CudaBackend::DenseRows(Stream& stream, const CudaWeight& weight) {
   if (weight.matrix.format == WeightMatrix::Format::kBf16) return static_cast<const uint16_t*>(weight.matrix.values);
   const int64_t rows = weight.outputs * (weight.gated ? 2 : 1);
-  auto* dense = dense_.Array<uint16_t>(rows * weight.matrix.inputs);
+  auto* dense = Memory(stream).dense.Array<uint16_t>(rows * weight.matrix.inputs);
   if (dense != nullptr) Dequantize(Handle(stream), weight.matrix, 0, rows, dense);
   return dense;
 }
@@ -472,7 +491,7 @@ const uint16_t* CudaBackend::DenseRows(Stream& stream, const CudaWeight& weight)
 // Rows that are as long as the weight's, which may be padded: x itself, or a copy with zeros behind.
 ConstMatrixView CudaBackend::PaddedRows(Stream& stream, ConstMatrixView x, int64_t padded) {
   if (x.cols == padded) return x;
-  auto* rows = rows_.Array<uint16_t>(x.rows * padded);
+  auto* rows = Memory(stream).rows.Array<uint16_t>(x.rows * padded);
   if (rows == nullptr) return {};
   ClearDevice(Handle(stream), rows, static_cast<size_t>(x.rows * padded) * sizeof(uint16_t));
   const MatrixView copy(rows, DType::kBF16, x.rows, padded, padded);
@@ -523,27 +542,30 @@ void CudaBackend::DoLinear(Stream& stream, const LinearArgs& args) {
 void CudaBackend::Multiply(Stream& stream, const LinearArgs& args) {
   const CudaWeight& w = Weight(args.weight);
   const uint16_t* dense = DenseRows(stream, w);
-  if (dense == nullptr) return;
+  void* workspace = Memory(stream).products.Bytes(kMatmulWorkspace);
+  if (dense == nullptr || workspace == nullptr) return;
   if (!w.gated) {
-    matmul_->Run(Handle(stream), {.x = args.x,
-                                  .weight = dense,
-                                  .bias = args.bias == nullptr ? nullptr : Weight(args.bias).rounded,
-                                  .gelu = args.activation == Activation::kGeluTanh,
-                                  .residual = args.residual,
-                                  .y = args.y});
+    matmul_->Run(Handle(stream),
+                 {.x = args.x,
+                  .weight = dense,
+                  .bias = args.bias == nullptr ? nullptr : Weight(args.bias).rounded,
+                  .gelu = args.activation == Activation::kGeluTanh,
+                  .residual = args.residual,
+                  .y = args.y},
+                 workspace);
     return;
   }
   EYESHOT_CHECK(args.residual.empty());
-  auto* both = gated_.Array<uint16_t>(args.x.rows * 2 * w.outputs);
+  auto* both = Memory(stream).gated.Array<uint16_t>(args.x.rows * 2 * w.outputs);
   if (both == nullptr) return;
   const MatrixView halves(both, DType::kBF16, args.x.rows, 2 * w.outputs, 2 * w.outputs);
-  matmul_->Run(Handle(stream), {.x = args.x, .weight = dense, .residual = {}, .y = halves});
+  matmul_->Run(Handle(stream), {.x = args.x, .weight = dense, .residual = {}, .y = halves}, workspace);
   SiluGate(Handle(stream), halves, args.y);
 }
 
 void CudaBackend::DoPatchEmbed(Stream& stream, const PatchEmbedArgs& args) {
   const int64_t padded = Weight(args.weight).matrix.inputs;
-  auto* patches = rows_.Array<uint16_t>(args.y.rows * padded);
+  auto* patches = Memory(stream).rows.Array<uint16_t>(args.y.rows * padded);
   if (patches == nullptr) return;
   ExtractPatches(Handle(stream), args, patches, padded);
   Multiply(stream, {.x = {patches, DType::kBF16, args.y.rows, padded, padded},
@@ -558,7 +580,7 @@ void CudaBackend::DoPatchEmbed(Stream& stream, const PatchEmbedArgs& args) {
 void CudaBackend::DoEncodeAttention(Stream& stream, const EncodeAttentionArgs& args) {
   float* log_sums = nullptr;
   if (!args.column_mean.empty()) {
-    log_sums = partial_.Array<float>(args.heads * args.qkv.rows);
+    log_sums = Memory(stream).partial.Array<float>(args.heads * args.qkv.rows);
     if (log_sums == nullptr) return;
   }
   cuda::EncodeAttention(Handle(stream), args, log_sums);
@@ -566,7 +588,7 @@ void CudaBackend::DoEncodeAttention(Stream& stream, const EncodeAttentionArgs& a
 
 void CudaBackend::DoPixelShuffleLinear(Stream& stream, const PixelShuffleLinearArgs& args) {
   const int64_t depth = args.weight->inputs;
-  auto* shuffled = rows_.Array<uint16_t>(args.y.rows * depth);
+  auto* shuffled = Memory(stream).rows.Array<uint16_t>(args.y.rows * depth);
   if (shuffled == nullptr) return;
   EYESHOT_CHECK(depth == Weight(args.weight).matrix.inputs);
   PixelShuffle(Handle(stream), args.x, args.grid, args.scale, shuffled);
@@ -606,11 +628,12 @@ void CudaBackend::DoPagedAttention(Stream& stream, const PagedAttentionArgs& arg
     newest = std::exchange(queue.waiting.rotary, std::nullopt);
   }
   const DecodeScratch sizes = DecodeScratchOf(batch.sequences, args.heads, layer, batch.max_context);
-  auto* partial = partial_.Array<float>(sizes.floats);
-  const size_t held = counters_.bytes();
-  auto* counters = counters_.Array<uint32_t>(sizes.counters);
+  WorkMemory& memory = Memory(stream);
+  auto* partial = memory.partial.Array<float>(sizes.floats);
+  const size_t held = memory.counters.bytes();
+  auto* counters = memory.counters.Array<uint32_t>(sizes.counters);
   if (partial == nullptr || counters == nullptr) return;
-  if (counters_.bytes() != held) ClearDevice(Handle(stream), counters, counters_.bytes());
+  if (memory.counters.bytes() != held) ClearDevice(Handle(stream), counters, memory.counters.bytes());
   DecodeAttention(Handle(stream), planned, layer, partial, counters, newest ? &*newest : nullptr);
 }
 

@@ -509,6 +509,41 @@ TEST_F(CudaBackendTest, StepsAreRepeated) {
   }
 }
 
+// Patches wait in scratch memory for their product while the other stream's pass through theirs, by any order.
+TEST_F(CudaBackendTest, StreamsBesideEachOtherHaveScratchMemoryOfTheirOwn) {
+  const auto beside = cuda_->NewStreamBeside();
+  ASSERT_NE(beside, nullptr);
+  const Values w = RandomWeight(24, 64);
+  const auto weight = Pack(*cuda_, {&w});
+  const auto host = Pack(*reference_, {&w});
+  Values x[2] = {Random(16, 16), Random(16, 16)};
+  const MatrixView device_x[2] = {Matrix(x[0]), Matrix(x[1])};
+  const MatrixView y[2] = {Output(4, 24), Output(4, 24)};
+  ASSERT_TRUE(cuda_->Sync(*stream_).ok());
+  for (const size_t first : {0, 1}) {
+    const auto shuffle = [&](size_t i) {
+      cuda_->PixelShuffleLinear(i == 0 ? *stream_ : *beside,
+                                {.x = device_x[i], .grid = 4, .scale = 2, .weight = weight.get(), .y = y[i]});
+    };
+    shuffle(first);
+    shuffle(1 - first);
+    // The emulated device does one piece of a queue's work each time that it is asked about it.
+    for (int i = 0; i < 100; ++i) {
+      static_cast<void>(cuda_->IsDone(*stream_));
+      static_cast<void>(cuda_->IsDone(*beside));
+    }
+    ASSERT_TRUE(cuda_->Sync(*beside).ok());
+    ASSERT_TRUE(cuda_->Sync(*stream_).ok());
+    EXPECT_TRUE(cuda_->IsDone(*beside));
+    for (const size_t i : {0, 1}) {
+      Values expected{4, 24, std::vector<float>(4 * 24)};
+      reference_->PixelShuffleLinear(
+          *host_stream_, {.x = x[i].view(), .grid = 4, .scale = 2, .weight = host.get(), .y = expected.view()});
+      ExpectNear(Read(y[i]), expected, kBound);
+    }
+  }
+}
+
 // As a long answer does: a token is on its way while the next one's step makes the cache grow.
 TEST_F(CudaBackendTest, DownloadsComeInOrderWhileACacheGrows) {
   const DeviceSpan<int32_t> first = Array<int32_t>({1, 2, 3});

@@ -105,8 +105,8 @@ void StagingPool::Give(std::unique_ptr<Staging> staging) {
   spare_.push_back(std::move(staging));
 }
 
-CudaStream::CudaStream(int device, std::shared_ptr<StagingPool> pool)
-    : device_(device), handle_(NewStream()), pool_(std::move(pool)), staging_(pool_->Take()) {
+CudaStream::CudaStream(int device, std::shared_ptr<StagingPool> pool, bool beside)
+    : device_(device), beside_(beside), handle_(NewStream(!beside)), pool_(std::move(pool)), staging_(pool_->Take()) {
   kept_.reserve(kStages);
 }
 
@@ -126,6 +126,8 @@ void CudaStream::EndBeforeWaiting() {
   idle_ = true;
 }
 
+bool CudaStream::IsIdle() const { return cuda::IsIdle(handle_); }
+
 Status CudaStream::Wait() {
   EndBeforeWaiting();
   const Status status = Synchronize(handle_);
@@ -136,6 +138,8 @@ Status CudaStream::Wait() {
 
 Status CudaStream::FinishDownload(void* host, size_t bytes) {
   EndBeforeWaiting();
+  // A stage that ends with the download has ended when its answer is there: Collect() is to find it.
+  if (open_ && download_is_last_) static_cast<void>(WaitFor(ends_[kept_.size()].end));  // the copy has its errors
   const Status status = staging_->FinishDownload(host, bytes);
   if (status_.ok()) status_ = status;
   return status_;

@@ -74,7 +74,8 @@ struct Waiting {
 
 class CudaStream : public Stream {
  public:
-  CudaStream(int device, std::shared_ptr<StagingPool> pool);
+  // beside: it runs beside the others, which come first.
+  CudaStream(int device, std::shared_ptr<StagingPool> pool, bool beside = false);
   ~CudaStream() override;
   CudaStream(const CudaStream&) = delete;
   CudaStream& operator=(const CudaStream&) = delete;
@@ -82,13 +83,19 @@ class CudaStream : public Stream {
   // For something that is enqueued now.
   StreamHandle handle() {
     idle_ = false;
+    download_is_last_ = false;
     return handle_;
   }
+  bool beside() const { return beside_; }
+  bool IsIdle() const;
   Waiting waiting;
   void Upload(const void* host, void* device, size_t bytes, ThreadPool& pool) {
     staging_->Upload(handle(), host, device, bytes, pool);
   }
-  void BeginDownload(const void* device, size_t bytes) { staging_->BeginDownload(handle(), device, bytes); }
+  void BeginDownload(const void* device, size_t bytes) {
+    staging_->BeginDownload(handle(), device, bytes);
+    download_is_last_ = true;
+  }
   Status FinishDownload(void* host, size_t bytes);
   Status Wait();
 
@@ -106,6 +113,7 @@ class CudaStream : public Stream {
   void EndBeforeWaiting();
 
   int device_;
+  bool beside_;
   StreamHandle handle_;
   std::shared_ptr<StagingPool> pool_;
   std::unique_ptr<Staging> staging_;
@@ -114,6 +122,7 @@ class CudaStream : public Stream {
   Status status_;  // the first error
   bool open_ = false;
   bool idle_ = false;  // nothing was enqueued since Wait()
+  bool download_is_last_ = false;  // of what was enqueued
 };
 
 }  // namespace eyeshot::cuda

@@ -44,7 +44,8 @@ void FreeDevice(void* data, size_t bytes);
 void* AllocatePinned(size_t bytes);
 void FreePinned(void* data);
 
-StreamHandle NewStream();
+// Kernels of an urgent stream go before those of others that have not begun.
+StreamHandle NewStream(bool urgent);
 void DestroyStream(StreamHandle stream);
 // Copies are ordered with the kernels of the stream. Pinned memory is read when the copy's turn comes; other memory may
 // be reused when the call returns.
@@ -52,6 +53,8 @@ void CopyToDevice(StreamHandle stream, const void* host, void* device, size_t by
 void CopyToHost(StreamHandle stream, const void* device, void* host, size_t bytes);
 void CopyOnDevice(StreamHandle stream, const void* from, void* to, size_t bytes);
 void ClearDevice(StreamHandle stream, void* device, size_t bytes);
+// Whether all that was enqueued is done. Synchronize() has its errors.
+bool IsIdle(StreamHandle stream);
 // Waits. The first error of anything that was enqueued since the last call, by any stream: kIo.
 Status Synchronize(StreamHandle stream);
 
@@ -84,14 +87,15 @@ struct Product {
 class Matmul {
  public:
   virtual ~Matmul() = default;
-  virtual void Run(StreamHandle stream, const Product& product) = 0;
+  // `workspace`: device memory of kMatmulWorkspace bytes, which products of other streams don't have.
+  virtual void Run(StreamHandle stream, const Product& product, void* workspace) = 0;
   // Of anything that was run: kIo.
   virtual Status Error() const = 0;
 };
-// Of the device that the calling thread uses. `workspace`: device memory of so many bytes, longer-lived.
 // NVIDIA advises 32 MiB for Hopper, 4 before.
 inline constexpr size_t kMatmulWorkspace = size_t{32} << 20;
-Result<std::unique_ptr<Matmul>> NewMatmul(void* workspace);
+// Of the device that the calling thread uses.
+Result<std::unique_ptr<Matmul>> NewMatmul();
 
 }  // namespace eyeshot::cuda
 

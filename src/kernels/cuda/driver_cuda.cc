@@ -37,6 +37,13 @@ Status GpuStatus(cudaError_t error) {
                  "start the program again; if it stays so, report it with the model and the GPU");
 }
 
+// What a query found. Other errors are those of work that was enqueued: who waits for it gets them.
+bool IsDone(cudaError_t found) {
+  if (found != cudaErrorNotReady) return true;
+  cudaGetLastError();  // it counts as an error, which the next wait would report
+  return false;
+}
+
 // A product's shape and what was found for it.
 struct Plan {
   cublasLtMatmulDesc_t operation = nullptr;
@@ -47,10 +54,10 @@ struct Plan {
 
 class CublasLtMatmul final : public Matmul {
  public:
-  static Result<std::unique_ptr<Matmul>> Create(void* workspace);
+  static Result<std::unique_ptr<Matmul>> Create();
   ~CublasLtMatmul() override;
 
-  void Run(StreamHandle stream, const Product& product) override;
+  void Run(StreamHandle stream, const Product& product, void* workspace) override;
   Status Error() const override;
 
  private:
@@ -85,14 +92,12 @@ class CublasLtMatmul final : public Matmul {
   void Choose(Plan& plan, const Alignments& alignments);
 
   cublasLtHandle_t handle_ = nullptr;
-  void* workspace_ = nullptr;
   std::map<Key, Plan> plans_;
   cublasStatus_t error_ = CUBLAS_STATUS_SUCCESS;
 };
 
-Result<std::unique_ptr<Matmul>> CublasLtMatmul::Create(void* workspace) {
+Result<std::unique_ptr<Matmul>> CublasLtMatmul::Create() {
   auto matmul = std::make_unique<CublasLtMatmul>();
-  matmul->workspace_ = workspace;
   matmul->Note(cublasLtCreate(&matmul->handle_));
   EYESHOT_RETURN_IF_ERROR(matmul->Error());
   return std::unique_ptr<Matmul>(std::move(matmul));
@@ -161,7 +166,7 @@ void CublasLtMatmul::Choose(Plan& plan, const Alignments& alignments) {
   plan.found = true;
 }
 
-void CublasLtMatmul::Run(StreamHandle stream, const Product& p) {
+void CublasLtMatmul::Run(StreamHandle stream, const Product& p, void* workspace) {
   EYESHOT_CHECK(!p.gelu || p.residual.empty());
   EYESHOT_CHECK(p.residual.empty() || p.residual.dtype == p.y.dtype);
   const Key key{p.y.rows,
@@ -182,7 +187,7 @@ void CublasLtMatmul::Run(StreamHandle stream, const Product& p) {
   const float beta = p.residual.empty() ? 0 : 1;
   Note(cublasLtMatmul(handle_, plan->second.operation, &one, p.weight, plan->second.w, p.x.data, plan->second.x, &beta,
                       p.residual.empty() ? p.y.data : p.residual.data, plan->second.c, p.y.data, plan->second.d,
-                      &plan->second.algorithm, workspace_, kMatmulWorkspace, Stream(stream)));
+                      &plan->second.algorithm, workspace, kMatmulWorkspace, Stream(stream)));
 }
 
 }  // namespace
@@ -235,9 +240,12 @@ void* AllocatePinned(size_t bytes) {
 }
 void FreePinned(void* data) { cudaFreeHost(data); }
 
-StreamHandle NewStream() {
+StreamHandle NewStream(bool urgent) {
+  int least = 0;
+  int greatest = 0;
+  if (cudaDeviceGetStreamPriorityRange(&least, &greatest) != cudaSuccess) least = greatest = 0;
   cudaStream_t stream = nullptr;
-  EYESHOT_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
+  EYESHOT_CHECK(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, urgent ? greatest : least) == cudaSuccess);
   return stream;
 }
 void DestroyStream(StreamHandle stream) { cudaStreamDestroy(Stream(stream)); }
@@ -253,6 +261,7 @@ void CopyOnDevice(StreamHandle stream, const void* from, void* to, size_t bytes)
 }
 void ClearDevice(StreamHandle stream, void* device, size_t bytes) { cudaMemsetAsync(device, 0, bytes, Stream(stream)); }
 
+bool IsIdle(StreamHandle stream) { return IsDone(cudaStreamQuery(Stream(stream))); }
 Status Synchronize(StreamHandle stream) {
   cudaError_t error = cudaStreamSynchronize(Stream(stream));
   const cudaError_t launch = cudaGetLastError();
@@ -270,7 +279,7 @@ void RecordEvent(StreamHandle stream, EventHandle event) {
   cudaEventRecord(static_cast<cudaEvent_t>(event), Stream(stream));
 }
 Status WaitFor(EventHandle event) { return GpuStatus(cudaEventSynchronize(static_cast<cudaEvent_t>(event))); }
-bool HasPassed(EventHandle event) { return cudaEventQuery(static_cast<cudaEvent_t>(event)) == cudaSuccess; }
+bool HasPassed(EventHandle event) { return IsDone(cudaEventQuery(static_cast<cudaEvent_t>(event))); }
 uint64_t NanosecondsBetween(EventHandle begin, EventHandle end) {
   float milliseconds = 0;
   if (cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(begin), static_cast<cudaEvent_t>(end)) !=
@@ -299,6 +308,6 @@ void LaunchGraph(StreamHandle stream, GraphHandle graph) {
 }
 void DestroyGraph(GraphHandle graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
 
-Result<std::unique_ptr<Matmul>> NewMatmul(void* workspace) { return CublasLtMatmul::Create(workspace); }
+Result<std::unique_ptr<Matmul>> NewMatmul() { return CublasLtMatmul::Create(); }
 
 }  // namespace eyeshot::cuda

@@ -52,7 +52,8 @@ void Finish(StreamHandle stream) {
 
 class PlainMatmul final : public Matmul {
  public:
-  void Run(StreamHandle stream, const Product& product) override {
+  void Run(StreamHandle stream, const Product& product, void* workspace) override {
+    EYESHOT_CHECK(workspace != nullptr);
     emulator::Enqueue(Queue(stream), [product] { Multiply(product); });
   }
   Status Error() const override { return Status::Ok(); }
@@ -138,7 +139,7 @@ void FreePinned(void* data) {
   std::free(data);
 }
 
-StreamHandle NewStream() { return emulator::NewQueue(); }
+StreamHandle NewStream(bool) { return emulator::NewQueue(); }
 void DestroyStream(StreamHandle stream) { emulator::DeleteQueue(Queue(stream)); }
 void CopyToDevice(StreamHandle stream, const void* host, void* device, size_t bytes) {
   if (Pinned().Has(host)) {
@@ -160,6 +161,8 @@ void CopyOnDevice(StreamHandle stream, const void* from, void* to, size_t bytes)
 void ClearDevice(StreamHandle stream, void* device, size_t bytes) {
   emulator::Enqueue(Queue(stream), [=] { std::memset(device, 0, bytes); });
 }
+// Each time that somebody asks, one piece of work has been done meanwhile.
+bool IsIdle(StreamHandle stream) { return !emulator::Advance(Queue(stream)); }
 Status Synchronize(StreamHandle stream) {
   EYESHOT_CHECK(!emulator::Capturing());
   Finish(stream);
@@ -197,7 +200,7 @@ Status WaitFor(EventHandle event) {
   while (moment != nullptr && !moment->passed) EYESHOT_CHECK(emulator::Advance(Queue(moment->stream)));
   return Status::Ok();
 }
-// Each time that somebody asks, one piece of work has been done meanwhile.
+// As IsIdle().
 bool HasPassed(EventHandle event) {
   const std::shared_ptr<Moment>& moment = MomentOf(event);
   if (moment == nullptr) return true;
@@ -223,6 +226,6 @@ void LaunchGraph(StreamHandle stream, GraphHandle graph) {
 }
 void DestroyGraph(GraphHandle graph) { delete static_cast<Graph*>(graph); }
 
-Result<std::unique_ptr<Matmul>> NewMatmul(void*) { return std::unique_ptr<Matmul>(std::make_unique<PlainMatmul>()); }
+Result<std::unique_ptr<Matmul>> NewMatmul() { return std::unique_ptr<Matmul>(std::make_unique<PlainMatmul>()); }
 
 }  // namespace eyeshot::cuda
