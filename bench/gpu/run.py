@@ -200,6 +200,18 @@ class Run:
                                        self.checkpoint(size), "--sizes", sizes, "--images-per-question", pictures, "--tokens", 64, "--runs", runs,
                                        "--seconds", 1, "--json", "--html", self.out / f"energy-{size}.html", limit=70))
 
+    def stall(self, *flags: str) -> dict:
+        """Gaps between tokens of 8 streams behind the server while pictures of 17 tiles come, ten a second."""
+        out = self.out / f"stall{'-'.join(flags)}.json"
+        try:
+            self.command(sys.executable, ROOT / "bench/serve/stall.py", "--program", self.bin / "eyeshot", "--model",
+                         self.checkpoint("256M"), f"--serve={' '.join(['--device cuda', *flags])}", "--every", 0.1,
+                         "--answer", 1200, "--out", out, limit=60)
+        except Failed:  # also where its own bar isn't held, which is none of this page
+            if not out.exists():
+                raise
+        return json.loads(out.read_text("utf-8"))
+
     def frames(self) -> dict:
         """Memory of 64 frames."""
         picture = ROOT / "demo/clip_1.png"
@@ -247,6 +259,8 @@ def main() -> int:
              "eval": run.eval,
              "energy 256M": lambda: run.energy("256M"),
              "frames": run.frames,
+             "stall beside": run.stall,
+             "stall between": lambda: run.stall("--pictures-between-steps"),
              "parity 2.2B": lambda: run.parity("2.2B"), "bench 2.2B": lambda: run.bench("2.2B"),
              "parity 500M": lambda: run.parity("500M"), "bench 500M": lambda: run.bench("500M"),
              "stages 256M": lambda: run.stages("256M", 2, "512x512,1024x1024,2048x2048", "1,2"),

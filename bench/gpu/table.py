@@ -17,6 +17,8 @@ ROWS = [
     ("memory taken, 256M, 17 tiles", ("bench 256M", "decode", 1, "allocated_bytes"), 0.75e9, "bytes", "allocated_bytes"),
     ("memory taken, 256M, 64 frames", ("frames", "gpu", "allocated_bytes"), 1e9, "bytes", None),
     ("memory taken, 2.2B, 17 tiles", ("bench 2.2B", "decode", 1, "allocated_bytes"), 5.5e9, "bytes", "allocated_bytes"),
+    ("p99 gap of 8 answers while pictures are encoded beside, of the one without", ("stall beside", "ratio"), 3, "x", None),
+    ("the same between steps", ("stall between", "ratio"), 3, "x", None),
     ("answers of the built-in model that are the CPU's", ("eval", "same share"), ">= 0.95", "", None),
 ]
 VARIANTS = ("eager", "sdpa", "compile")

@@ -40,6 +40,10 @@ struct SchedulerOptions {
   uint64_t image_cache_bytes = uint64_t{256} << 20;  // of encoded pictures that are kept for later requests; 0: none
   // How much longer than a decoding step alone a step may take where a slice of a prompt or picture goes with it.
   double slice_share = 1.0;
+  // Where a device has queues that run side by side (a GPU): pictures are encoded beside steps of decoding and prompts,
+  // which come first, instead of in slices between them. Not with phase_s or an observer of stages, which are about one
+  // stage after the other.
+  bool encode_beside = true;
   // More than 0: pictures and prompts don't take turns with steps of decoding, but gather until answers were decoded
   // for so long, and are then run to their first tokens while all answers wait. Clocks and threads that follow the
   // stage change seldom then; a first token comes up to so much later, and answers stall for as long as what has
@@ -92,6 +96,7 @@ struct SchedulerStats {
   uint64_t preempted = 0;  // put back for lack of room in the cache, and begun again
   uint64_t steps = 0;  // of decoding
   uint64_t step_tokens = 0;  // in them
+  uint64_t steps_beside = 0;  // of them, while a device encoded pictures beside
   uint64_t switches = 0;  // from decoding to pictures and prompts, or back
   Joules idle_joules;  // that were counted while no request ran
   Ledger ledger;  // of all finished requests

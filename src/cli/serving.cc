@@ -31,6 +31,9 @@ void AddSchedulerFlags(CLI::App& command, SchedulerOptions& options) {
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
       ->type_name("BYTES");
   AddPhaseFlag(command, options.phase_s);
+  command.add_flag_callback(
+      "--pictures-between-steps", [&options] { options.encode_beside = false; },
+      "On a GPU: pictures in slices between steps of decoding, as on a CPU, not beside them");
 }
 
 }  // namespace

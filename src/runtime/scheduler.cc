@@ -9,12 +9,10 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cmath>
 #include <condition_variable>
 #include <deque>
 #include <map>
 #include <mutex>
-#include <set>
 #include <span>
 #include <thread>
 #include <utility>
@@ -29,8 +27,9 @@
 #include "runtime/decoder_runner.h"
 #include "runtime/engine_parts.h"
 #include "runtime/metered_scheduler.h"
-#include "runtime/query_encoder.h"
+#include "runtime/picture_encoder.h"
 #include "runtime/request_queue.h"
+#include "runtime/running_mean.h"
 #include "runtime/scheduler_request.h"
 #include "runtime/visual_encoder.h"
 
@@ -47,44 +46,8 @@ constexpr size_t kPreparedAhead = 2;
 constexpr double kIdleSliceS = 0.25;
 // The least that a slice does.
 constexpr int64_t kLeastPrefill = 16;
-// Of a running mean: the newest value's share.
-constexpr double kNewest = 0.2;
-
-class RunningMean {
- public:
-  explicit RunningMean(double first) : value_(first) {}
-  double value() const { return value_; }
-  void Add(double value) {
-    value_ = seen_ ? value_ + kNewest * (value - value_) : value;
-    seen_ = true;
-  }
-
- private:
-  double value_;
-  bool seen_ = false;
-};
 
 double SecondsSince(uint64_t begin_ns) { return static_cast<double>(SteadyNowNs() - begin_ns) * 1e-9; }
-
-// A request's part of what several have cost together, which is also its part of the work that counters of energy are
-// shared by.
-void AddShare(const Ledger& whole, double share, ScheduledRequest& request) {
-  for (size_t i = 0; i < kStageCount; ++i) {
-    const auto id = static_cast<StageId>(i);
-    StageCost cost = whole.cost(id);
-    if (cost.runs == 0) continue;
-    const auto part = [&](uint64_t value) {
-      return static_cast<uint64_t>(std::llround(static_cast<double>(value) * share));
-    };
-    cost.wall_ns = part(cost.wall_ns);
-    cost.device_ns = part(cost.device_ns);
-    cost.bytes = part(cost.bytes);
-    cost.flops = part(cost.flops);
-    cost.tokens = part(cost.tokens);
-    request.answer.ledger.Add(id, cost);
-    request.energy.AddWork(id, static_cast<double>(whole.cost(id).wall_ns) * share);
-  }
-}
 
 Status DrainingError() { return CancelledError("no more requests are taken: the program is about to end"); }
 
@@ -126,15 +89,13 @@ class SchedulerImpl final : public Scheduler {
   bool Fits(const ScheduledRequest& request) const;
   void Begin(const RequestPtr& request);
   Status StepDecode();
-  void MakeRoom();
+  Status MakeRoom();
   bool PreemptOther(const ScheduledRequest* except);
   bool LeaveQueue(const RequestPtr& request);
   void Preempt(const RequestPtr& request);
   Status Slice(double budget_s);
-  Status EncodeSlice(double budget_s);
-  Status BeginEncoder();
-  Result<ConstMatrixView> EncodeQuery(const std::string& question);
-  void EndEncoder();
+  Status SliceBeside(double budget_s);
+  Status FinishPictures();
   Status PrefillSlice(const RequestPtr& request, double budget_s);
   Status FirstToken(const RequestPtr& request);
   void TakeLast(const RequestPtr& request);
@@ -163,20 +124,18 @@ class SchedulerImpl final : public Scheduler {
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<BlockPool> blocks_;
   std::unique_ptr<DecoderRunner> runner_;
-  std::unique_ptr<QueryEncoder> query_encoder_;  // null: visual tokens don't depend on what is asked
   std::unique_ptr<Stream> stream_;
-  std::unique_ptr<VisualEncoder> encoder_;
-  std::vector<RequestPtr> encoder_requests_;
+  std::unique_ptr<PictureEncoder> pictures_;
   std::vector<RequestPtr> starting_;  // admitted, in order, before their first token
   std::vector<RequestPtr> decoding_;  // by slot of the sampler
   std::vector<RequestPtr> stepped_;   // of the step that runs
   std::vector<KvSequence*> sequences_;
   std::vector<int32_t> step_tokens_;
   RunningMean step_s_{0.02};
-  RunningMean part_s_{0.005};  // a part of the tower, for one tile
   RunningMean token_s_{0.001};  // of a prompt
 
   std::atomic<uint64_t> steps_{0};
+  std::atomic<uint64_t> steps_beside_{0};
   std::atomic<uint64_t> tokens_in_steps_{0};
   std::atomic<uint64_t> switches_{0};
   // Something may have changed that the runner has to look at: a prepared request, a cancelled one, a deadline.
@@ -238,9 +197,13 @@ Status SchedulerImpl::Start() {
   EYESHOT_ASSIGN_OR_RETURN(cache_, model_.backend().NewKvCache(shape));
   blocks_ = std::make_unique<BlockPool>(shape.blocks, shape.block_size);
   EYESHOT_ASSIGN_OR_RETURN(runner_, DecoderRunner::Create(model_, context, options_.sequences));
-  if (model_.config().query_conditioned()) {
-    EYESHOT_ASSIGN_OR_RETURN(query_encoder_, QueryEncoder::Create(model_, context));
-  }
+  // Who follows stages or gathers them wants one after the other.
+  EYESHOT_ASSIGN_OR_RETURN(
+      pictures_, PictureEncoder::Create(
+                     model_, *parts_.pool, images_, mutex_,
+                     {.context = context,
+                      .beside = options_.encode_beside && options_.phase_s == 0 && options_.stage_observer == nullptr,
+                      .observer = options_.stage_observer}));
   stream_ = model_.backend().NewStream();
   const auto most = static_cast<size_t>(options_.sequences);
   decoding_.reserve(most);
@@ -310,6 +273,7 @@ SchedulerStats SchedulerImpl::stats() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   SchedulerStats stats = stats_;
   stats.steps = steps_.load(std::memory_order_relaxed);
+  stats.steps_beside = steps_beside_.load(std::memory_order_relaxed);
   stats.step_tokens = tokens_in_steps_.load(std::memory_order_relaxed);
   stats.switches = switches_.load(std::memory_order_relaxed);
   stats.waiting = static_cast<int64_t>(queue_.size() + rendering_ + preparing_ + prepared_.size());
@@ -544,16 +508,21 @@ void SchedulerImpl::Begin(const RequestPtr& request) {
 }
 
 // Until there is a block for each sequence that needs one.
-void SchedulerImpl::MakeRoom() {
+Status SchedulerImpl::MakeRoom() {
   while (!decoding_.empty()) {
     int64_t wanted = 0;
     for (const RequestPtr& request : decoding_) wanted += request->sequence->size() % kKvBlockSize == 0 ? 1 : 0;
-    if (blocks_->available() >= wanted) return;
+    if (blocks_->available() >= wanted) break;
     if (PreemptOther(decoding_.size() == 1 ? decoding_.front().get() : nullptr)) continue;
+    if (pictures_->active()) {  // whose requests may have a prefix in the cache
+      EYESHOT_RETURN_IF_ERROR(FinishPictures());
+      continue;
+    }
     const RequestPtr last = decoding_.back();  // alone, and the cache is full
     LeaveDecoding(0);
     End(last, FinishReason::kContext);
   }
+  return Status::Ok();
 }
 
 // Who came last goes back: prompts that were begun, then answers; not `except`. False: there is nobody.
@@ -601,7 +570,7 @@ void SchedulerImpl::Preempt(const RequestPtr& request) {
 }
 
 Status SchedulerImpl::StepDecode() {
-  MakeRoom();
+  EYESHOT_RETURN_IF_ERROR(MakeRoom());
   if (decoding_.empty()) return Status::Ok();
   CountSwitch(true);
   const uint64_t begin = SteadyNowNs();
@@ -631,12 +600,13 @@ Status SchedulerImpl::StepDecode() {
   step_s_.Add(SecondsSince(begin));
   const double share = 1.0 / static_cast<double>(stepped_.size());
   for (size_t i = 0; i < stepped_.size(); ++i) {
-    AddShare(step, share, *stepped_[i]);
+    stepped_[i]->AddShare(step, share);
     stepped_[i]->sequence->Register();
     stepped_[i]->tokens.push_back(step_tokens_[i]);
   }
   for (const RequestPtr& request : stepped_) TakeLast(request);
   steps_.fetch_add(1, std::memory_order_relaxed);
+  if (pictures_->beside() && pictures_->active()) steps_beside_.fetch_add(1, std::memory_order_relaxed);
   tokens_in_steps_.fetch_add(stepped_.size(), std::memory_order_relaxed);
   stepped_.clear();
   return Status::Ok();
@@ -645,108 +615,35 @@ Status SchedulerImpl::StepDecode() {
 // One piece of work for those that have no first token yet: of the oldest one. In phases all pictures come before all
 // prompts, so that the stage changes once.
 Status SchedulerImpl::Slice(double budget_s) {
+  if (pictures_->beside()) return SliceBeside(budget_s);
   const RequestPtr oldest = starting_.front();
   const auto has_pictures = [](const RequestPtr& request) { return !request->waiting.empty(); };
   const bool encodes =
       options_.phase_s > 0 ? std::any_of(starting_.begin(), starting_.end(), has_pictures) : has_pictures(oldest);
-  if (encoder_ == nullptr && encodes) EYESHOT_RETURN_IF_ERROR(BeginEncoder());
-  return encoder_ != nullptr ? EncodeSlice(budget_s) : PrefillSlice(oldest, budget_s);
+  if (!pictures_->active() && encodes) EYESHOT_RETURN_IF_ERROR(pictures_->Begin(starting_, *stream_, *runner_));
+  return pictures_->active() ? pictures_->Slice(*stream_, budget_s) : PrefillSlice(oldest, budget_s);
 }
 
-// The visuals of the oldest request that must be encoded and can be encoded together, and with them those of others, as
-// far as the tower takes them together anyway. What was encoded since they were prepared needn't be encoded again.
-Status SchedulerImpl::BeginEncoder() {
-  std::vector<Visual*> visuals;
-  std::set<VisualHash> hashes;
-  Tiles tiles;
-  const int64_t group = model_.backend().info().tower_group;
-  for (const RequestPtr& request : starting_) {
-    std::vector<Visual>& own = request->conversation.visuals();
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      std::erase_if(request->waiting,
-                    [&](const auto& visual) { return images_.Fill(request->hashes[visual.index], own[visual.index]); });
-    }
-    if (request->waiting.empty()) continue;
-    const bool first = visuals.empty();
-    const Visual& like = first ? own[request->waiting.front().index] : *visuals.front();
-    const auto joins = [&](const ScheduledRequest::WaitingVisual& visual) {
-      if (hashes.count(request->hashes[visual.index]) > 0) return false;  // it will be in the cache
-      return EncodedTogether(own[visual.index], like);
-    };
-    int64_t more = 0;
-    for (const auto& visual : request->waiting) more += visual.tiles.count();
-    const auto rest = std::stable_partition(request->waiting.begin(), request->waiting.end(), joins);
-    if (!first && (tiles.count() + more > group || rest != request->waiting.end())) break;
-    for (auto taken = request->waiting.begin(); taken != rest; ++taken) {
-      ScheduledRequest::WaitingVisual& visual = *taken;
-      visuals.push_back(&own[visual.index]);
-      request->encoding.push_back(visual.index);
-      hashes.insert(request->hashes[visual.index]);
-      tiles.side = visual.tiles.side;
-      tiles.rgb.insert(tiles.rgb.end(), visual.tiles.rgb.begin(), visual.tiles.rgb.end());
-      tiles.grids.insert(tiles.grids.end(), visual.tiles.grids.begin(), visual.tiles.grids.end());
-    }
-    request->waiting.erase(request->waiting.begin(), rest);
-    encoder_requests_.push_back(request);
+// Pictures on a queue of their own, and a piece of the oldest prompt that waits for none. Who has neither prompts nor
+// answers waits for the pictures.
+Status SchedulerImpl::SliceBeside(double budget_s) {
+  const auto waits = [](const RequestPtr& request) { return !request->waiting.empty(); };
+  const auto ready = [](const RequestPtr& request) { return request->waiting.empty() && request->encoding.empty(); };
+  if (!pictures_->active() && std::any_of(starting_.begin(), starting_.end(), waits)) {
+    EYESHOT_RETURN_IF_ERROR(pictures_->Begin(starting_, *stream_, *runner_));
   }
-  if (visuals.empty()) return Status::Ok();
-  EYESHOT_ASSIGN_OR_RETURN(const ConstMatrixView query, EncodeQuery(visuals.front()->question));
-  EYESHOT_ASSIGN_OR_RETURN(encoder_,
-                           VisualEncoder::Begin(model_, *parts_.pool, std::move(visuals), std::move(tiles), query));
+  const auto next = [&] { return std::find_if(starting_.begin(), starting_.end(), ready); };
+  if (pictures_->active()) EYESHOT_RETURN_IF_ERROR(pictures_->GoOn(decoding_.empty() && next() == starting_.end()));
+  const auto prompt = next();
+  return prompt == starting_.end() ? Status::Ok() : PrefillSlice(RequestPtr(*prompt), budget_s);
+}
+
+// All that were taken.
+Status SchedulerImpl::FinishPictures() {
+  while (pictures_->active()) {
+    EYESHOT_RETURN_IF_ERROR(pictures_->beside() ? pictures_->GoOn(true) : pictures_->Slice(*stream_, kIdleSliceS));
+  }
   return Status::Ok();
-}
-
-// What those in the encoder ask, for connectors that look for it.
-Result<ConstMatrixView> SchedulerImpl::EncodeQuery(const std::string& question) {
-  if (query_encoder_ == nullptr) return ConstMatrixView();
-  Ledger asked;
-  EYESHOT_ASSIGN_OR_RETURN(const ConstMatrixView query, query_encoder_->Encode(*stream_, *runner_, question, asked));
-  EYESHOT_RETURN_IF_ERROR(model_.backend().Sync(*stream_));
-  stream_->Collect(asked);
-  const double share = 1.0 / static_cast<double>(encoder_requests_.size());
-  for (const RequestPtr& request : encoder_requests_) AddShare(asked, share, *request);
-  return query;
-}
-
-Status SchedulerImpl::EncodeSlice(double budget_s) {
-  const uint64_t begin = SteadyNowNs();
-  const int64_t all_parts = std::max<int64_t>(1, model_.tower_parts());
-  const int64_t best = std::max<int64_t>(1, model_.backend().info().tower_group);
-  const int64_t left = encoder_->tiles() - encoder_->tiles_done();
-  // Groups are smaller where somebody waits for the next decoding step.
-  const auto fitting = static_cast<int64_t>(budget_s / part_s_.value());
-  const int64_t group = encoder_->tiles_under_way() > 0 ? encoder_->tiles_under_way()
-                                                        : std::clamp<int64_t>(fitting, 1, std::min(best, left));
-  const int64_t before = encoder_->parts_done();
-  const int64_t parts = std::clamp<int64_t>(fitting / group, 1, all_parts - before);
-  Ledger slice;
-  slice.Observe(options_.stage_observer);
-  EYESHOT_ASSIGN_OR_RETURN(const bool done, encoder_->Some(*stream_, parts, group, slice));
-  EYESHOT_RETURN_IF_ERROR(model_.backend().Sync(*stream_));
-  stream_->Collect(slice);
-  part_s_.Add(SecondsSince(begin) / static_cast<double>(parts * group));
-  for (const RequestPtr& request : encoder_requests_) {
-    int64_t own = 0;
-    for (const size_t index : request->encoding) own += request->conversation.visuals()[index].tiles;
-    AddShare(slice, static_cast<double>(own) / static_cast<double>(encoder_->tiles()), *request);
-  }
-  if (done) EndEncoder();
-  return Status::Ok();
-}
-
-void SchedulerImpl::EndEncoder() {
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    for (const RequestPtr& request : encoder_requests_) {
-      for (const size_t index : request->encoding) {
-        images_.Keep(request->hashes[index], request->conversation.visuals()[index]);
-      }
-      request->encoding.clear();
-    }
-  }
-  encoder_.reset();
-  encoder_requests_.clear();
 }
 
 Status SchedulerImpl::PrefillSlice(const RequestPtr& request, double budget_s) {
@@ -757,7 +654,11 @@ Status SchedulerImpl::PrefillSlice(const RequestPtr& request, double budget_s) {
   if (kept_positions && plan.positions.empty()) request->conversation.SetPositions(plan);
   const int64_t before = request->sequence->size();
   const auto room = [&] { return blocks_->available() * kKvBlockSize + (-before & (kKvBlockSize - 1)); };
-  while (room() == 0) EYESHOT_CHECK(PreemptOther(request.get()));  // alone it fits
+  while (room() == 0) {
+    if (PreemptOther(request.get())) continue;
+    EYESHOT_CHECK(pictures_->active());  // alone it fits
+    EYESHOT_RETURN_IF_ERROR(FinishPictures());
+  }
   const int64_t left = static_cast<int64_t>(plan.ids.size()) - before;
   int64_t most = std::max(kLeastPrefill, static_cast<int64_t>(budget_s / token_s_.value()));
   if (left - most < kShortEnd) most = left;
@@ -775,7 +676,7 @@ Status SchedulerImpl::PrefillSlice(const RequestPtr& request, double budget_s) {
   stream_->Collect(slice);
   const int64_t tokens = request->sequence->size() - before;
   token_s_.Add(SecondsSince(begin) / static_cast<double>(tokens));
-  AddShare(slice, 1, *request);
+  request->AddShare(slice, 1);
   request->sequence->Register();
   return done ? FirstToken(request) : Status::Ok();
 }
@@ -783,6 +684,7 @@ Status SchedulerImpl::PrefillSlice(const RequestPtr& request, double budget_s) {
 Status SchedulerImpl::FirstToken(const RequestPtr& request) {
   // Visual tokens are in the cache now.
   for (Visual& visual : request->conversation.visuals()) {
+    pictures_->Retire(std::move(visual.buffer));
     visual.buffer.reset();
     visual.rows = {};
   }
@@ -798,7 +700,7 @@ Status SchedulerImpl::FirstToken(const RequestPtr& request) {
     EYESHOT_RETURN_IF_ERROR(runner_->FinishSample(*stream_, {&token, 1}, slot));
   }
   stream_->Collect(step);
-  AddShare(step, 1, *request);
+  request->AddShare(step, 1);
   starting_.erase(std::find(starting_.begin(), starting_.end(), request));
   decoding_.push_back(request);
   request->tokens.push_back(token);
@@ -895,8 +797,7 @@ void SchedulerImpl::Leave(const ScheduledRequest& request, bool answered) {
 // The device failed, or memory was short: whose step it was can't be told.
 void SchedulerImpl::FailAll(const Status& status) {
   static_cast<void>(model_.backend().Sync(*stream_));
-  encoder_.reset();
-  encoder_requests_.clear();
+  pictures_->Drop();
   std::vector<RequestPtr> running = std::move(starting_);
   running.insert(running.end(), decoding_.begin(), decoding_.end());
   starting_.clear();

@@ -1,6 +1,7 @@
 #include "runtime/scheduler_request.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
 #include <variant>
@@ -84,6 +85,25 @@ Status ScheduledRequest::Render(const VisionLanguageModel& model, int64_t contex
   answer.context_tokens = context;
   AddPictureCosts(model, conversation.visuals(), answer.ledger);
   return Status::Ok();
+}
+
+void ScheduledRequest::AddShare(const Ledger& whole, double share) {
+  for (size_t i = 0; i < kStageCount; ++i) {
+    const auto stage = static_cast<StageId>(i);
+    StageCost cost = whole.cost(stage);
+    if (cost.runs == 0) continue;
+    const auto part = [&](uint64_t value) {
+      return static_cast<uint64_t>(std::llround(static_cast<double>(value) * share));
+    };
+    const uint64_t took = std::max(cost.wall_ns, cost.device_ns);
+    energy.AddWork(stage, static_cast<double>(took) * share);
+    cost.wall_ns = part(took);
+    cost.device_ns = part(cost.device_ns);
+    cost.bytes = part(cost.bytes);
+    cost.flops = part(cost.flops);
+    cost.tokens = part(cost.tokens);
+    answer.ledger.Add(stage, cost);
+  }
 }
 
 }  // namespace eyeshot

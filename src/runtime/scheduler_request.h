@@ -30,6 +30,10 @@ struct ScheduledRequest {
   // The part of it for messages. True: the answer goes on from a text that the last of them began.
   Result<bool> PlanMessages(int64_t context, const VisualHash& salt);
 
+  // Charges its part of what several have cost together, which is also its part of the work that counters of energy are
+  // shared by. A stage that nobody waited for took as long as the device.
+  void AddShare(const Ledger& whole, double share);
+
   uint64_t id;
   uint64_t submitted_ns = SteadyNowNs();
   GenerateRequest request;
@@ -48,8 +52,8 @@ struct ScheduledRequest {
   Answer answer;
   EnergyAccount energy;
   std::vector<int32_t> tokens;  // of the answer
-  int64_t limit = 0;            // of them
-  int64_t prompt_tokens = 0;    // of the plan as it was asked
+  int64_t limit = 0;  // of them
+  int64_t prompt_tokens = 0;  // of the plan as it was asked
   std::vector<size_t> encoding;  // visuals that are in the encoder
   std::atomic<bool> cancelled{false};
 

@@ -49,6 +49,8 @@ void PrintScheduler(const SchedulerStats& stats, std::string& text) {
            stats.prompt_tokens_cached, text);
   PrintOne("eyeshot_completion_tokens_total", "counter", "Tokens of answers.", stats.completion_tokens, text);
   PrintOne("eyeshot_decode_steps_total", "counter", "Steps of decoding.", stats.steps, text);
+  PrintOne("eyeshot_decode_steps_beside_pictures_total", "counter", "Of them, while a GPU encoded pictures beside.",
+           stats.steps_beside, text);
   PrintOne("eyeshot_decode_step_tokens_total", "counter", "Tokens in them.", stats.step_tokens, text);
 }
 
