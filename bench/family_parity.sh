@@ -2,7 +2,7 @@
 # Parity with transformers in float32 of every checkpoint of the family at its true shape, weights from a seed:
 #   bench/family_parity.sh [--long] [NAME...]        smolvlm-256m smolvlm-500m smolvlm-2.2b smolvlm2-2.2b granite-docling
 # Makes each checkpoint (0.5 to 4.5 GB), runs the test and removes it. --long also runs full contexts: the 2.2B model's
-# takes minutes. EYESHOT_FAMILY_BACKEND=reference tests the oracle.
+# takes minutes. EYESHOT_FAMILY_BACKEND=reference tests the oracle, EYESHOT_FAMILY_PRECISION=int8 other weights.
 set -euo pipefail
 build=$(cd "$(dirname "${BASH_SOURCE[0]}")/../build/release" && pwd)
 filter='Family.*ATile'

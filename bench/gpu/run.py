@@ -176,10 +176,11 @@ class Run:
                          "--seed", 1, "--out", out, limit=120)
         return out
 
-    def parity(self, size: str) -> list[str]:
+    def parity(self, size: str, precision: str = "exact") -> list[str]:
         """Tower, connector and logits against transformers in float32."""
         text = self.command(self.bin / "parity_family_cuda", "--gtest_filter=Family.*ATile", "--gtest_brief=1", limit=60,
-                            env={"EYESHOT_FAMILY": PARITY[size], "EYESHOT_FAMILY_MODEL": str(self.checkpoint(size))})
+                            env={"EYESHOT_FAMILY": PARITY[size], "EYESHOT_FAMILY_MODEL": str(self.checkpoint(size)),
+                                 "EYESHOT_FAMILY_PRECISION": precision})
         return [line for line in text.splitlines() if "cosine" in line]
 
     def bench(self, size: str, *more: object) -> dict:
@@ -263,6 +264,8 @@ def main() -> int:
              "stall between": lambda: run.stall("--pictures-between-steps"),
              "parity 2.2B": lambda: run.parity("2.2B"), "bench 2.2B": lambda: run.bench("2.2B"),
              "parity 500M": lambda: run.parity("500M"), "bench 500M": lambda: run.bench("500M"),
+             "parity 2.2B fp8": lambda: run.parity("2.2B", "fp8"),
+             "bench 2.2B fp8": lambda: run.bench("2.2B", "--precision", "fp8"),
              "stages 256M": lambda: run.stages("256M", 2, "512x512,1024x1024,2048x2048", "1,2"),
              "transformers eager 256M": lambda: run.peers("256M", "eager"),
              "transformers sdpa 256M": lambda: run.peers("256M", "sdpa"),
@@ -271,6 +274,7 @@ def main() -> int:
              "stages 500M": lambda: run.stages("500M", 5, "2048x2048", "1"),
              "operations": run.operations,
              "transformers compile 256M": lambda: run.peers("256M", "compile"),
+             "bench 256M fp8": lambda: run.bench("256M", "--precision", "fp8"),
              "bench 256M int8": lambda: run.bench("256M", "--precision", "int8"),
              "bench 256M int4": lambda: run.bench("256M", "--precision", "int4"),
              "alone": run.alone,

@@ -33,8 +33,9 @@ struct EngineOptions {
   uint64_t gpu_memory = 0;        // bytes of GPU memory that may be taken; 0: all of it
   std::string backend = "auto";  // of a CPU: "auto" (= "portable"), "portable", or "reference" (slow float32 oracle)
   // How weights are kept and multiplied: "exact" (the checkpoint's bf16, float32 arithmetic), "bf16" (operands are
-  // rounded to it), "int8" (8 bits by output), "q8_0", "int4", "q4_0" (by blocks of 32), "auto" (what we would choose),
-  // or two of them for vision tower and decoder: "int8,q8_0". docs/performance.md has the speed and accuracy of each.
+  // rounded to it), "int8" (8 bits by output), "q8_0", "int4", "q4_0" (by blocks of 32), "fp8" (on a GPU), "auto" (what
+  // we would choose), or two of them for vision tower and decoder: "int8,q8_0". docs/performance.md has the speed and
+  // accuracy of each.
   std::string precision;  // "": as packed weights (`eyeshot quantize`) and GGUF files are, exact where there are none
   std::string kv_cache = "f16";  // the key/value cache: "f16", or "int8" (half of that)
   int frame_edge =

@@ -59,7 +59,8 @@ typedef struct eyeshot_engine_options {
   const char* backend;    /* "auto", "portable", or "reference" (slow float32) */
   int threads;            /* 0: the cores that this process may use */
   int64_t context_tokens; /* 0: the model's own context length */
-  /* "exact", "bf16", "int8", "q8_0", "int4", "q4_0", "auto", or two of them, "int8,q8_0": vision tower and decoder. */
+  /* "exact", "bf16", "int8", "q8_0", "int4", "q4_0", "fp8", "auto", or two of them, "int8,q8_0": vision tower and
+   * decoder. */
   const char* precision; /* NULL: as the folder's packed weights are, exact where it has none */
   const char* kv_cache; /* "f16" or "int8"; NULL: "f16" */
   const char* mmproj; /* GGUF: the vision tower's file; NULL: the one beside the text file; "none": text alone */

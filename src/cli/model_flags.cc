@@ -102,9 +102,9 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
       ->check(CLI::IsMember({"auto", "portable", "reference"}))
       ->type_name("NAME");
   command
-      .add_option(
-          "--precision", flags.precision,
-          "exact, bf16, int8, q8_0, int4, q4_0 or auto; or two of them, for vision tower and decoder: int8,q8_0")
+      .add_option("--precision", flags.precision,
+                  "exact, bf16, int8, q8_0, int4, q4_0, fp8 (on a GPU) or auto; or two of them, for vision tower and "
+                  "decoder: int8,q8_0")
       ->type_name("P[,P]");
   command.add_option("--kv-cache", flags.kv_cache, "Precision of the key/value cache: f16 or int8")->type_name("P");
   command.add_flag("--pillow13", flags.pillow13, "Resize pictures in the order of passes of Pillow 13 and later");

@@ -46,6 +46,7 @@ Bars BarsOf(Output output, WeightFormat format) {
     case WeightFormat::kQ8: return logits ? Bars{0.99, 0.98} : Bars{0.999, 0.99};
     case WeightFormat::kInt4:
     case WeightFormat::kQ4: return logits ? Bars{0.87, 0.8} : Bars{0.99, 0.98};
+    case WeightFormat::kFp8: return logits ? Bars{0.91, 0.88} : Bars{0.994, 0.993};
   }
   return {1, 1};
 }

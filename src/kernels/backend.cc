@@ -198,13 +198,14 @@ void Backend::MarkSeen(Stream& stream, DeviceSpan<const int32_t> ids, DeviceSpan
 
 namespace {
 
-constexpr std::array<std::pair<std::string_view, WeightFormat>, 7> kFormatNames = {
+constexpr std::array<std::pair<std::string_view, WeightFormat>, 8> kFormatNames = {
     {{"exact", WeightFormat::kExact},
      {"bf16", WeightFormat::kBf16},
      {"int8", WeightFormat::kInt8},
      {"q8_0", WeightFormat::kQ8},
      {"int4", WeightFormat::kInt4},
      {"q4_0", WeightFormat::kQ4},
+     {"fp8", WeightFormat::kFp8},
      {"float32", WeightFormat::kFloat32}}};
 
 }  // namespace

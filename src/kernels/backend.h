@@ -99,9 +99,12 @@ enum class WeightFormat {
   kQ4,  // 4 bits with a scale for each 32 inputs (GGUF's Q4_0)
   kInt4,  // the same with 16 levels that are chosen for weights
   kFloat32,  // what kExact becomes for values that bfloat16 hasn't; nothing else asks for it
+  // 8-bit floating point (E4M3) with a scale for each output; activations too, with a scale for each row, where rows
+  // are many and the device multiplies such numbers.
+  kFp8,
 };
 
-// "exact", "bf16", "int8", "q8_0", "q4_0", "int4", "float32".
+// "exact", "bf16", "int8", "q8_0", "q4_0", "int4", "fp8", "float32".
 std::string_view WeightFormatName(WeightFormat format);
 // nullopt: no format has that name.
 std::optional<WeightFormat> WeightFormatFromName(std::string_view name);
@@ -145,7 +148,7 @@ struct NormArgs {
   const PackedWeight* bias = nullptr;  // [n]; null for RMS norm
   float epsilon = 0;
   MatrixView y;  // [m, n], may be x
-  // Only the next operation reads y, a linear one: a backend may do both at once and leave y as it is.
+  // Only the next operation reads y, a linear one of all its rows: a backend may do both at once and leave y as it is.
   bool passing = false;
 };
 

@@ -63,8 +63,10 @@ struct DecoderWorkspace {
 
 class LlamaDecoder {
  public:
-  // The format of the head, and so of a tied embedding, beside that of the layers: 4 bits are too few for it.
+  // The format of the head, and so of a tied embedding, beside that of the layers: 4 bits are too few for it, and so
+  // are the 4 that matter of fp8.
   static WeightFormat HeadFormat(WeightFormat layers) {
+    if (layers == WeightFormat::kFp8) return WeightFormat::kBf16;
     return layers == WeightFormat::kInt4 || layers == WeightFormat::kQ4 ? WeightFormat::kQ8 : layers;
   }
 

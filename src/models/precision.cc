@@ -12,7 +12,7 @@
 namespace eyeshot {
 namespace {
 
-constexpr std::string_view kKnown = "exact, bf16, int8, q8_0, int4, q4_0 or auto";
+constexpr std::string_view kKnown = "exact, bf16, int8, q8_0, int4, q4_0, auto or, on a GPU, fp8";
 
 // What we would choose (docs/performance.md has the figures): 8 bits by output for the tower, whose time is arithmetic;
 // by blocks for the decoder, whose time is reading weights and whose answers change less that way.
@@ -29,7 +29,8 @@ Result<WeightFormat> ParseFormat(std::string_view name, bool tower, const Backen
   }
   if (backend.Supports(*format)) return *format;
   return UnsupportedError(fmt::format("the {} backend has no {} weights", backend.info().name, name),
-                          "use the portable backend, or the precision exact");
+                          *format == WeightFormat::kFp8 ? "use int8 or q8_0, or a GPU (--device cuda)"
+                                                        : "use the portable backend, or the precision exact");
 }
 
 }  // namespace

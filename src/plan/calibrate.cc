@@ -202,8 +202,8 @@ std::optional<double> ReadJoules(FoundMeters& found) {
   return sum;
 }
 
-constexpr WeightFormat kFormats[] = {WeightFormat::kExact, WeightFormat::kBf16, WeightFormat::kInt8,
-                                     WeightFormat::kQ8,    WeightFormat::kInt4, WeightFormat::kQ4};
+constexpr WeightFormat kFormats[] = {WeightFormat::kExact, WeightFormat::kBf16, WeightFormat::kInt8, WeightFormat::kQ8,
+                                     WeightFormat::kInt4,  WeightFormat::kQ4,   WeightFormat::kFp8};
 
 // Widths between those of models, on both sides of where kernels cut depths and rows.
 Status Calibrator::MeasureProducts() {

@@ -1,6 +1,9 @@
 #include "tensor/dtype.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "tensor/block_types.h"
 
@@ -71,6 +74,23 @@ uint16_t F16FromF32(float value) {
   }
   const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
   return static_cast<uint16_t>(sign | ((rounded >> 13) - (112u << 10)));
+}
+
+float F32FromF8E4M3(uint8_t bits) {
+  if ((bits & 0x7f) == 0x7f) return std::numeric_limits<float>::quiet_NaN();
+  // The same fields in a half's places make 2^8 less, also where the exponent is 0.
+  return 256.0f * F32FromF16(static_cast<uint16_t>((bits & 0x80) << 8 | (bits & 0x7f) << 7));
+}
+
+uint8_t F8E4M3FromF32(float value) {
+  if (std::isnan(value)) return 0x7f;
+  const auto sign = static_cast<uint8_t>(std::signbit(value) ? 0x80 : 0);
+  const float size = std::min(std::abs(value), kLargestF8E4M3);
+  constexpr float kSmallestNormal = 0x1p-6f;
+  if (size < kSmallestNormal) return static_cast<uint8_t>(sign | static_cast<uint8_t>(std::nearbyint(size * 0x1p9f)));
+  uint32_t bits = std::bit_cast<uint32_t>(size);
+  bits += 0x7ffffu + ((bits >> 20) & 1u);  // of the 20 bits that go
+  return static_cast<uint8_t>(sign | ((bits >> 20) - ((127u - 7u) << 3)));
 }
 
 void ConvertToF32(DType dtype, const void* src, size_t count, float* dst) {

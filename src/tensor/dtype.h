@@ -96,6 +96,12 @@ float F32FromF16(uint16_t bits);
 // Rounds to nearest, ties to even; NaN stays NaN, what is beyond the largest half (65504) becomes that.
 uint16_t F16FromF32(float value);
 
+// E4M3: a sign, 4 bits of exponent, 3 of mantissa, no infinities (OCP 8-bit floating point, arXiv 2209.05433).
+inline constexpr float kLargestF8E4M3 = 448;
+float F32FromF8E4M3(uint8_t bits);
+// Rounds to nearest, ties to even; NaN stays NaN, what is beyond the largest becomes that.
+uint8_t F8E4M3FromF32(float value);
+
 // Whether ConvertToF32 takes the type: floats of 32 and 16 bits, and those with blocks.
 constexpr bool IsWeightType(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 || DTypeBlock(dtype) > 1;

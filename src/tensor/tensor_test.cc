@@ -58,6 +58,32 @@ TEST(DTypeTest, HalfRoundsToNearestEvenAndSaturates) {
   EXPECT_TRUE(std::isnan(F32FromF16(F16FromF32(std::numeric_limits<float>::quiet_NaN()))));
 }
 
+// Against the format's definition: values in order of their bits, and each number to the nearest of them.
+TEST(DTypeTest, F8E4M3RoundsToNearestEvenAndSaturates) {
+  std::vector<float> values;
+  for (int bits = 0; bits < 0x7f; ++bits) {
+    const int exponent = bits >> 3;
+    const float mantissa = static_cast<float>(bits & 7) / 8;
+    values.push_back(exponent == 0 ? std::ldexp(mantissa, -6) : std::ldexp(1 + mantissa, exponent - 7));
+    EXPECT_EQ(F32FromF8E4M3(static_cast<uint8_t>(bits)), values.back()) << bits;
+    EXPECT_EQ(F32FromF8E4M3(static_cast<uint8_t>(bits | 0x80)), -values.back()) << bits;
+    EXPECT_EQ(F8E4M3FromF32(values.back()), bits);
+    EXPECT_EQ(F8E4M3FromF32(-values.back()), bits | 0x80);
+  }
+  EXPECT_EQ(values.back(), kLargestF8E4M3);
+  for (int low = 0; low + 1 < 0x7f; ++low) {
+    const auto at = static_cast<size_t>(low);
+    const float middle = (values[at] + values[at + 1]) / 2;
+    EXPECT_EQ(F8E4M3FromF32(middle), low % 2 == 0 ? low : low + 1);
+    EXPECT_EQ(F8E4M3FromF32(std::nextafter(middle, 0.0f)), low);
+    EXPECT_EQ(F8E4M3FromF32(std::nextafter(middle, 1000.0f)), low + 1);
+  }
+  EXPECT_EQ(F8E4M3FromF32(1e9f), 0x7e);
+  EXPECT_EQ(F8E4M3FromF32(-std::numeric_limits<float>::infinity()), 0xfe);
+  EXPECT_EQ(F8E4M3FromF32(std::nanf("")), 0x7f);
+  EXPECT_TRUE(std::isnan(F32FromF8E4M3(0xff)));
+}
+
 TEST(DTypeTest, ConvertsFromUnalignedMemory) {
   const std::vector<float> values = {1.5f, -2.0f, 0.0f, 3e5f};
   std::vector<uint8_t> raw(1 + values.size() * 2);

@@ -150,7 +150,8 @@ void VisionTower::RunQkv(Stream& stream, TowerWorkspace& workspace, const TokenR
                                .gain = layer.norm1_gain.get(),
                                .bias = layer.norm1_bias.get(),
                                .epsilon = config_.layer_norm_eps,
-                               .y = normed});
+                               .y = normed,
+                               .passing = true});
   backend_->Linear(stream,
                    {.x = normed, .weight = layer.qkv.get(), .bias = layer.qkv_bias.get(), .y = Qkv(workspace, runs)});
 }
@@ -184,7 +185,8 @@ void VisionTower::RunInner(Stream& stream, TowerWorkspace& workspace, const Toke
                                .gain = layer.norm2_gain.get(),
                                .bias = layer.norm2_bias.get(),
                                .epsilon = config_.layer_norm_eps,
-                               .y = normed});
+                               .y = normed,
+                               .passing = true});
   backend_->Linear(stream, {.x = normed,
                             .weight = layer.fc1.get(),
                             .bias = layer.fc1_bias.get(),

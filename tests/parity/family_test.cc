@@ -1,7 +1,8 @@
 // Every checkpoint of the family at its true shape, with weights from a seed, against transformers 5.17 in float32
 // (tests/golden/family.py; fields in tests/golden/README.md). bench/family_parity.sh makes the checkpoints, up to 4.5
 // GB each, one after the other, and names the one to test in EYESHOT_FAMILY: "smolvlm-2.2b". EYESHOT_FAMILY_MODEL
-// names other files with the same weights: bench/gguf_parity.sh has them as GGUF.
+// names other files with the same weights: bench/gguf_parity.sh has them as GGUF. EYESHOT_FAMILY_PRECISION is that of
+// weights, exact without it.
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
@@ -18,6 +19,11 @@ std::string Name() {
   const char* name = std::getenv("EYESHOT_FAMILY");
   return name == nullptr ? "" : name;
 }
+// Of weights.
+std::string Precision() {
+  const char* precision = std::getenv("EYESHOT_FAMILY_PRECISION");
+  return precision == nullptr ? "exact" : precision;
+}
 std::string Golden(const std::string& file) {
   return EYESHOT_SOURCE_DIR "/tests/data/golden/family/" + Name() + "/" + file;
 }
@@ -27,7 +33,7 @@ class Family : public ::testing::Test {
   void SetUp() override {
     if (Name().empty()) GTEST_SKIP() << "EYESHOT_FAMILY names no checkpoint: bench/family_parity.sh runs this";
     const char* model = std::getenv("EYESHOT_FAMILY_MODEL");
-    if (!model_) model_.emplace(model != nullptr ? model : EYESHOT_SEEDED_CHECKPOINTS "/" + Name(), "exact");
+    if (!model_) model_.emplace(model != nullptr ? model : EYESHOT_SEEDED_CHECKPOINTS "/" + Name(), Precision());
   }
   static void TearDownTestSuite() { model_.reset(); }
 
@@ -44,7 +50,7 @@ class Family : public ::testing::Test {
       restricted.emplace_back();
       for (const auto& column : columns) restricted.back().push_back(row.at(column.get<size_t>()));
     }
-    ExpectAgrees("logits", EveryNth(restricted, 1), LoadNpy(Golden(file)), "exact");
+    ExpectAgrees("logits", EveryNth(restricted, 1), LoadNpy(Golden(file)), Precision());
   }
 
   static std::optional<ModelUnderTest> model_;
@@ -58,9 +64,9 @@ TEST_F(Family, TowerConnectorAndLogitsOfATile) {
   ASSERT_TRUE(picture.ok()) << picture.status().message();
   const auto outputs = model_->RunIds(ExpandIds(golden.at("input_ids")), &*picture);
   EXPECT_EQ(Sha256Hex(outputs.pixels), golden.at("tile_rgb_sha256").get<std::string>());
-  ExpectAgrees("tower", Rows(outputs.tower, golden.at("tower_rows")), LoadNpy(Golden("tower.npy")), "exact");
+  ExpectAgrees("tower", Rows(outputs.tower, golden.at("tower_rows")), LoadNpy(Golden("tower.npy")), Precision());
   ExpectAgrees("connector", Rows(outputs.connector, golden.at("connector_rows")), LoadNpy(Golden("connector.npy")),
-               "exact");
+               Precision());
   ExpectLogits(model_->Logits(Rows(outputs.hidden, golden.at("positions"))), golden.at("columns"), "logits.npy");
 }
 

@@ -101,9 +101,15 @@ class Scratch {
 // Scratch memory of kernels that may run at the same time as those of other streams.
 struct WorkMemory {
   explicit WorkMemory(Backend& backend)
-      : products(backend), dense(backend), rows(backend), gated(backend), partial(backend), counters(backend) {}
+      : products(backend),
+        dense(backend),
+        rows(backend),
+        codes(backend),
+        gated(backend),
+        partial(backend),
+        counters(backend) {}
   Status status() const {
-    for (const Scratch* scratch : {&products, &dense, &rows, &gated, &partial, &counters})
+    for (const Scratch* scratch : {&products, &dense, &rows, &codes, &gated, &partial, &counters})
       EYESHOT_RETURN_IF_ERROR(scratch->status());
     return Status::Ok();
   }
@@ -111,6 +117,7 @@ struct WorkMemory {
   Scratch products;  // cuBLASLt's
   Scratch dense;  // weights of a product, unpacked
   Scratch rows;  // its left operand
+  Scratch codes;  // that operand in E4M3, and what its rows were divided by
   Scratch gated;  // both halves of a gated one
   Scratch partial;  // of attention
   Scratch counters;  // of its blocks
@@ -191,16 +198,9 @@ class CudaBackend final : public Backend {
 
  protected:
   void DoLinear(Stream& stream, const LinearArgs& args) override;
-  void DoLayerNorm(Stream& stream, const NormArgs& args) override {
-    Norm(Handle(stream), args, Floats(args.gain), Floats(args.bias));
-  }
+  void DoLayerNorm(Stream& stream, const NormArgs& args) override { RunNorm(stream, args, args.passing); }
   void DoRmsNorm(Stream& stream, const NormArgs& args) override {
-    Handle(stream);
-    if (args.x.rows <= kMaxSkinnyRows) {
-      static_cast<CudaStream&>(stream).waiting.norm = args;
-    } else {
-      Norm(Handle(stream), args, Floats(args.gain), nullptr);
-    }
+    RunNorm(stream, args, args.passing || args.x.rows <= kMaxSkinnyRows);
   }
   void DoPatchEmbed(Stream& stream, const PatchEmbedArgs& args) override;
   void DoEncodeAttention(Stream& stream, const EncodeAttentionArgs& args) override;
@@ -232,6 +232,8 @@ class CudaBackend final : public Backend {
     return queue.handle();
   }
   static void RunWaiting(CudaStream& stream);
+  // Where it `waits`, by the next operation.
+  void RunNorm(Stream& stream, const NormArgs& args, bool waits);
   Result<PackedWeightPtr> ToDevice(std::unique_ptr<CudaWeight> weight, const void* bytes, size_t count,
                                    std::string_view name);
   // Streams take turns but for those that run beside them.
@@ -239,7 +241,17 @@ class CudaBackend final : public Backend {
   // The rows of a weight as bfloat16, in scratch memory where they are kept otherwise.
   const uint16_t* DenseRows(Stream& stream, const CudaWeight& weight);
   ConstMatrixView PaddedRows(Stream& stream, ConstMatrixView x, int64_t padded);
-  void Multiply(Stream& stream, const LinearArgs& args);
+  // Whether products of such rows can be E4M3's.
+  bool Rounds(const CudaWeight& weight, const ConstMatrixView& x) const {
+    constexpr int64_t kWhole = 16;  // elements of a row
+    return weight.matrix.format == WeightMatrix::Format::kFp8 && matmul_->TakesE4M3() &&
+           x.cols == weight.matrix.inputs && x.cols % kWhole == 0 && x.stride % 8 == 0 &&
+           reinterpret_cast<uintptr_t>(x.data) % kWhole == 0;
+  }
+  // rounds: x to E4M3 as well, where Rounds(). norm: what x is to be the result of, or null.
+  void Multiply(Stream& stream, const LinearArgs& args, bool rounds = false, const NormArgs* norm = nullptr);
+  void RunProduct(Stream& stream, const CudaWeight& weight, const Product& product, bool rounds, const NormArgs* norm);
+  bool RunRounded(Stream& stream, const CudaWeight& weight, Product product, const NormArgs* norm, void* workspace);
   void ForgetSteps();
 
   CudaOptions options_;
@@ -501,11 +513,22 @@ ConstMatrixView CudaBackend::PaddedRows(Stream& stream, ConstMatrixView x, int64
 
 void CudaBackend::RunWaiting(CudaStream& stream) {
   const Waiting waiting = std::exchange(stream.waiting, {});
-  if (waiting.norm) Norm(stream.handle(), *waiting.norm, Floats(waiting.norm->gain), nullptr);
+  if (waiting.norm) {
+    Norm(stream.handle(), *waiting.norm, Floats(waiting.norm->gain), Floats(waiting.norm->bias));
+  }
   if (!waiting.rotary) return;
   RotaryStoreArgs args = *waiting.rotary;
   args.batch = &waiting.batch;
   cuda::RotaryStore(stream.handle(), args, static_cast<const CudaKvCache&>(*args.cache).Layer(args.layer));
+}
+
+void CudaBackend::RunNorm(Stream& stream, const NormArgs& args, bool waits) {
+  const StreamHandle handle = Handle(stream);
+  if (waits) {
+    static_cast<CudaStream&>(stream).waiting.norm = args;
+  } else {
+    Norm(handle, args, Floats(args.gain), Floats(args.bias));
+  }
 }
 
 void CudaBackend::DoLinear(Stream& stream, const LinearArgs& args) {
@@ -519,14 +542,20 @@ void CudaBackend::DoLinear(Stream& stream, const LinearArgs& args) {
   const CudaWeight& w = Weight(args.weight);
   auto& queue = static_cast<CudaStream&>(stream);
   const std::optional<NormArgs>& norm = queue.waiting.norm;
+  const bool behind_norm =
+      norm && norm->y.data == args.x.data && norm->y.rows == args.x.rows && norm->y.cols == args.x.cols;
   const bool skinny = TakesSkinny(w.matrix, args.x);
   const auto product = skinny ? &SkinnyProduct : &MatrixVector;
-  if (norm && norm->y.data == args.x.data && norm->y.rows == args.x.rows && norm->y.cols == args.x.cols &&
+  if (behind_norm && norm->bias == nullptr &&
       (skinny ? norm->passing && norm->x.dtype == DType::kF32 && TakesSkinny(w.matrix, norm->x)
               : TakesNorm(w.matrix, *norm))) {
     const NormArgs taken = *std::exchange(queue.waiting.norm, std::nullopt);
     product(Handle(stream), w.matrix, Floats(args.bias), args, &taken, Floats(taken.gain));
     return;
+  }
+  if (behind_norm && norm->passing && args.x.rows > kMaxVectorRows && Rounds(w, args.x) && TakesRoundedNorm(*norm)) {
+    const NormArgs taken = *std::exchange(queue.waiting.norm, std::nullopt);
+    return Multiply(stream, args, true, &taken);
   }
   if (skinny) return product(Handle(stream), w.matrix, Floats(args.bias), args, nullptr, nullptr);
   LinearArgs padded = args;
@@ -535,32 +564,60 @@ void CudaBackend::DoLinear(Stream& stream, const LinearArgs& args) {
   if (args.x.rows <= kMaxVectorRows) {
     MatrixVector(Handle(stream), w.matrix, Floats(args.bias), padded);
   } else {
-    Multiply(stream, padded);
+    Multiply(stream, padded, true);
   }
 }
 
-void CudaBackend::Multiply(Stream& stream, const LinearArgs& args) {
+void CudaBackend::Multiply(Stream& stream, const LinearArgs& args, bool rounds, const NormArgs* norm) {
   const CudaWeight& w = Weight(args.weight);
-  const uint16_t* dense = DenseRows(stream, w);
-  void* workspace = Memory(stream).products.Bytes(kMatmulWorkspace);
-  if (dense == nullptr || workspace == nullptr) return;
   if (!w.gated) {
-    matmul_->Run(Handle(stream),
-                 {.x = args.x,
-                  .weight = dense,
-                  .bias = args.bias == nullptr ? nullptr : Weight(args.bias).rounded,
-                  .gelu = args.activation == Activation::kGeluTanh,
-                  .residual = args.residual,
-                  .y = args.y},
-                 workspace);
+    RunProduct(stream, w,
+               {.x = args.x,
+                .bias = args.bias == nullptr ? nullptr : Weight(args.bias).rounded,
+                .gelu = args.activation == Activation::kGeluTanh,
+                .residual = args.residual,
+                .y = args.y},
+               rounds, norm);
     return;
   }
   EYESHOT_CHECK(args.residual.empty());
   auto* both = Memory(stream).gated.Array<uint16_t>(args.x.rows * 2 * w.outputs);
   if (both == nullptr) return;
   const MatrixView halves(both, DType::kBF16, args.x.rows, 2 * w.outputs, 2 * w.outputs);
-  matmul_->Run(Handle(stream), {.x = args.x, .weight = dense, .residual = {}, .y = halves}, workspace);
+  RunProduct(stream, w, {.x = args.x, .residual = {}, .y = halves}, rounds, norm);
   SiluGate(Handle(stream), halves, args.y);
+}
+
+// `product` without its weight.
+void CudaBackend::RunProduct(Stream& stream, const CudaWeight& weight, const Product& product, bool rounds,
+                             const NormArgs* norm) {
+  void* workspace = Memory(stream).products.Bytes(kMatmulWorkspace);
+  if (workspace == nullptr) return;
+  if (rounds && Rounds(weight, product.x) && RunRounded(stream, weight, product, norm, workspace)) return;
+  if (norm != nullptr) Norm(Handle(stream), *norm, Floats(norm->gain), Floats(norm->bias));
+  Product dense = product;
+  dense.weight = DenseRows(stream, weight);
+  if (dense.weight != nullptr) matmul_->Run(Handle(stream), dense, workspace);
+}
+
+// False: cuBLASLt has no such product.
+bool CudaBackend::RunRounded(Stream& stream, const CudaWeight& weight, Product product, const NormArgs* norm,
+                             void* workspace) {
+  const ConstMatrixView x = product.x;
+  const size_t scale_bytes = AlignUp(static_cast<size_t>(x.rows) * sizeof(float));
+  auto* scales = static_cast<float*>(Memory(stream).codes.Bytes(scale_bytes + static_cast<size_t>(x.rows * x.cols)));
+  if (scales == nullptr) return true;
+  auto* codes = reinterpret_cast<uint8_t*>(scales) + scale_bytes;
+  if (norm != nullptr) {
+    RoundedNorm(Handle(stream), *norm, Floats(norm->gain), Floats(norm->bias), codes, scales);
+  } else {
+    RoundRows(Handle(stream), x, codes, scales);
+  }
+  product.x = {codes, DType::kF8E4M3, x.rows, x.cols, x.cols};
+  product.weight = weight.matrix.values;
+  product.x_scales = scales;
+  product.weight_scales = static_cast<const float*>(weight.matrix.scales);
+  return matmul_->Run(Handle(stream), product, workspace);
 }
 
 void CudaBackend::DoPatchEmbed(Stream& stream, const PatchEmbedArgs& args) {

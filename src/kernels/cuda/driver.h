@@ -75,8 +75,10 @@ void DestroyGraph(GraphHandle graph);
 
 // y[m, n] = gelu(x[m, k] w[n, k]^T + bias) + residual, with float32 sums.
 struct Product {
-  ConstMatrixView x;  // bfloat16
-  const uint16_t* weight = nullptr;  // [n, k] bfloat16, rows one after the other
+  ConstMatrixView x;  // bfloat16, or E4M3
+  const void* weight = nullptr;  // [n, k] of x's type, rows one after the other
+  const float* x_scales = nullptr;  // [m] of E4M3, one for each row
+  const float* weight_scales = nullptr;  // [n] the same
   const uint16_t* bias = nullptr;  // [n] bfloat16, may be null
   bool gelu = false;  // the tanh form; without a residual
   ConstMatrixView residual;  // as y; may be empty, may be y
@@ -88,7 +90,10 @@ class Matmul {
  public:
   virtual ~Matmul() = default;
   // `workspace`: device memory of kMatmulWorkspace bytes, which products of other streams don't have.
-  virtual void Run(StreamHandle stream, const Product& product, void* workspace) = 0;
+  // Whether there are products of E4M3 with a scale for each row.
+  virtual bool TakesE4M3() const = 0;
+  // False: not of matrices like these, and nothing was enqueued. Products of bfloat16 always are.
+  virtual bool Run(StreamHandle stream, const Product& product, void* workspace) = 0;
   // Of anything that was run: kIo.
   virtual Status Error() const = 0;
 };

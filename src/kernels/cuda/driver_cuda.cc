@@ -9,10 +9,14 @@
 #include "base/error.h"
 #include "kernels/cuda/driver.h"
 
+// The cuBLAS that has scales of rows.
+#define EYESHOT_CUBLAS_ROW_SCALES 120900
+
 namespace eyeshot::cuda {
 namespace {
 
 constexpr int kOldestMajor = 8;  // bfloat16 tensor cores
+constexpr int kHopper = 9;
 
 cudaStream_t Stream(StreamHandle stream) { return static_cast<cudaStream_t>(stream); }
 
@@ -44,6 +48,8 @@ bool IsDone(cudaError_t found) {
   return false;
 }
 
+bool IsE4M3(const Product& product) { return product.x.dtype == DType::kF8E4M3; }
+
 // A product's shape and what was found for it.
 struct Plan {
   cublasLtMatmulDesc_t operation = nullptr;
@@ -57,14 +63,15 @@ class CublasLtMatmul final : public Matmul {
   static Result<std::unique_ptr<Matmul>> Create();
   ~CublasLtMatmul() override;
 
-  void Run(StreamHandle stream, const Product& product, void* workspace) override;
+  bool Run(StreamHandle stream, const Product& product, void* workspace) override;
+  bool TakesE4M3() const override { return takes_e4m3_; }
   Status Error() const override;
 
  private:
   // Alignments of weight, x, residual and y, as algorithms may count on them.
   using Alignments = std::array<uint32_t, 4>;
-  // m, n, k, strides of x, residual and y, float32 output, bias, GELU.
-  using Key = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool, bool, bool, Alignments>;
+  // m, n, k, strides of x, residual and y, float32 output, bias, GELU, E4M3.
+  using Key = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool, bool, bool, bool, Alignments>;
 
   static uint32_t Alignment(const void* data) {
     constexpr uintptr_t kMost = 256;  // that cuBLASLt asks about, and what it takes for granted otherwise
@@ -89,9 +96,11 @@ class CublasLtMatmul final : public Matmul {
     return layout;
   }
   Plan MakePlan(const Product& product);
+  void SetScales(cublasLtMatmulDesc_t operation, const Product& product);
   void Choose(Plan& plan, const Alignments& alignments);
 
   cublasLtHandle_t handle_ = nullptr;
+  bool takes_e4m3_ = false;
   std::map<Key, Plan> plans_;
   cublasStatus_t error_ = CUBLAS_STATUS_SUCCESS;
 };
@@ -99,6 +108,12 @@ class CublasLtMatmul final : public Matmul {
 Result<std::unique_ptr<Matmul>> CublasLtMatmul::Create() {
   auto matmul = std::make_unique<CublasLtMatmul>();
   matmul->Note(cublasLtCreate(&matmul->handle_));
+  // Scales of rows are Hopper's alone (cuBLAS 12.9, "Outer vector scaling").
+  int device = 0;
+  int major = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  matmul->takes_e4m3_ = CUBLAS_VERSION >= EYESHOT_CUBLAS_ROW_SCALES && major == kHopper;
   EYESHOT_RETURN_IF_ERROR(matmul->Error());
   return std::unique_ptr<Matmul>(std::move(matmul));
 }
@@ -122,6 +137,7 @@ Plan CublasLtMatmul::MakePlan(const Product& p) {
   const int64_t n = p.y.cols;
   const int64_t k = p.x.cols;
   const cudaDataType_t out = p.y.dtype == DType::kF32 ? CUDA_R_32F : CUDA_R_16BF;
+  const cudaDataType_t in = IsE4M3(p) ? CUDA_R_8F_E4M3 : CUDA_R_16BF;
   Plan plan;
   Note(cublasLtMatmulDescCreate(&plan.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
   Set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
@@ -134,12 +150,27 @@ Plan CublasLtMatmul::MakePlan(const Product& p) {
     Set(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CUDA_R_16BF);
     Set(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
   }
-  plan.w = Layout(CUDA_R_16BF, k, n, k);
-  plan.x = Layout(CUDA_R_16BF, k, m, p.x.stride);
+  plan.w = Layout(in, k, n, k);
+  plan.x = Layout(in, k, m, p.x.stride);
   plan.c = Layout(out, n, m, p.residual.empty() ? p.y.stride : p.residual.stride);
   plan.d = Layout(out, n, m, p.y.stride);
+  if (IsE4M3(p)) SetScales(plan.operation, p);
   Choose(plan, AlignmentsOf(p));
+  if (!plan.found && !IsE4M3(p)) Note(CUBLAS_STATUS_NOT_SUPPORTED);
   return plan;
+}
+
+void CublasLtMatmul::SetScales(cublasLtMatmulDesc_t operation, const Product& p) {
+#if CUBLAS_VERSION >= EYESHOT_CUBLAS_ROW_SCALES
+  constexpr cublasLtMatmulMatrixScale_t kEachRow = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+  Set(operation, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, kEachRow);
+  Set(operation, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, kEachRow);
+  Set(operation, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, p.weight_scales);
+  Set(operation, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, p.x_scales);
+#else
+  static_cast<void>(operation);
+  static_cast<void>(p);
+#endif
 }
 
 void CublasLtMatmul::Choose(Plan& plan, const Alignments& alignments) {
@@ -155,18 +186,17 @@ void CublasLtMatmul::Choose(Plan& plan, const Alignments& alignments) {
   }
   cublasLtMatmulHeuristicResult_t result = {};
   int found = 0;
-  Note(cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation, plan.w, plan.x, plan.c, plan.d, preference, 1, &result,
-                                      &found));
-  cublasLtMatmulPreferenceDestroy(preference);
-  if (found == 0) {
-    Note(CUBLAS_STATUS_NOT_SUPPORTED);
-    return;
+  if (cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation, plan.w, plan.x, plan.c, plan.d, preference, 1, &result,
+                                     &found) != CUBLAS_STATUS_SUCCESS) {
+    found = 0;
   }
+  cublasLtMatmulPreferenceDestroy(preference);
+  if (found == 0) return;
   plan.algorithm = result.algo;
   plan.found = true;
 }
 
-void CublasLtMatmul::Run(StreamHandle stream, const Product& p, void* workspace) {
+bool CublasLtMatmul::Run(StreamHandle stream, const Product& p, void* workspace) {
   EYESHOT_CHECK(!p.gelu || p.residual.empty());
   EYESHOT_CHECK(p.residual.empty() || p.residual.dtype == p.y.dtype);
   const Key key{p.y.rows,
@@ -178,16 +208,19 @@ void CublasLtMatmul::Run(StreamHandle stream, const Product& p, void* workspace)
                 p.y.dtype == DType::kF32,
                 p.bias != nullptr,
                 p.gelu,
+                IsE4M3(p),
                 AlignmentsOf(p)};
   auto plan = plans_.find(key);
   if (plan == plans_.end()) plan = plans_.emplace(key, MakePlan(p)).first;
-  if (!plan->second.found) return;
+  if (!plan->second.found) return !IsE4M3(p);
+  if (IsE4M3(p)) SetScales(plan->second.operation, p);
   if (p.bias != nullptr) Set(plan->second.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
   const float one = 1;
   const float beta = p.residual.empty() ? 0 : 1;
   Note(cublasLtMatmul(handle_, plan->second.operation, &one, p.weight, plan->second.w, p.x.data, plan->second.x, &beta,
                       p.residual.empty() ? p.y.data : p.residual.data, plan->second.c, p.y.data, plan->second.d,
                       &plan->second.algorithm, workspace, kMatmulWorkspace, Stream(stream)));
+  return true;
 }
 
 }  // namespace

@@ -19,7 +19,11 @@ namespace eyeshot::cuda {
 namespace {
 
 float At(const ConstMatrixView& view, int64_t row, int64_t column) {
-  return view.dtype == DType::kF32 ? view.Row<float>(row)[column] : F32FromBf16(view.Row<uint16_t>(row)[column]);
+  switch (view.dtype) {
+    case DType::kF32: return view.Row<float>(row)[column];
+    case DType::kF8E4M3: return F32FromF8E4M3(view.Row<uint8_t>(row)[column]);
+    default: return F32FromBf16(view.Row<uint16_t>(row)[column]);
+  }
 }
 
 std::vector<float> Floats(const ConstMatrixView& view) {
@@ -52,20 +56,28 @@ void Finish(StreamHandle stream) {
 
 class PlainMatmul final : public Matmul {
  public:
-  void Run(StreamHandle stream, const Product& product, void* workspace) override {
+  bool Run(StreamHandle stream, const Product& product, void* workspace) override {
     EYESHOT_CHECK(workspace != nullptr);
+    if (product.x.dtype == DType::kF8E4M3) {
+      EYESHOT_CHECK(product.x_scales != nullptr && product.weight_scales != nullptr);
+      constexpr int64_t kWhole = 16;  // elements that cuBLASLt wants of each row, and of the outputs
+      if (product.x.cols % kWhole != 0 || product.x.stride % kWhole != 0 || product.y.cols % kWhole != 0) return false;
+    }
     emulator::Enqueue(Queue(stream), [product] { Multiply(product); });
+    return true;
   }
+  bool TakesE4M3() const override { return true; }
   Status Error() const override { return Status::Ok(); }
 
  private:
   static void Multiply(const Product& p) {
     const int64_t depth = p.x.cols;
     const std::vector<float> x = Floats(p.x);
-    const std::vector<float> w = Floats({p.weight, DType::kBF16, p.y.cols, depth, depth});
+    const std::vector<float> w = Floats({p.weight, p.x.dtype, p.y.cols, depth, depth});
     for (int64_t m = 0; m < p.y.rows; ++m) {
       for (int64_t n = 0; n < p.y.cols; ++n) {
         float sum = Dot(&x[static_cast<size_t>(m * depth)], &w[static_cast<size_t>(n * depth)], depth);
+        if (p.x_scales != nullptr) sum *= p.x_scales[m] * p.weight_scales[n];
         if (p.bias != nullptr) sum += F32FromBf16(p.bias[n]);
         if (p.gelu) sum = 0.5f * sum * (1.0f + std::tanh(0.7978845608028654f * (sum + 0.044715f * sum * sum * sum)));
         if (!p.residual.empty()) sum += At(p.residual, m, n);

@@ -92,6 +92,9 @@ inline uint32_t PackBf16(float low, float high) {
 }
 inline uint32_t LowHalves(uint32_t a, uint32_t b) { return (a & 0xffffu) | b << 16; }
 inline uint32_t HighHalves(uint32_t a, uint32_t b) { return a >> 16 | (b & 0xffff0000u); }
+inline uint32_t SpreadLowBytes(uint32_t a) { return (a & 0xffu) << 8 | (a & 0xff00u) << 16; }
+inline uint32_t SpreadHighBytes(uint32_t a) { return (a >> 8 & 0xff00u) | (a & 0xff000000u); }
+inline uint32_t RoundToInt(float value) { return static_cast<uint32_t>(std::nearbyint(value)); }
 inline float FromHalf(uint16_t bits) { return F32FromF16(bits); }
 inline float FloatFromBits(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline uint32_t BitsOfFloat(float value) { return std::bit_cast<uint32_t>(value); }
@@ -255,6 +258,11 @@ EYESHOT_DEVICE Bf16 ToBf16(float value) { return {static_cast<uint16_t>(PackBf16
 // The low or high halves of two words as one, that of `a` in its low half: one instruction.
 EYESHOT_DEVICE uint32_t LowHalves(uint32_t a, uint32_t b) { return __byte_perm(a, b, 0x5410); }
 EYESHOT_DEVICE uint32_t HighHalves(uint32_t a, uint32_t b) { return __byte_perm(a, b, 0x7632); }
+
+// The lower or upper two bytes of a word, each in the upper byte of a half.
+EYESHOT_DEVICE uint32_t SpreadLowBytes(uint32_t a) { return __byte_perm(a, 0, 0x1404); }
+EYESHOT_DEVICE uint32_t SpreadHighBytes(uint32_t a) { return __byte_perm(a, 0, 0x3424); }
+EYESHOT_DEVICE uint32_t RoundToInt(float value) { return __float2uint_rn(value); }  // ties to even
 
 EYESHOT_DEVICE Vec16 Load16(const void* from) { return *static_cast<const Vec16*>(from); }
 // Of memory that is read once, and that no kernel writes: weights.
@@ -450,6 +458,58 @@ EYESHOT_DEVICE float LowBf16(uint32_t word) { return FloatFromBits(word << 16); 
 EYESHOT_DEVICE float HighBf16(uint32_t word) { return FloatFromBits(word & 0xffff0000u); }
 
 EYESHOT_DEVICE float Silu(float x) { return x / (1.0f + Exp(-x)); }
+
+// Numbers of E4M3 (OCP 8-bit floating point, arXiv 2209.05433): the four bytes of a word, times 2^-8. A sign, 4 bits of
+// exponent and 3 of mantissa in a half's places are that, also where the exponent is 0; there are no NaNs among them.
+EYESHOT_DEVICE void LoadFourE4M3(uint32_t word, float (&values)[4]) {
+  EYESHOT_UNROLL
+  for (int pair = 0; pair < 2; ++pair) {
+    const uint32_t spread = pair == 0 ? SpreadLowBytes(word) : SpreadHighBytes(word);
+    const uint32_t halves = (spread >> 1 & 0x3f803f80u) | (spread & 0x80008000u);
+    values[2 * pair] = FromHalf(static_cast<uint16_t>(halves & 0xffffu));
+    values[2 * pair + 1] = FromHalf(static_cast<uint16_t>(halves >> 16));
+  }
+}
+// What row `row` of such a weight, of scales float32, is multiplied by behind LoadFourE4M3().
+EYESHOT_DEVICE float ScaleOfE4M3(const void* scales, int64_t row) {
+  constexpr float kOfHalves = 256;
+  return static_cast<const float*>(scales)[row] * kOfHalves;
+}
+// To the nearest, ties to even. REQUIRES: |value| < 464, whose nearest is 448.
+EYESHOT_DEVICE uint32_t ToE4M3(float value) {
+  constexpr float kSmallestNormal = 0.015625f;
+  constexpr float kSteps = 512;  // below it, of 1
+  constexpr uint32_t kRebias = (127u - 7u) << 3;
+  const uint32_t bits = BitsOfFloat(value);
+  const uint32_t size = bits & 0x7fffffffu;
+  const uint32_t normal = ((size + 0x7ffffu + (size >> 20 & 1u)) >> 20) - kRebias;
+  const uint32_t small = RoundToInt(FloatFromBits(size) * kSteps);
+  return (bits >> 24 & 0x80u) | (FloatFromBits(size) < kSmallestNormal ? small : normal & 0x7fu);
+}
+
+EYESHOT_DEVICE float LargestOf(const float (&values)[8]) {
+  float largest = 0;
+  EYESHOT_UNROLL
+  for (int i = 0; i < 8; ++i) largest = Max(largest, Max(values[i], -values[i]));
+  return largest;
+}
+// How a row is rounded to E4M3: its largest number becomes 448.
+struct E4M3Row {
+  static constexpr float kLargest = 448;
+  float largest;
+
+  EYESHOT_DEVICE float divisor() const { return largest > 0 ? largest / kLargest : 1.0f; }
+  EYESHOT_DEVICE void Store(const float (&values)[8], uint8_t* to) const {
+    const float factor = largest > 0 ? kLargest / largest : 1.0f;
+    EYESHOT_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      uint32_t word = 0;
+      EYESHOT_UNROLL
+      for (int i = 0; i < 4; ++i) word |= ToE4M3(values[4 * half + i] * factor) << (8 * i);
+      reinterpret_cast<uint32_t*>(to)[half] = word;
+    }
+  }
+};
 
 // Eight successive values.
 EYESHOT_DEVICE void LoadEight(const Bf16* from, float (&values)[8]) {

@@ -15,6 +15,11 @@ using StreamHandle = void*;  // cudaStream_t
 
 // --- Rows (rows-inl.h). gain, bias: [cols] float32; bias null: RMS norm.
 void Norm(StreamHandle stream, const NormArgs& args, const float* gain, const float* bias);
+// The same into E4M3 instead of args.y: values [rows, cols], one row after the other, and what each row was divided by,
+// so that its largest number becomes 448. REQUIRES: TakesRoundedNorm(args).
+void RoundedNorm(StreamHandle stream, const NormArgs& args, const float* gain, const float* bias, uint8_t* values,
+                 float* scales);
+bool TakesRoundedNorm(const NormArgs& norm);
 void CopyRows(StreamHandle stream, const CopyRowsArgs& args);
 // weight: [cols, taps], bias: [cols] float32.
 void ConvolveRows(StreamHandle stream, const ConvolveRowsArgs& args, const float* weight, const float* bias);
@@ -35,9 +40,10 @@ void MarkSeen(StreamHandle stream, DeviceSpan<const int32_t> ids, DeviceSpan<uin
 struct WeightMatrix {
   enum class Format {
     kBf16,  // values: bfloat16
-    kQ8,    // values: int8; scales: float16 [rows, ceil(inputs / 32)]
+    kQ8,  // values: int8; scales: float16 [rows, ceil(inputs / 32)]
     k4Bit,  // values: nibbles, element i of a row in bits 4 (i % 8) of its word i / 8; scales as kQ8; levels: 16
             // float32, the value of each nibble before its scale
+    kFp8,  // values: E4M3; scales: float32 [rows]
   };
   Format format = Format::kBf16;
   const void* values = nullptr;
@@ -65,6 +71,8 @@ void SkinnyProduct(StreamHandle stream, const WeightMatrix& weight, const float*
 bool TakesSkinny(const WeightMatrix& weight, const ConstMatrixView& x);
 // Rows `ids` of a weight that isn't gated, zeros for ids that it doesn't have. y.cols: at most its inputs.
 void GatherRows(StreamHandle stream, const WeightMatrix& table, DeviceSpan<const int32_t> ids, MatrixView y);
+// x of bfloat16 into E4M3 as RoundedNorm() has it. x.cols: a multiple of 8, as its stride is.
+void RoundRows(StreamHandle stream, ConstMatrixView x, uint8_t* values, float* scales);
 // rows [first, first + count) of a weight as bfloat16, [count, inputs].
 void Dequantize(StreamHandle stream, const WeightMatrix& weight, int64_t first, int64_t count, uint16_t* out);
 
@@ -90,7 +98,7 @@ void PrefillAttention(StreamHandle stream, const PagedAttentionArgs& args, const
 // qkv begins with args.q, it does RotaryStore(newest) too, but leaves qkv as it is.
 inline constexpr int64_t kUnsplitKeys = 256;
 struct DecodeScratch {
-  int64_t floats = 0;    // float32
+  int64_t floats = 0;  // float32
   int64_t counters = 0;  // uint32
 };
 DecodeScratch DecodeScratchOf(int64_t sequences, int64_t heads, const CacheLayer& layer, int64_t max_context);

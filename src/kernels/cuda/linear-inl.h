@@ -69,7 +69,7 @@ EYESHOT_DEVICE void LoadPiece(const WeightRow& row, int index, Piece* piece) {
   }
 }
 
-// Values [8 part, 8 part + 8) of a piece, before scales.
+// Values [8 part, 8 part + 8) of a piece, before scales; those of kFp8 times 2^-8.
 template <WeightMatrix::Format kFormat, bool kWide>
 EYESHOT_DEVICE void DecodeEight(const WeightPiece<kFormat, kWide>& piece, int part, const float* levels,
                                 float (&values)[8]) {
@@ -84,6 +84,12 @@ EYESHOT_DEVICE void DecodeEight(const WeightPiece<kFormat, kWide>& piece, int pa
       values[i] = i % 2 == 0 ? LowBf16(word) : HighBf16(word);
     } else if constexpr (kFormat == WeightMatrix::Format::k4Bit) {
       values[i] = levels[(piece.words[part] >> (4 * i)) & 0xfu];
+    } else if constexpr (kFormat == WeightMatrix::Format::kFp8) {
+      if (i % 4 != 0) continue;
+      float four[4];
+      LoadFourE4M3(piece.words[part * 2 + i / 4], four);
+      EYESHOT_UNROLL
+      for (int j = 0; j < 4; ++j) values[i + j] = four[j];
     } else {
       const uint32_t word = piece.words[part * 2 + i / 4] ^ 0x80808080u;
       values[i] = FloatFromBits(((word >> (8 * (i % 4))) & 0xffu) | kTwoTo23) - kOffset;
@@ -307,6 +313,13 @@ struct VectorTarget {
     mine = Lane() % kLanes == 0 && (which == 0 || !task.gated) && row < task.rows && output < task.outputs;
   }
 
+  // Of the row of the weight whose sum this lane has.
+  EYESHOT_DEVICE float WeightScale(const VectorTask& task, int64_t pair) const {
+    const int which = Lane() / (kWarp / 2);
+    const int64_t of_weight = task.gated ? which * task.outputs + pair : output;
+    return pair < task.pairs && output < task.outputs ? ScaleOfE4M3(task.scales, of_weight) : 0.0f;
+  }
+
   EYESHOT_DEVICE float Residual(const VectorTask& task) const { return mine ? ResidualAt(task, row, output) : 0.0f; }
 
   EYESHOT_DEVICE void Store(const VectorTask& task, float value, float residual) const {
@@ -362,6 +375,9 @@ VectorKernel(VectorTask task) {
     levels[ThreadIndex()] = task.levels[ThreadIndex()];
   float own_gain[8] = {};
   if (task.gain != nullptr && 8 * ThreadIndex() < task.inputs) LoadEight(task.gain + 8 * ThreadIndex(), own_gain);
+  constexpr bool kRowScales = kFormat == WeightMatrix::Format::kFp8;
+  float scale = 1;
+  if constexpr (kRowScales) scale = VectorTarget<kRows>(task, pair).WeightScale(task, pair);
   WaitForPrevious();
   float residual = VectorTarget<kRows>(task, pair).Residual(task);
 
@@ -394,9 +410,12 @@ VectorKernel(VectorTask task) {
         }
       }
       if (!last) break;
-      VectorTarget<kRows>(task, pair).Store(task, ScatteredWarpSum(sums), residual);
+      float sum = ScatteredWarpSum(sums);
+      if constexpr (kRowScales) sum *= scale;
+      VectorTarget<kRows>(task, pair).Store(task, sum, residual);
       pair += stride;
       weights = next;
+      if constexpr (kRowScales) scale = VectorTarget<kRows>(task, pair).WeightScale(task, pair);
       residual = VectorTarget<kRows>(task, pair).Residual(task);
       EYESHOT_UNROLL
       for (int i = 0; i < 2 * kRows; ++i) sums[i] = 0;
@@ -503,6 +522,7 @@ void MatrixVector(StreamHandle stream, const WeightMatrix& weight, const float* 
     case WeightMatrix::Format::kBf16: return LaunchVectorOf<WeightMatrix::Format::kBf16>(stream, task);
     case WeightMatrix::Format::kQ8: return LaunchVectorOf<WeightMatrix::Format::kQ8>(stream, task);
     case WeightMatrix::Format::k4Bit: return LaunchVectorOf<WeightMatrix::Format::k4Bit>(stream, task);
+    case WeightMatrix::Format::kFp8: return LaunchVectorOf<WeightMatrix::Format::kFp8>(stream, task);
   }
 }
 
@@ -527,6 +547,7 @@ DequantizeKernel(WeightMatrix weight, int64_t first, uint16_t* out) {
     DecodeEight(piece, 0, levels, values);
     float scale = 1;
     if constexpr (Piece::kBlockScales) scale = FromHalf(piece.scale);
+    if constexpr (kFormat == WeightMatrix::Format::kFp8) scale = ScaleOfE4M3(weight.scales, row);
     Vec16 eight;
     EYESHOT_UNROLL
     for (int j = 0; j < 4; ++j) eight.word[j] = PackBf16(values[2 * j] * scale, values[2 * j + 1] * scale);
@@ -549,7 +570,37 @@ void Dequantize(StreamHandle stream, const WeightMatrix& weight, int64_t first, 
       return LaunchDequantize<WeightMatrix::Format::kQ8>(stream, weight, first, count, out);
     case WeightMatrix::Format::k4Bit:
       return LaunchDequantize<WeightMatrix::Format::k4Bit>(stream, weight, first, count, out);
+    case WeightMatrix::Format::kFp8:
+      return LaunchDequantize<WeightMatrix::Format::kFp8>(stream, weight, first, count, out);
   }
+}
+
+// A warp has a row, which it reads twice.
+EYESHOT_KERNEL(kDequantizeThreads)
+RoundRowsKernel(const Bf16* x, int64_t stride, int rows, int cols, uint8_t* values, float* scales) {
+  WaitForPrevious();
+  const int row = BlockX() * (kDequantizeThreads / kWarp) + WarpIndex();
+  if (row >= rows) return;
+  const Bf16* from = x + row * stride;
+  float eight[8];
+  float largest = 0;
+  for (int at = 8 * Lane(); at < cols; at += 8 * kWarp) {
+    LoadEight(from + at, eight);
+    largest = Max(largest, LargestOf(eight));
+  }
+  const E4M3Row to = {WarpMax(largest)};
+  if (Lane() == 0) scales[row] = to.divisor();
+  for (int at = 8 * Lane(); at < cols; at += 8 * kWarp) {
+    LoadEight(from + at, eight);
+    to.Store(eight, values + static_cast<int64_t>(row) * cols + at);
+  }
+}
+
+void RoundRows(StreamHandle stream, ConstMatrixView x, uint8_t* values, float* scales) {
+  EYESHOT_CHECK(x.dtype == DType::kBF16 && x.cols % 8 == 0 && x.stride % 8 == 0);
+  Launch(&RoundRowsKernel, {.x = CeilDiv(x.rows, kDequantizeThreads / kWarp)}, kDequantizeThreads, 0, stream,
+         static_cast<const Bf16*>(x.data), x.stride, static_cast<int>(x.rows), static_cast<int>(x.cols), values,
+         scales);
 }
 
 }  // namespace eyeshot::cuda

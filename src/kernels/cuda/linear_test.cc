@@ -2,6 +2,7 @@
 // rounded x.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -15,7 +16,7 @@ namespace eyeshot::cuda {
 namespace {
 
 using Format = WeightMatrix::Format;
-constexpr Format kFormats[] = {Format::kBf16, Format::kQ8, Format::k4Bit};
+constexpr Format kFormats[] = {Format::kBf16, Format::kQ8, Format::k4Bit, Format::kFp8};
 
 // Memory that is aligned as that of a device.
 class DeviceBytes {
@@ -51,7 +52,9 @@ TestWeight::TestWeight(Format format, int64_t outputs, int64_t inputs, bool gate
   const int64_t rows = gated ? 2 * outputs : outputs;
   const int64_t blocks = CeilDiv(inputs, 32);
   for (int i = 0; i < 16; ++i) levels_.push_back(uniform(random) * 8);
-  if (format != Format::kBf16) {
+  if (format == Format::kFp8) {
+    for (int64_t i = 0; i < rows; ++i) scales_.As<float>()[i] = 0.002f * uniform(random);
+  } else if (format != Format::kBf16) {
     for (int64_t i = 0; i < rows * blocks; ++i) scales_.As<uint16_t>()[i] = F16FromF32(0.05f * uniform(random));
   }
   for (int64_t i = 0; i < rows * inputs; ++i) {
@@ -66,11 +69,15 @@ TestWeight::TestWeight(Format format, int64_t outputs, int64_t inputs, bool gate
       uint32_t& word = values_.As<uint32_t>()[i / 8];
       word = (column % 8 == 0 ? 0u : word) | nibble << (4 * (column % 8));
       value = levels_[nibble];
+    } else if (format == Format::kFp8) {
+      const auto code = static_cast<uint8_t>(random() % 2 << 7 | random() % 127);
+      values_.As<uint8_t>()[i] = code;
+      value = F32FromF8E4M3(code) * scales_.As<float>()[row];
     } else {
       values_.As<int8_t>()[i] = static_cast<int8_t>(static_cast<int>(random() % 256) - 128);
       value = values_.As<int8_t>()[i];
     }
-    if (format != Format::kBf16) {
+    if (format == Format::kQ8 || format == Format::k4Bit) {
       value *= F32FromF16(scales_.As<uint16_t>()[row * blocks + column / 32]);
     }
     plain.push_back(value);
@@ -299,6 +306,46 @@ void RunShapes(Format format) {
 TEST(CudaLinearTest, Bf16ProductsAreThoseOfPlainLoops) { RunShapes(Format::kBf16); }
 TEST(CudaLinearTest, Q8ProductsAreThoseOfPlainLoops) { RunShapes(Format::kQ8); }
 TEST(CudaLinearTest, FourBitProductsAreThoseOfPlainLoops) { RunShapes(Format::k4Bit); }
+
+TEST(CudaLinearTest, Fp8ProductsAreThoseOfPlainLoops) { RunShapes(Format::kFp8); }
+
+TEST(CudaLinearTest, RowsAreRoundedToE4M3) {
+  std::mt19937 random(11);
+  for (const int64_t cols : {8, 264, 4304}) {
+    constexpr int64_t kRows = 7;
+    const int64_t stride = cols + 16;
+    DeviceBytes x(static_cast<size_t>(kRows * stride * 2));
+    for (int64_t i = 0; i < kRows * stride; ++i) {
+      std::normal_distribution<float> normal(0, static_cast<float>(i / stride));  // the first row is zeros
+      x.As<uint16_t>()[i] = Bf16FromF32(i % stride < cols ? normal(random) : 1e9f);
+    }
+    DeviceBytes codes(static_cast<size_t>(kRows * cols));
+    DeviceBytes scales(kRows * sizeof(float));
+    RoundRows(nullptr, {x.data(), DType::kBF16, kRows, cols, stride}, codes.As<uint8_t>(), scales.As<float>());
+    for (int64_t row = 0; row < kRows; ++row) {
+      float largest = 0;
+      for (int64_t i = 0; i < cols; ++i) {
+        largest = std::max(largest, std::abs(F32FromBf16(x.As<uint16_t>()[row * stride + i])));
+      }
+      ASSERT_EQ(scales.As<float>()[row], largest > 0 ? largest / 448 : 1);
+      const float factor = largest > 0 ? 448 / largest : 1;
+      for (int64_t i = 0; i < cols; ++i) {
+        ASSERT_EQ(codes.As<uint8_t>()[row * cols + i],
+                  F8E4M3FromF32(F32FromBf16(x.As<uint16_t>()[row * stride + i]) * factor))
+            << "row " << row << " column " << i;
+      }
+    }
+  }
+}
+
+// Of each number that bfloat16 has below the largest.
+TEST(CudaLinearTest, E4M3RoundsToNearestEven) {
+  for (uint32_t bits = 0; bits <= 0x43e0u; ++bits) {
+    const float value = F32FromBf16(static_cast<uint16_t>(bits));
+    ASSERT_EQ(ToE4M3(value), F8E4M3FromF32(value)) << value;
+    ASSERT_EQ(ToE4M3(-value), F8E4M3FromF32(-value)) << value;
+  }
+}
 
 TEST(CudaLinearTest, SkinnyProductsAreThoseOfPlainLoops) {
   for (int64_t inputs : {32, 64, 576, 1568}) {

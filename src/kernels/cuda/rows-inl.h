@@ -50,6 +50,8 @@ struct NormTask {
   int cols;
   Bf16* y;
   int64_t y_stride;
+  uint8_t* codes;  // instead of y: E4M3 [rows, cols], and what rows were divided by
+  float* scales;
 };
 
 // One block a row, of any length. The row is read twice, the second time from L1.
@@ -80,7 +82,7 @@ NormKernel(NormTask<T> task) {
 }
 
 // The same for rows of up to 256 * kEights values, eight after eight: a warp has a row in its registers.
-template <typename T, int kEights>
+template <typename T, int kEights, bool kRounds>
 EYESHOT_KERNEL(kRowThreads)
 HeldNormKernel(NormTask<T> task) {
   WaitForPrevious();
@@ -127,28 +129,55 @@ HeldNormKernel(NormTask<T> task) {
       EYESHOT_UNROLL
       for (int j = 0; j < 8; ++j) values[i][j] += bias[j];
     }
-    StoreEight(task.y + row * task.y_stride + at, values[i]);
+    if constexpr (!kRounds) StoreEight(task.y + row * task.y_stride + at, values[i]);
+  }
+  if constexpr (kRounds) {
+    float largest = 0;
+    EYESHOT_UNROLL
+    for (int i = 0; i < kEights; ++i) {
+      if (8 * (i * kWarp + Lane()) < task.cols) largest = Max(largest, LargestOf(values[i]));
+    }
+    const E4M3Row to = {WarpMax(largest)};
+    if (Lane() == 0) task.scales[row] = to.divisor();
+    EYESHOT_UNROLL
+    for (int i = 0; i < kEights; ++i) {
+      const int at = 8 * (i * kWarp + Lane());
+      if (at < task.cols) to.Store(values[i], task.codes + row * task.cols + at);
+    }
+  }
+}
+
+constexpr int64_t kMostHeld = int64_t{8} * 8 * kWarp;  // of a row, by HeldNormKernel
+
+template <typename T>
+NormTask<T> PlanNorm(const NormArgs& args, const float* gain, const float* bias) {
+  return {.x = Elements<T>(args.x),
+          .x_stride = args.x.stride,
+          .gain = gain,
+          .bias = bias,
+          .epsilon = args.epsilon,
+          .rows = static_cast<int>(args.x.rows),
+          .cols = static_cast<int>(args.x.cols)};
+}
+
+template <typename T, bool kRounds>
+void LaunchHeldNorm(StreamHandle stream, const NormTask<T>& task) {
+  constexpr int64_t kRows = 4;  // of a block
+  const Grid grid = {.x = CeilDiv(task.rows, kRows)};
+  if (task.cols <= kMostHeld / 2) {
+    Launch(&HeldNormKernel<T, 4, kRounds>, grid, kRows * kWarp, 0, stream, task);
+  } else {
+    Launch(&HeldNormKernel<T, 8, kRounds>, grid, kRows * kWarp, 0, stream, task);
   }
 }
 
 template <typename T>
 void LaunchNorm(StreamHandle stream, const NormArgs& args, const float* gain, const float* bias) {
-  constexpr int64_t kRows = 4;  // of a block
-  const NormTask<T> task = {Elements<T>(args.x),
-                            args.x.stride,
-                            gain,
-                            bias,
-                            args.epsilon,
-                            static_cast<int>(args.x.rows),
-                            static_cast<int>(args.x.cols),
-                            Elements<Bf16>(args.y),
-                            args.y.stride};
-  const Grid grid = {.x = CeilDiv(args.x.rows, kRows)};
-  const bool whole = HasWholeEights(args.x) && HasWholeEights(args.y);
-  if (whole && args.x.cols <= 4 * 8 * kWarp) {
-    Launch(&HeldNormKernel<T, 4>, grid, kRows * kWarp, 0, stream, task);
-  } else if (whole && args.x.cols <= 8 * 8 * kWarp) {
-    Launch(&HeldNormKernel<T, 8>, grid, kRows * kWarp, 0, stream, task);
+  NormTask<T> task = PlanNorm<T>(args, gain, bias);
+  task.y = Elements<Bf16>(args.y);
+  task.y_stride = args.y.stride;
+  if (HasWholeEights(args.x) && HasWholeEights(args.y) && args.x.cols <= kMostHeld) {
+    LaunchHeldNorm<T, false>(stream, task);
   } else {
     Launch(&NormKernel<T>, {.x = args.x.rows}, kRowThreads, kWarp * sizeof(float), stream, task);
   }
@@ -160,6 +189,27 @@ void Norm(StreamHandle stream, const NormArgs& args, const float* gain, const fl
     LaunchNorm<float>(stream, args, gain, bias);
   } else {
     LaunchNorm<Bf16>(stream, args, gain, bias);
+  }
+}
+
+bool TakesRoundedNorm(const NormArgs& norm) { return HasWholeEights(norm.x) && norm.x.cols <= kMostHeld; }
+
+template <typename T>
+void LaunchRoundedNorm(StreamHandle stream, const NormArgs& args, const float* gain, const float* bias, uint8_t* values,
+                       float* scales) {
+  NormTask<T> task = PlanNorm<T>(args, gain, bias);
+  task.codes = values;
+  task.scales = scales;
+  LaunchHeldNorm<T, true>(stream, task);
+}
+
+void RoundedNorm(StreamHandle stream, const NormArgs& args, const float* gain, const float* bias, uint8_t* values,
+                 float* scales) {
+  EYESHOT_CHECK(TakesRoundedNorm(args));
+  if (args.x.dtype == DType::kF32) {
+    LaunchRoundedNorm<float>(stream, args, gain, bias, values, scales);
+  } else {
+    LaunchRoundedNorm<Bf16>(stream, args, gain, bias, values, scales);
   }
 }
 
@@ -240,6 +290,11 @@ void Gelu(StreamHandle stream, MatrixView y) {
 EYESHOT_DEVICE float WeightElement(const WeightMatrix& w, int64_t row, int64_t i) {
   const int64_t at = row * w.inputs + i;
   if (w.format == WeightMatrix::Format::kBf16) return FromBf16(static_cast<const Bf16*>(w.values)[at]);
+  if (w.format == WeightMatrix::Format::kFp8) {
+    float four[4];
+    LoadFourE4M3(static_cast<const uint8_t*>(w.values)[at], four);
+    return four[0] * ScaleOfE4M3(w.scales, row);
+  }
   constexpr int64_t kBlock = 32;
   const int64_t block = row * CeilDiv(w.inputs, kBlock) + i / kBlock;
   const float scale = FromHalf(static_cast<const uint16_t*>(w.scales)[block]);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <span>
 
@@ -74,8 +75,17 @@ void StoreBlock(WeightMatrix::Format format, const Block& block, int64_t count, 
   }
 }
 
+void PackE4M3(const float* row, int64_t padded, uint8_t* values, uint8_t* scale) {
+  float largest = 0;
+  for (int64_t i = 0; i < padded; ++i) largest = std::max(largest, std::abs(row[i]));
+  const float divisor = largest > 0 ? largest / kLargestF8E4M3 : 1.0f;
+  std::memcpy(scale, &divisor, sizeof(divisor));
+  for (int64_t i = 0; i < padded; ++i) values[i] = F8E4M3FromF32(row[i] / divisor);
+}
+
 void PackRow(WeightFormat format, const float* row, int64_t padded, uint8_t* values, uint8_t* scales) {
   const WeightMatrix::Format kept = MatrixFormat(format);
+  if (kept == WeightMatrix::Format::kFp8) return PackE4M3(row, padded, values, scales);
   if (kept == WeightMatrix::Format::kBf16) {
     for (int64_t i = 0; i < padded; ++i) {
       const uint16_t bits = Bf16FromF32(row[i]);
@@ -106,15 +116,26 @@ WeightMatrix::Format MatrixFormat(WeightFormat format) {
     case WeightFormat::kQ8: return WeightMatrix::Format::kQ8;
     case WeightFormat::kInt4:
     case WeightFormat::kQ4: return WeightMatrix::Format::k4Bit;
+    case WeightFormat::kFp8: return WeightMatrix::Format::kFp8;
     default: return WeightMatrix::Format::kBf16;
   }
 }
+
+namespace {
+
+// Bytes of the scales of a row.
+size_t RowScaleBytes(WeightMatrix::Format kept, int64_t padded) {
+  if (kept == WeightMatrix::Format::kFp8) return sizeof(float);
+  return static_cast<size_t>((padded + kBlock - 1) / kBlock) * kScaleBytes;
+}
+
+}  // namespace
 
 size_t MatrixBytes(WeightFormat format, int64_t rows, int64_t inputs) {
   const WeightMatrix::Format kept = MatrixFormat(format);
   const int64_t padded = PaddedInputs(inputs);
   if (kept == WeightMatrix::Format::kBf16) return ValueBytes(kept, rows, padded);
-  return ScalesOffset(kept, rows, padded) + static_cast<size_t>(rows * ((padded + kBlock - 1) / kBlock)) * kScaleBytes;
+  return ScalesOffset(kept, rows, padded) + static_cast<size_t>(rows) * RowScaleBytes(kept, padded);
 }
 
 HostWeight PackMatrix(const LinearSource& source, int64_t inputs, ThreadPool& pool) {
@@ -126,7 +147,7 @@ HostWeight PackMatrix(const LinearSource& source, int64_t inputs, ThreadPool& po
   weight.bytes.resize(MatrixBytes(source.format, rows, inputs));
   if (kept != WeightMatrix::Format::kBf16) weight.scales = ScalesOffset(kept, rows, padded);
   const size_t row_bytes = ValueBytes(kept, 1, padded);
-  const size_t row_scales = static_cast<size_t>((padded + kBlock - 1) / kBlock) * kScaleBytes;
+  const size_t row_scales = RowScaleBytes(kept, padded);
   const size_t floats = static_cast<size_t>((padded + kBlock - 1) / kBlock * kBlock);
   int64_t first = 0;
   for (const HostTensor& part : source.parts) {

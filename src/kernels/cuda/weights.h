@@ -13,7 +13,7 @@ namespace eyeshot::cuda {
 
 // A weight in device memory. Matrices are bfloat16, rounded to nearest where the source has more bits, or blocks of 32
 // inputs with a float16 scale each: 8 bits for kInt8 and kQ8, 4 bits for kInt4 and kQ4 (levels of the portable
-// backend).
+// backend), or E4M3 with a float32 scale for each row, kFp8.
 struct CudaWeight : PackedWeight {
   WeightFormat format = WeightFormat::kExact;
   WeightMatrix matrix;        // of matrices and tables: inputs are those below, rounded up to a multiple of 8

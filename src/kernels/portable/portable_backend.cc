@@ -43,7 +43,7 @@ class PortableBackend final : public CpuBackend {
         thread_memory_(static_cast<size_t>(pool().threads())),
         scratch_(thread_memory_.size()) {}
 
-  bool Supports(WeightFormat) const override { return true; }
+  bool Supports(WeightFormat format) const override { return format != WeightFormat::kFp8; }
   Result<PackedWeightPtr> PackLinear(const LinearSource& source) override { return PackPanels(source, pool()); }
   Result<PackedWeightPtr> PackTable(const HostTensor& source) override { return portable::PackTable(source, pool()); }
   size_t PackedLinearBytes(int64_t outputs, int64_t inputs, WeightFormat format) const override {
