@@ -77,6 +77,7 @@ class Buffer {
 class Stream : public StageQueue {
  public:
   bool count_only = false;  // operations are counted and not run: Backend::Repeat
+  bool yields = false;  // large operations leave a part of the device to other streams
 };
 
 // A weight in the layout that its backend's kernels want.

@@ -116,6 +116,7 @@ Status PictureEncoder::GoOn(bool waits) {
       return Status::Ok();
     }
   }
+  beside_->yields = !waits;
   EYESHOT_ASSIGN_OR_RETURN(enqueued_all_,
                            encoder_->Some(*beside_, std::max<int64_t>(1, model_.tower_parts()), 0, slice));
   enqueued_ = true;

@@ -42,7 +42,7 @@ class PictureEncoder {
   // REQUIRES: active() for both. The next piece of work, of about budget_s, on the others' stream.
   Status Slice(Stream& stream, double budget_s);
   // Sees to it that the device has the next tiles to encode, once it is done with those before: when they are, where it
-  // `waits`. REQUIRES: beside().
+  // `waits`, and otherwise so that others' work finds room beside it. REQUIRES: beside().
   Status GoOn(bool waits);
   // Whether there is a queue beside the others.
   bool beside() const { return beside_ != nullptr; }

@@ -250,7 +250,7 @@ class CudaBackend final : public Backend {
   }
   // rounds: x to E4M3 as well, where Rounds(). norm: what x is to be the result of, or null.
   void Multiply(Stream& stream, const LinearArgs& args, bool rounds = false, const NormArgs* norm = nullptr);
-  void RunProduct(Stream& stream, const CudaWeight& weight, const Product& product, bool rounds, const NormArgs* norm);
+  void RunProduct(Stream& stream, const CudaWeight& weight, Product product, bool rounds, const NormArgs* norm);
   bool RunRounded(Stream& stream, const CudaWeight& weight, Product product, const NormArgs* norm, void* workspace);
   void ForgetSteps();
 
@@ -589,15 +589,15 @@ void CudaBackend::Multiply(Stream& stream, const LinearArgs& args, bool rounds, 
 }
 
 // `product` without its weight.
-void CudaBackend::RunProduct(Stream& stream, const CudaWeight& weight, const Product& product, bool rounds,
+void CudaBackend::RunProduct(Stream& stream, const CudaWeight& weight, Product product, bool rounds,
                              const NormArgs* norm) {
+  product.yields = stream.yields;
   void* workspace = Memory(stream).products.Bytes(kMatmulWorkspace);
   if (workspace == nullptr) return;
   if (rounds && Rounds(weight, product.x) && RunRounded(stream, weight, product, norm, workspace)) return;
   if (norm != nullptr) Norm(Handle(stream), *norm, Floats(norm->gain), Floats(norm->bias));
-  Product dense = product;
-  dense.weight = DenseRows(stream, weight);
-  if (dense.weight != nullptr) matmul_->Run(Handle(stream), dense, workspace);
+  product.weight = DenseRows(stream, weight);
+  if (product.weight != nullptr) matmul_->Run(Handle(stream), product, workspace);
 }
 
 // False: cuBLASLt has no such product.

@@ -83,6 +83,7 @@ struct Product {
   bool gelu = false;  // the tanh form; without a residual
   ConstMatrixView residual;  // as y; may be empty, may be y
   MatrixView y;  // bfloat16 or float32
+  bool yields = false;  // leaves multiprocessors to kernels of other streams
 };
 
 // Dense products: cuBLASLt. One call at a time.

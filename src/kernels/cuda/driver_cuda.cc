@@ -70,8 +70,9 @@ class CublasLtMatmul final : public Matmul {
  private:
   // Alignments of weight, x, residual and y, as algorithms may count on them.
   using Alignments = std::array<uint32_t, 4>;
-  // m, n, k, strides of x, residual and y, float32 output, bias, GELU, E4M3.
-  using Key = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool, bool, bool, bool, Alignments>;
+  // m, n, k, strides of x, residual and y, float32 output, bias, GELU, E4M3, yields.
+  using Key =
+      std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool, bool, bool, bool, bool, Alignments>;
 
   static uint32_t Alignment(const void* data) {
     constexpr uintptr_t kMost = 256;  // that cuBLASLt asks about, and what it takes for granted otherwise
@@ -101,6 +102,7 @@ class CublasLtMatmul final : public Matmul {
 
   cublasLtHandle_t handle_ = nullptr;
   bool takes_e4m3_ = false;
+  int processors_ = 0;
   std::map<Key, Plan> plans_;
   cublasStatus_t error_ = CUBLAS_STATUS_SUCCESS;
 };
@@ -113,6 +115,7 @@ Result<std::unique_ptr<Matmul>> CublasLtMatmul::Create() {
   int major = 0;
   cudaGetDevice(&device);
   cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  cudaDeviceGetAttribute(&matmul->processors_, cudaDevAttrMultiProcessorCount, device);
   matmul->takes_e4m3_ = CUBLAS_VERSION >= EYESHOT_CUBLAS_ROW_SCALES && major == kHopper;
   EYESHOT_RETURN_IF_ERROR(matmul->Error());
   return std::unique_ptr<Matmul>(std::move(matmul));
@@ -155,6 +158,9 @@ Plan CublasLtMatmul::MakePlan(const Product& p) {
   plan.c = Layout(out, n, m, p.residual.empty() ? p.y.stride : p.residual.stride);
   plan.d = Layout(out, n, m, p.y.stride);
   if (IsE4M3(p)) SetScales(plan.operation, p);
+  // Its kernels hold their multiprocessors to the end: a step of decoding, whose kernels wait for each other, would
+  // wait for as many of them.
+  if (p.yields) Set(plan.operation, CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET, int32_t{processors_ * 3 / 4});
   Choose(plan, AlignmentsOf(p));
   if (!plan.found && !IsE4M3(p)) Note(CUBLAS_STATUS_NOT_SUPPORTED);
   return plan;
@@ -209,6 +215,7 @@ bool CublasLtMatmul::Run(StreamHandle stream, const Product& p, void* workspace)
                 p.bias != nullptr,
                 p.gelu,
                 IsE4M3(p),
+                p.yields,
                 AlignmentsOf(p)};
   auto plan = plans_.find(key);
   if (plan == plans_.end()) plan = plans_.emplace(key, MakePlan(p)).first;
