@@ -355,7 +355,8 @@ class Backend {
     static_cast<void>(stream);
     return true;
   }
-  // Waits for everything enqueued; the error of any of it, or of anything before.
+  // Waits for everything enqueued; the error of any of it, or of anything before. kOutOfMemory is told once: what comes
+  // later may need less.
   virtual Status Sync(Stream& stream) = 0;
 
   // Of a CPU: at most so many of its threads run what is enqueued next; 0: all. Who waits for memory needs no core

@@ -89,7 +89,8 @@ class Scratch {
   T* Array(int64_t size) {
     return static_cast<T*>(Bytes(static_cast<size_t>(size) * sizeof(T)));
   }
-  const Status& status() const { return status_; }
+  // The last failure, once.
+  Status TakeStatus() { return std::exchange(status_, Status::Ok()); }
   size_t bytes() const { return buffers_.empty() ? 0 : buffers_.back().bytes(); }
 
  private:
@@ -108,10 +109,14 @@ struct WorkMemory {
         gated(backend),
         partial(backend),
         counters(backend) {}
-  Status status() const {
-    for (const Scratch* scratch : {&products, &dense, &rows, &codes, &gated, &partial, &counters})
-      EYESHOT_RETURN_IF_ERROR(scratch->status());
-    return Status::Ok();
+  // A failure since the last call: what needed that memory did not run. Later operations may need less.
+  Status TakeStatus() {
+    Status first;
+    for (Scratch* scratch : {&products, &dense, &rows, &codes, &gated, &partial, &counters}) {
+      Status status = scratch->TakeStatus();
+      if (first.ok()) first = std::move(status);
+    }
+    return first;
   }
 
   Scratch products;  // cuBLASLt's
@@ -159,10 +164,11 @@ class CudaBackend final : public Backend {
   }
   Status FinishDownload(Stream& stream, const void* device, void* host, size_t bytes) override {
     static_cast<void>(device);
-    EYESHOT_RETURN_IF_ERROR(Memory(stream).status());
-    EYESHOT_RETURN_IF_ERROR(matmul_->Error());
     Use();
-    return static_cast<CudaStream&>(stream).FinishDownload(host, bytes);
+    const Status status = static_cast<CudaStream&>(stream).FinishDownload(host, bytes);
+    EYESHOT_RETURN_IF_ERROR(Memory(stream).TakeStatus());
+    EYESHOT_RETURN_IF_ERROR(matmul_->Error());
+    return status;
   }
   bool IsDone(Stream& stream) const override {
     Handle(stream);
@@ -287,7 +293,7 @@ Result<std::unique_ptr<Backend>> CudaBackend::Create(const CudaOptions& options)
   EYESHOT_ASSIGN_OR_RETURN(const DeviceInfo device, OpenDevice(options.device));
   std::unique_ptr<CudaBackend> backend(new CudaBackend(options, device));
   backend->memory_.products.Bytes(kMatmulWorkspace);
-  EYESHOT_RETURN_IF_ERROR(backend->memory_.status());
+  EYESHOT_RETURN_IF_ERROR(backend->memory_.TakeStatus());
   EYESHOT_ASSIGN_OR_RETURN(backend->matmul_, NewMatmul());
   std::array<float, 32> levels;
   for (size_t i = 0; i < levels.size(); ++i) {
@@ -362,10 +368,11 @@ Status CudaBackend::Reserve(Stream& stream, KvCache& cache, int64_t blocks) {
 }
 
 Status CudaBackend::Sync(Stream& stream) {
-  EYESHOT_RETURN_IF_ERROR(Memory(stream).status());
-  EYESHOT_RETURN_IF_ERROR(matmul_->Error());
   Handle(stream);
-  return static_cast<CudaStream&>(stream).Wait();
+  const Status status = static_cast<CudaStream&>(stream).Wait();
+  EYESHOT_RETURN_IF_ERROR(Memory(stream).TakeStatus());
+  EYESHOT_RETURN_IF_ERROR(matmul_->Error());
+  return status;
 }
 
 // Attention of decoding steps is planned for the next larger power of two, so that a step can be repeated.

@@ -631,6 +631,24 @@ TEST_F(CudaBackendTest, DownloadsComeInOrderWhileACacheGrows) {
   EXPECT_EQ(host, (std::vector<int32_t>{4, 5, 6}));
 }
 
+// A product whose scratch memory can't be had is an error of the wait for it, and not of what comes later.
+TEST_F(CudaBackendTest, LaterOperationsGoOnAfterALackOfScratchMemory) {
+  constexpr size_t kLimit = size_t{48} << 20;  // 32 of it are cuBLASLt's
+  stream_.reset();
+  cuda_.reset();  // limits count what the process has
+  cuda_ = *NewCudaBackend({.memory_limit = kLimit, .threads = 1});
+  stream_ = cuda_->NewStream();
+  constexpr int64_t kRows = 64;
+  Values large{4096, 2048, std::vector<float>(size_t{4096} * 2048)};
+  const auto wide = cuda_->PackLinear({.parts = {large.tensor()}, .format = WeightFormat::kInt4});
+  ASSERT_TRUE(wide.ok()) << wide.status().message();  // 5 MB, and 17 as bfloat16
+  const MatrixView x = Matrix({kRows, 2048, std::vector<float>(size_t{kRows} * 2048)});
+  cuda_->Linear(*stream_, {.x = x, .weight = wide->get(), .residual = {}, .y = Output(kRows, 4096)});
+  EXPECT_EQ(cuda_->Sync(*stream_).code(), StatusCode::kOutOfMemory);
+  CheckLinear(9, 8, 16, false, false, WeightFormat::kQ8);
+  EXPECT_TRUE(cuda_->Sync(*stream_).ok());
+}
+
 TEST_F(CudaBackendTest, MemoryHasALimit) {
   auto small = NewCudaBackend({.memory_limit = size_t{1} << 30, .threads = 1});
   ASSERT_TRUE(small.ok());
