@@ -72,7 +72,9 @@ void ExpectNear(const Matrix& actual, const Matrix& expected, float bound) {
 class KernelsTest : public ::testing::TestWithParam<int> {
  protected:
   void SetUp() override {
-    auto backend = NewPortableBackend(GetParam(), *ChooseIsa());
+    const auto isa = ChooseIsa();
+    ASSERT_TRUE(isa.ok()) << isa.status().message();
+    auto backend = NewPortableBackend(GetParam(), *isa);
     ASSERT_TRUE(backend.ok()) << backend.status().message();
     portable_ = std::move(backend).value();
     reference_ = NewReferenceBackend(2);
