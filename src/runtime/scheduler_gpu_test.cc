@@ -65,6 +65,7 @@ class Answers {
   }
   std::vector<Answer> Get() {
     std::vector<Answer> answers;
+    answers.reserve(pending_.size());
     for (auto& [name, answer] : pending_) answers.push_back(answer.get());
     return answers;
   }

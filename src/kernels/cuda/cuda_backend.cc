@@ -165,7 +165,7 @@ class CudaBackend final : public Backend {
   Status FinishDownload(Stream& stream, const void* device, void* host, size_t bytes) override {
     static_cast<void>(device);
     Use();
-    const Status status = static_cast<CudaStream&>(stream).FinishDownload(host, bytes);
+    Status status = static_cast<CudaStream&>(stream).FinishDownload(host, bytes);
     EYESHOT_RETURN_IF_ERROR(Memory(stream).TakeStatus());
     EYESHOT_RETURN_IF_ERROR(matmul_->Error());
     return status;
@@ -369,7 +369,7 @@ Status CudaBackend::Reserve(Stream& stream, KvCache& cache, int64_t blocks) {
 
 Status CudaBackend::Sync(Stream& stream) {
   Handle(stream);
-  const Status status = static_cast<CudaStream&>(stream).Wait();
+  Status status = static_cast<CudaStream&>(stream).Wait();
   EYESHOT_RETURN_IF_ERROR(Memory(stream).TakeStatus());
   EYESHOT_RETURN_IF_ERROR(matmul_->Error());
   return status;

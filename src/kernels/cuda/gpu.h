@@ -490,7 +490,7 @@ EYESHOT_DEVICE uint32_t ToE4M3(float value) {
 EYESHOT_DEVICE float LargestOf(const float (&values)[8]) {
   float largest = 0;
   EYESHOT_UNROLL
-  for (int i = 0; i < 8; ++i) largest = Max(largest, Max(values[i], -values[i]));
+  for (const float value : values) largest = Max(largest, Max(value, -value));
   return largest;
 }
 // How a row is rounded to E4M3: its largest number becomes 448.

@@ -223,7 +223,8 @@ class VectorRun {
     std::uniform_real_distribution<float> uniform(-1, 1);
     before_norm_ = DeviceBytes(static_cast<size_t>(case_.rows * x_stride_ * 4));
     for (int64_t i = 0; i < case_.rows * x_stride_; ++i) {
-      before_norm_.As<float>()[i] = uniform(random_) * static_cast<float>(1 + i / x_stride_);
+      const int64_t row = i / x_stride_;
+      before_norm_.As<float>()[i] = uniform(random_) * static_cast<float>(1 + row);
     }
     for (int64_t i = 0; i < case_.inputs; ++i) gain_.push_back(uniform(random_));
     for (int64_t row = 0; row < case_.rows; ++row) {
@@ -316,7 +317,8 @@ TEST(CudaLinearTest, RowsAreRoundedToE4M3) {
     const int64_t stride = cols + 16;
     DeviceBytes x(static_cast<size_t>(kRows * stride * 2));
     for (int64_t i = 0; i < kRows * stride; ++i) {
-      std::normal_distribution<float> normal(0, static_cast<float>(i / stride));  // the first row is zeros
+      const int64_t row = i / stride;  // the first one is zeros
+      std::normal_distribution<float> normal(0, static_cast<float>(row));
       x.As<uint16_t>()[i] = Bf16FromF32(i % stride < cols ? normal(random) : 1e9f);
     }
     DeviceBytes codes(static_cast<size_t>(kRows * cols));
