@@ -63,7 +63,7 @@ double ProductSpeed(StreamHandle stream, Matmul& matmul) {
     CopyToDevice(stream, ones.data(), buffers.back(), kBytes);
   }
   const Product product = {.x = {buffers[0], DType::kBF16, kSide, kSide, kSide},
-                           .weight = static_cast<const uint16_t*>(buffers[1]),
+                           .weight = buffers[1],
                            .residual = {},
                            .y = {buffers[2], DType::kBF16, kSide, kSide, kSide}};
   void* workspace = AllocateDevice(kMatmulWorkspace);

@@ -204,6 +204,7 @@ class Run:
     def stall(self, *flags: str) -> dict:
         """Gaps between tokens of 8 streams behind the server while pictures of 17 tiles come, ten a second."""
         out = self.out / f"stall{'-'.join(flags)}.json"
+        out.unlink(missing_ok=True)  # an earlier run's
         try:
             self.command(sys.executable, ROOT / "bench/serve/stall.py", "--program", self.bin / "eyeshot", "--model",
                          self.checkpoint("256M"), f"--serve={' '.join(['--device cuda', *flags])}", "--every", 0.1,

@@ -684,8 +684,7 @@ Status SchedulerImpl::PrefillSlice(const RequestPtr& request, double budget_s) {
 Status SchedulerImpl::FirstToken(const RequestPtr& request) {
   // Visual tokens are in the cache now.
   for (Visual& visual : request->conversation.visuals()) {
-    pictures_->Retire(std::move(visual.buffer));
-    visual.buffer.reset();
+    pictures_->Retire(std::exchange(visual.buffer, nullptr));
     visual.rows = {};
   }
   const auto slot = static_cast<int64_t>(decoding_.size());

@@ -71,7 +71,8 @@ void Release(void* data, size_t bytes) {
 // Device memory that grows. What it had before stays until the backend ends: graphs may hold it.
 class Scratch {
  public:
-  explicit Scratch(Backend& backend) : backend_(backend) {}
+  // `status` gets why there is no memory.
+  Scratch(Backend& backend, Status& status) : backend_(backend), status_(status) {}
 
   void* Bytes(size_t bytes) {
     if (buffers_.empty() || buffers_.back().bytes() < bytes) {
@@ -89,47 +90,36 @@ class Scratch {
   T* Array(int64_t size) {
     return static_cast<T*>(Bytes(static_cast<size_t>(size) * sizeof(T)));
   }
-  // The last failure, once.
-  Status TakeStatus() { return std::exchange(status_, Status::Ok()); }
   size_t bytes() const { return buffers_.empty() ? 0 : buffers_.back().bytes(); }
 
  private:
   Backend& backend_;
+  Status& status_;
   std::vector<Buffer> buffers_;
-  Status status_;
 };
 
 // Scratch memory of kernels that may run at the same time as those of other streams.
 struct WorkMemory {
-  explicit WorkMemory(Backend& backend)
-      : products(backend),
-        dense(backend),
-        rows(backend),
-        codes(backend),
-        gated(backend),
-        partial(backend),
-        counters(backend) {}
+  explicit WorkMemory(Backend& of) : backend(of) {}
   // A failure since the last call: what needed that memory did not run. Later operations may need less.
-  Status TakeStatus() {
-    Status first;
-    for (Scratch* scratch : {&products, &dense, &rows, &codes, &gated, &partial, &counters}) {
-      Status status = scratch->TakeStatus();
-      if (first.ok()) first = std::move(status);
-    }
-    return first;
-  }
+  Status TakeStatus() { return status.ok() ? Status::Ok() : std::exchange(status, Status::Ok()); }
 
-  Scratch products;  // cuBLASLt's
-  Scratch dense;  // weights of a product, unpacked
-  Scratch rows;  // its left operand
-  Scratch codes;  // that operand in E4M3, and what its rows were divided by
-  Scratch gated;  // both halves of a gated one
-  Scratch partial;  // of attention
-  Scratch counters;  // of its blocks
+  Backend& backend;
+  Status status;
+  Scratch products{backend, status};  // cuBLASLt's
+  Scratch dense{backend, status};  // weights of a product, unpacked
+  Scratch rows{backend, status};  // its left operand
+  Scratch codes{backend, status};  // that operand in E4M3, and what its rows were divided by
+  Scratch gated{backend, status};  // both halves of a gated one
+  Scratch partial{backend, status};  // of attention
+  Scratch counters{backend, status};  // of its blocks
 };
 
 const CudaWeight& Weight(const PackedWeight* weight) { return *static_cast<const CudaWeight*>(weight); }
 const float* Floats(const PackedWeight* weight) { return weight == nullptr ? nullptr : Weight(weight).floats; }
+void EnqueueNorm(StreamHandle stream, const NormArgs& args) {
+  Norm(stream, args, Floats(args.gain), Floats(args.bias));
+}
 
 // A step that may be repeated.
 struct Step {
@@ -170,10 +160,7 @@ class CudaBackend final : public Backend {
     EYESHOT_RETURN_IF_ERROR(matmul_->Error());
     return status;
   }
-  bool IsDone(Stream& stream) const override {
-    Handle(stream);
-    return static_cast<const CudaStream&>(stream).IsIdle();
-  }
+  bool IsDone(Stream& stream) const override { return Flushed(stream).IsIdle(); }
   Status Sync(Stream& stream) override;
   void Repeat(Stream& stream, StepKey key, const std::function<void()>& enqueue) override;
 
@@ -230,13 +217,15 @@ class CudaBackend final : public Backend {
     UseDevice(options_.device);
     return options_.device;
   }
-  // For an operation that is enqueued now, behind what waits.
-  StreamHandle Handle(Stream& stream) const {
+  // The queue, with what waited enqueued.
+  CudaStream& Flushed(Stream& stream) const {
     Use();
     auto& queue = static_cast<CudaStream&>(stream);
     if (queue.waiting.norm || queue.waiting.rotary) RunWaiting(queue);
-    return queue.handle();
+    return queue;
   }
+  // For an operation that is enqueued now, behind what waits.
+  StreamHandle Handle(Stream& stream) const { return Flushed(stream).handle(); }
   static void RunWaiting(CudaStream& stream);
   // Where it `waits`, by the next operation.
   void RunNorm(Stream& stream, const NormArgs& args, bool waits);
@@ -520,9 +509,7 @@ ConstMatrixView CudaBackend::PaddedRows(Stream& stream, ConstMatrixView x, int64
 
 void CudaBackend::RunWaiting(CudaStream& stream) {
   const Waiting waiting = std::exchange(stream.waiting, {});
-  if (waiting.norm) {
-    Norm(stream.handle(), *waiting.norm, Floats(waiting.norm->gain), Floats(waiting.norm->bias));
-  }
+  if (waiting.norm) EnqueueNorm(stream.handle(), *waiting.norm);
   if (!waiting.rotary) return;
   RotaryStoreArgs args = *waiting.rotary;
   args.batch = &waiting.batch;
@@ -534,7 +521,7 @@ void CudaBackend::RunNorm(Stream& stream, const NormArgs& args, bool waits) {
   if (waits) {
     static_cast<CudaStream&>(stream).waiting.norm = args;
   } else {
-    Norm(handle, args, Floats(args.gain), Floats(args.bias));
+    EnqueueNorm(handle, args);
   }
 }
 
@@ -602,7 +589,7 @@ void CudaBackend::RunProduct(Stream& stream, const CudaWeight& weight, Product p
   void* workspace = Memory(stream).products.Bytes(kMatmulWorkspace);
   if (workspace == nullptr) return;
   if (rounds && Rounds(weight, product.x) && RunRounded(stream, weight, product, norm, workspace)) return;
-  if (norm != nullptr) Norm(Handle(stream), *norm, Floats(norm->gain), Floats(norm->bias));
+  if (norm != nullptr) EnqueueNorm(Handle(stream), *norm);
   product.weight = DenseRows(stream, weight);
   if (product.weight != nullptr) matmul_->Run(Handle(stream), product, workspace);
 }

@@ -90,10 +90,10 @@ struct Product {
 class Matmul {
  public:
   virtual ~Matmul() = default;
-  // `workspace`: device memory of kMatmulWorkspace bytes, which products of other streams don't have.
   // Whether there are products of E4M3 with a scale for each row.
   virtual bool TakesE4M3() const = 0;
-  // False: not of matrices like these, and nothing was enqueued. Products of bfloat16 always are.
+  // False: not of matrices like these, and nothing was enqueued. Products of bfloat16 always are. `workspace`: device
+  // memory of kMatmulWorkspace bytes, which products of other streams don't have.
   virtual bool Run(StreamHandle stream, const Product& product, void* workspace) = 0;
   // Of anything that was run: kIo.
   virtual Status Error() const = 0;

@@ -493,14 +493,17 @@ EYESHOT_DEVICE float LargestOf(const float (&values)[8]) {
   for (const float value : values) largest = Max(largest, Max(value, -value));
   return largest;
 }
-// How a row is rounded to E4M3: its largest number becomes 448.
+// How a row is rounded to E4M3: its largest number becomes 448, but for one whose reciprocal would be too large: such a
+// row becomes zeros.
 struct E4M3Row {
   static constexpr float kLargest = 448;
+  static constexpr float kLeast = 1e-30f;
   float largest;
 
-  EYESHOT_DEVICE float divisor() const { return largest > 0 ? largest / kLargest : 1.0f; }
+  EYESHOT_DEVICE explicit E4M3Row(float of_row) : largest(of_row > kLeast ? of_row : kLargest) {}
+  EYESHOT_DEVICE float divisor() const { return largest / kLargest; }
   EYESHOT_DEVICE void Store(const float (&values)[8], uint8_t* to) const {
-    const float factor = largest > 0 ? kLargest / largest : 1.0f;
+    const float factor = kLargest / largest;
     EYESHOT_UNROLL
     for (int half = 0; half < 2; ++half) {
       uint32_t word = 0;

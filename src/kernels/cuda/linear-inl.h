@@ -588,7 +588,7 @@ RoundRowsKernel(const Bf16* x, int64_t stride, int rows, int cols, uint8_t* valu
     LoadEight(from + at, eight);
     largest = Max(largest, LargestOf(eight));
   }
-  const E4M3Row to = {WarpMax(largest)};
+  const E4M3Row to(WarpMax(largest));
   if (Lane() == 0) scales[row] = to.divisor();
   for (int at = 8 * Lane(); at < cols; at += 8 * kWarp) {
     LoadEight(from + at, eight);

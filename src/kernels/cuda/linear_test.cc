@@ -340,6 +340,17 @@ TEST(CudaLinearTest, RowsAreRoundedToE4M3) {
   }
 }
 
+// Its reciprocal would be infinite, and zeros times that no numbers.
+TEST(CudaLinearTest, ARowOfNumbersNearZeroBecomesZeros) {
+  DeviceBytes x(8 * sizeof(uint16_t));
+  for (int i = 0; i < 8; ++i) x.As<uint16_t>()[i] = Bf16FromF32(i == 3 ? 1e-38f : 0.0f);
+  DeviceBytes codes(8);
+  DeviceBytes scale(sizeof(float));
+  RoundRows(nullptr, {x.data(), DType::kBF16, 1, 8, 8}, codes.As<uint8_t>(), scale.As<float>());
+  EXPECT_EQ(*scale.As<float>(), 1);
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(codes.As<uint8_t>()[i], 0) << i;
+}
+
 // Of each number that bfloat16 has below the largest.
 TEST(CudaLinearTest, E4M3RoundsToNearestEven) {
   for (uint32_t bits = 0; bits <= 0x43e0u; ++bits) {

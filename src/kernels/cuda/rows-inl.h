@@ -137,7 +137,7 @@ HeldNormKernel(NormTask<T> task) {
     for (int i = 0; i < kEights; ++i) {
       if (8 * (i * kWarp + Lane()) < task.cols) largest = Max(largest, LargestOf(values[i]));
     }
-    const E4M3Row to = {WarpMax(largest)};
+    const E4M3Row to(WarpMax(largest));
     if (Lane() == 0) task.scales[row] = to.divisor();
     EYESHOT_UNROLL
     for (int i = 0; i < kEights; ++i) {

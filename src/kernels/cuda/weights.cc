@@ -75,10 +75,12 @@ void StoreBlock(WeightMatrix::Format format, const Block& block, int64_t count, 
   }
 }
 
+// A row whose numbers are all too small to be divided by becomes zeros.
 void PackE4M3(const float* row, int64_t padded, uint8_t* values, uint8_t* scale) {
+  constexpr float kLeast = 1e-30f;
   float largest = 0;
   for (int64_t i = 0; i < padded; ++i) largest = std::max(largest, std::abs(row[i]));
-  const float divisor = largest > 0 ? largest / kLargestF8E4M3 : 1.0f;
+  const float divisor = largest > kLeast ? largest / kLargestF8E4M3 : 1.0f;
   std::memcpy(scale, &divisor, sizeof(divisor));
   for (int64_t i = 0; i < padded; ++i) values[i] = F8E4M3FromF32(row[i] / divisor);
 }
